@@ -1,0 +1,91 @@
+"""Every error a client can see, one class per error of the wire protocol.
+
+What always holds: a class carries its wire codes; a message is the text on the wire. Anything raised that is
+not a `ReqlError` is a bug of ours and leaves as `InternalError`. Every room may import this module.
+"""
+
+from typing import ClassVar, Final
+
+Frame = int | str
+"""A step of a backtrace: a positional argument's index or an optional argument's name."""
+
+CLIENT_ERROR: Final = 16
+COMPILE_ERROR: Final = 17
+RUNTIME_ERROR: Final = 18
+
+
+class ReqlError(Exception):
+    """An error that is sent to the client.
+
+    `message` is the text on the wire. `at` are backtrace frames relative to the term that raised it (mostly one:
+    the argument to blame); `frames` is the whole backtrace once it is known (see `reql.backtrace`).
+    """
+
+    response_type: ClassVar[int] = RUNTIME_ERROR
+    error_type: ClassVar[int | None] = None
+
+    def __init__(self, message: str, *at: Frame, frames: tuple[Frame, ...] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.at = at
+        self.frames = frames
+
+
+class ClientError(ReqlError):
+    """A broken frame or envelope."""
+
+    response_type = CLIENT_ERROR
+
+
+class CompileError(ReqlError):
+    """A term tree that is refused before it runs. `frames` is always known."""
+
+    response_type = COMPILE_ERROR
+
+
+class InternalError(ReqlError):
+    """A bug of ours; the log has the stack."""
+
+    error_type = 1000000
+
+
+class ResourceLimitError(ReqlError):
+    """A limit was reached."""
+
+    error_type = 2000000
+
+
+class QueryLogicError(ReqlError):
+    """A wrong type or argument."""
+
+    error_type = 3000000
+
+
+class NonExistenceError(QueryLogicError):
+    """A missing value; `default` catches it."""
+
+    error_type = 3100000
+
+
+class OpFailedError(ReqlError):
+    """The operation did not happen."""
+
+    error_type = 4100000
+
+
+class OpIndeterminateError(ReqlError):
+    """The operation may or may not have happened."""
+
+    error_type = 4200000
+
+
+class UserError(ReqlError):
+    """Raised by `r.error(message)`."""
+
+    error_type = 5000000
+
+
+class PermissionDeniedError(ReqlError):
+    """The user lacks a permission."""
+
+    error_type = 6000000
