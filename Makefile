@@ -1,0 +1,72 @@
+# Every command a developer or CI needs. `make help` lists them.
+# All of them work from a fresh clone: what is missing is set up first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements-dev.lock
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(LOCK)
+CHECKED := src tests tools bench examples
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test slow check types lint fmt bench conformance lock hooks clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev tests/js/node_modules/.package-lock.json ## create .venv with everything a developer needs
+
+run: $(VENV)/.run ## start a server on port 28015, data in ./rethought_data (ARGS="--driver-port 28016")
+	$(BIN)/rethought serve $(ARGS)
+
+test: setup ## run the tests, a minute or two (ARGS="tests/store -k snapshot")
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+slow: setup ## run the tests marked slow: long fault injection, the example applications
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: lint types ## format, lint and types, as CI runs them
+
+lint: $(VENV)/.dev ## ruff: format and rules
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+fmt: $(VENV)/.dev ## format the code and mend what ruff can mend
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/ruff check --fix $(CHECKED)
+
+bench: $(VENV)/.dev ## measure a server of this tree (ARGS="--docs 20000", ARGS="--compare HEAD~1")
+	$(BIN)/python -m bench $(ARGS)
+
+conformance: $(VENV)/.dev ## replay recorded queries against a server of this tree (REPLAY=path/to/replay.py)
+	$(BIN)/python -m tools.conformance $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)
+
+lock: $(VENV)/.dev ## write the versions in .venv to requirements-dev.lock
+	$(BIN)/python -m tools.lock $(LOCK)
+
+hooks: $(VENV)/.dev ## run the quick checks before each git commit
+	$(BIN)/pre-commit install
+
+clean: ## remove what the commands above made, except the data
+	rm -rf $(VENV) tests/js/node_modules examples/flights/node_modules .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml $(LOCK) | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(LOCK) | $(BIN)/python
+	$(PIP) --editable '.[dev,js]'
+	@touch $@ $(VENV)/.run
+
+# The JavaScript drivers are tested only where npm is at hand.
+tests/js/node_modules/.package-lock.json: tests/js/package.json tests/js/package-lock.json
+	@if command -v npm >/dev/null; then cd tests/js && npm ci --silent --no-audit --no-fund; \
+	else echo "npm not found: the tests of the JavaScript drivers will be skipped"; fi
