@@ -1,0 +1,61 @@
+"""What the wire room and the query engine say to each other.
+
+What always holds: the wire knows no ReQL and the engine no sockets; between them pass whole bodies of bytes and the
+handles below. Everything here is called on the loop and returns at once. `wire` calls these protocols, `reql.engine`
+implements them, `web` may call them too.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from rethought.auth.verifier import Verifier
+
+
+class Running(Protocol):
+    """A query that is under way. Its `done` is called once, later, unless it was cancelled."""
+
+    def cancel(self) -> None:
+        """Interrupt it; `done` is not called any more. Does nothing when it has finished."""
+
+
+class Cursor(Protocol):
+    """An open stream or feed of one client."""
+
+    def more(self, done: "Callable[[Reply], None]") -> "Reply | Running":
+        """The next batch: at once, or later through `done`. At most one is outstanding."""
+
+    def close(self) -> None:
+        """Let go of everything. May be called twice, and at any moment."""
+
+
+class Reply(NamedTuple):
+    """A complete response (JSON) and, when more is to come (t = 3), the cursor it comes from."""
+
+    body: bytes
+    cursor: Cursor | None = None
+
+
+class Client(Protocol):
+    """Whom a query is run for; made by `Engine.client`, opaque to the wire."""
+
+
+class Engine(Protocol):
+    """Answers queries."""
+
+    def client(self, user: str, address: str, port: int) -> Client:
+        """Somebody who proved to be `user` and connects from `address`."""
+
+    def start(
+        self, client: Client, body: bytes, done: Callable[[Reply | None], None]
+    ) -> Reply | Running | None:
+        """Run a START query, given as received.
+
+        A `Reply` when the answer is ready (errors are replies too), None for a finished noreply query, else a
+        `Running`: then `done` follows, with None for a noreply query. `done` is never called before this returns.
+        """
+
+    def server_info(self, client: Client) -> bytes:
+        """The complete response to SERVER_INFO."""
+
+    def verifier(self, user: str) -> Verifier | None:
+        """What to check the password of `user` against; None when there is no such user."""

@@ -1,0 +1,250 @@
+"""An authenticated connection: its socket on one side, its session on the other.
+
+What always holds: the replies to everything one read brought leave in one write; what the session may not handle yet is
+held, up to `limits.read_ahead_bytes`, then the socket waits; a client that does not read its replies gets no further
+query looked at, and is cut off past `limits.write_backlog_bytes`. Made by `wire.greeting` when a handshake is through;
+belongs to a `wire.listener.Listener`. Runs on the loop.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rethought.wire import envelope
+from rethought.wire.session import HEADER, HEADER_BYTES, Session
+
+if TYPE_CHECKING:
+    from rethought.wire.listener import Listener
+
+log = logging.getLogger("rethought.wire")
+
+JOIN_BYTES: Final = 1 << 16
+JOIN_AVERAGE_BYTES: Final = 1 << 12
+"""Many or large replies are handed over one by one: copying them costs more than another buffer."""
+
+
+class Connection(asyncio.Protocol):
+    """Receives, sends, and holds back."""
+
+    def __init__(
+        self, listener: "Listener", transport: asyncio.Transport, user: str, *, serial: bool
+    ) -> None:
+        self.peer = listener.peer_of(transport)
+        self.user = user
+        self.partial_since = 0.0  # when the query that is still incomplete began; 0 when none is
+        self._listener = listener
+        self._transport = transport
+        self._limits = listener.limits
+        self._loop = listener.loop
+        self.session = Session(
+            listener.engine,
+            listener.engine.client(user, *self.peer),
+            listener.limits,
+            wake=self._wake,
+            serial=serial,
+            call_later=listener.loop.call_later,
+        )
+        self._held: list[bytes] = []  # what is not handled yet
+        self._held_bytes = 0
+        self._needed_bytes = 0  # of `_held`, before handling it can get on
+        self._must_wait = False  # the session, the clock or the client's reading says so
+        self._handling = False
+        self._wake_due = False
+        self._reading = True
+        self._client_reads = True
+        self._closing = False
+        self._stopping = False  # the server is going down
+        self._drain_bytes = 0  # of a query that was refused for its size, still to come
+        transport.set_write_buffer_limits(high=listener.limits.write_high_water_bytes)
+
+    # From the socket
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._drain_bytes:
+            return self._drain(len(data))
+        if self._held:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._must_wait:
+                return self._pause_reading_if_enough()
+            if self._held_bytes < self._needed_bytes:
+                return
+            data = b"".join(self._held)
+            self._held.clear()
+        elif self._must_wait:
+            self._held.append(data)
+            self._held_bytes = len(data)
+            return self._pause_reading_if_enough()
+        self._handle(data)
+
+    def eof_received(self) -> bool:
+        """The client has sent all it will: what it sent is still done, then the connection closes."""
+        while self._held and self._must_wait and self._may_resume():
+            self._resume()
+        self._flush()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._held.clear()
+        self.session.close()
+        self._listener.forget(self)
+
+    def pause_writing(self) -> None:
+        self._client_reads = False
+        self._must_wait = True
+
+    def resume_writing(self) -> None:
+        self._client_reads = True
+        self._flush()
+        self._loop.call_soon(self._resume)
+
+    # To the session and back
+
+    def _handle(self, data: bytes) -> None:
+        """Hand the frames of `data` to the session, keep the rest, write what was answered."""
+        session = self.session
+        self._handling = True
+        try:
+            at, only_bytes_missing = session.receive(data)
+        finally:
+            self._handling = False
+        self._flush()
+        if session.too_large is not None:
+            return self._refuse_too_large(len(data) - at)
+        self._must_wait = not only_bytes_missing or not self._client_reads
+        left = len(data) - at
+        if not left:
+            self.partial_since = 0.0
+            self._resume_reading()
+            return None
+        self._held.append(data[at:] if at else data)
+        self._held_bytes = left
+        if only_bytes_missing:
+            self._await_bytes(data, at, left)
+            return self._resume_reading()
+        if self._client_reads and not session.full:
+            self._loop.call_soon(self._resume)  # its turn was over
+        return None
+
+    def _await_bytes(self, data: bytes, at: int, left: int) -> None:
+        self.partial_since = self.partial_since or self._loop.time()
+        if left >= HEADER_BYTES:
+            self._needed_bytes = HEADER_BYTES + HEADER.unpack_from(data, at)[1]
+        else:
+            self._needed_bytes = HEADER_BYTES
+
+    def _resume(self) -> None:
+        """Go on with what was held back, if that is possible now."""
+        if not self._may_resume():
+            return
+        self._must_wait = False
+        if not self._held:
+            return self._resume_reading()
+        data = b"".join(self._held)
+        self._held.clear()
+        self._handle(data)
+
+    def _may_resume(self) -> bool:
+        held_back = self._closing or self._stopping or not self._client_reads
+        return not held_back and not self.session.full
+
+    def _wake(self) -> None:
+        """The session has replies outside of `receive`: they leave at the end of this turn of the loop."""
+        if not self._handling and not self._wake_due:
+            self._wake_due = True
+            self._listener.wake_later(self)
+
+    def woken(self) -> None:
+        self._wake_due = False
+        if self._closing:
+            return
+        self._flush()
+        if self._must_wait:
+            self._resume()
+
+    def _flush(self) -> None:
+        session = self.session
+        if not session.out or self._closing:
+            return
+        if not self._client_reads and self._backlog_too_long():
+            return
+        out_bytes = session.out_bytes
+        out = session.take_out()
+        if out_bytes < JOIN_BYTES or out_bytes < len(out) * JOIN_AVERAGE_BYTES:
+            self._transport.write(b"".join(out))
+        else:
+            self._transport.writelines(out)
+
+    def _backlog_too_long(self) -> bool:
+        """A client that lets its replies pile up is cut off."""
+        backlog = self._transport.get_write_buffer_size()
+        if backlog <= self._limits.write_backlog_bytes:
+            return False
+        log.warning("%s:%d does not read its replies (%d bytes), closing", *self.peer, backlog)
+        self.abort()
+        return True
+
+    def _pause_reading_if_enough(self) -> None:
+        if self._reading and self._held_bytes > self._limits.read_ahead_bytes:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading and not self._closing:
+            self._reading = True
+            self._transport.resume_reading()
+
+    # Ends
+
+    def _refuse_too_large(self, left: int) -> None:
+        """Read a query that is too large to its end, so that the client gets to read the refusal."""
+        assert self.session.too_large is not None
+        _, size = self.session.too_large
+        if size > self._limits.query_drain_bytes or left >= size:
+            return self._send_too_large()
+        self._drain_bytes = size - left
+        self.partial_since = self._loop.time()
+        return self._resume_reading()
+
+    def _drain(self, got: int) -> None:
+        self._drain_bytes -= got
+        if self._drain_bytes <= 0:
+            self._drain_bytes = 0
+            self._send_too_large()
+
+    def _send_too_large(self) -> None:
+        assert self.session.too_large is not None
+        token, size = self.session.too_large
+        body = envelope.query_too_large(size, self._limits.query_bytes)
+        self._transport.write(HEADER.pack(token, len(body)) + body)
+        self.close()
+
+    def close(self) -> None:
+        """Close once what was written has left; cancel the rest."""
+        self._flush()
+        self._closing = True
+        self.session.close()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for the client to read anything."""
+        self._closing = True
+        self.session.close()
+        self._transport.abort()
+
+    def overdue(self, now: float) -> bool:
+        """True when a query has been arriving for too long."""
+        return bool(self.partial_since) and now - self.partial_since > self._limits.frame_seconds
+
+    def stop_receiving(self) -> None:
+        """The server is going down: start nothing new, let what is under way finish."""
+        if self._closing:
+            return
+        self._must_wait = self._stopping = True
+        self._drain_bytes = 0
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()

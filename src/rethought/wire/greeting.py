@@ -1,0 +1,147 @@
+"""A connection until it is authenticated: drives a `Handshake` over a socket.
+
+What always holds: it ends within `limits.handshake_seconds`, one way or the other; checking a password that takes time
+happens on a thread. Made by `wire.listener` for every accepted socket. Runs on the loop.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, cast
+
+from rethought.auth.verifier import check_password
+from rethought.wire.connection import Connection
+from rethought.wire.handshake import (
+    Accepted,
+    CheckKey,
+    Handshake,
+    Refused,
+    Send,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from rethought.wire.listener import Listener
+
+log = logging.getLogger("rethought.wire")
+
+
+class Greeting(asyncio.Protocol):
+    """Stands at the door; hands its transport to a `Connection` when the client is let in."""
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._handshake = Handshake(
+            lookup=listener.engine.verifier,
+            secret=listener.secret,
+            random_bytes=os.urandom,
+            message_bytes_max=listener.limits.handshake_message_bytes,
+            turn_away=listener.reason_to_turn_away(),
+        )
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not subclasses of asyncio's, but behave like them.
+        self._transport = cast(asyncio.Transport, transport)
+        keep_alive(self._transport)
+        self._listener.admit(self)
+        self._timer = self._listener.loop.call_later(
+            self._listener.limits.handshake_seconds, self._too_slow
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        try:
+            steps = self._handshake.receive(data)
+        except Exception:
+            log.exception("Internal error in a handshake")
+            return self._transport.abort()
+        for step in steps:
+            self._do(step)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._leave()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    close = abort
+
+    def _do(self, step: Step) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        match step:
+            case Send():
+                transport.write(step.data)
+            case Refused():
+                self._log_refusal(step.reason)
+                transport.write(step.data)
+                transport.close()
+            case CheckKey():
+                self._check(step)
+            case Accepted():
+                self._accept(step, transport)
+
+    def _check(self, step: CheckKey) -> None:
+        """V0_3 and V0_4 send the password itself, so the derivation is ours to do."""
+        if step.verifier is None:
+            return self._do(self._handshake.key_checked(False))
+        if not step.verifier.slow():
+            return self._do(self._handshake.key_checked(key_is_right(step)))
+        checked = self._listener.loop.run_in_executor(None, key_is_right, step)
+        checked.add_done_callback(
+            lambda result: self._do(self._handshake.key_checked(result.result()))
+        )
+        return None
+
+    def _accept(self, step: Accepted, transport: asyncio.Transport) -> None:
+        transport.write(step.data)
+        connection = Connection(self._listener, transport, step.user, serial=step.serial)
+        transport.set_protocol(connection)
+        self._transport = None
+        self._leave()
+        self._listener.admit(connection)
+        if step.rest:
+            connection.data_received(step.rest)
+
+    def _log_refusal(self, reason: str) -> None:
+        if self._transport is not None and reason:
+            address, port = self._listener.peer_of(self._transport)
+            self._listener.log_refusal(f"Client {address}:{port} was refused: {reason}")
+
+    def _too_slow(self) -> None:
+        if self._transport is not None:
+            self._log_refusal("the handshake took too long")
+            self._transport.abort()
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._listener.forget(self)
+
+
+def key_is_right(step: CheckKey) -> bool:
+    """Costs the verifier's iterations."""
+    try:
+        return step.verifier is not None and check_password(step.verifier, step.key)
+    except ValueError:  # text that no password can be
+        return False
+
+
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Have the system notice, within minutes, a client whose machine is gone."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

@@ -1,0 +1,153 @@
+"""The open port and everybody connected to it.
+
+What always holds: every connection is in `_members` from accept to close; all replies that become ready in one turn of
+the loop leave in one pass at its end. Only `server.py` builds a `Listener`.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from rethought.conversation import Engine
+from rethought.limits import Limits
+from rethought.wire.connection import Connection
+from rethought.wire.greeting import Greeting
+
+log = logging.getLogger("rethought.wire")
+
+SWEEP_SECONDS: Final = 5.0
+FAREWELL_SECONDS: Final = 1.0
+"""For the last replies to leave, when the server goes down."""
+
+REFUSALS_LOGGED_MAX: Final = 10
+"""Refused clients logged between two sweeps; someone who keeps trying shall not fill the log."""
+
+
+class Listener:
+    """Accepts driver connections and owns them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.loop = loop
+        self.secret = os.urandom(32)
+        self._tls = tls
+        self._servers: list[asyncio.Server] = []
+        self._members: set[Greeting | Connection] = set()
+        self._awake: list[Connection] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._refusals = 0
+        self._reached: Callable[[], bool] | None = None  # what `close` is waiting for
+        self._at_goal: asyncio.Future[None] = loop.create_future()
+
+    async def open(self, sockets: list[socket.socket]) -> None:
+        """Accept on these bound sockets."""
+        for bound in sockets:
+            server = await self.loop.create_server(
+                lambda: Greeting(self),
+                sock=bound,
+                ssl=self._tls,
+                ssl_handshake_timeout=self.limits.handshake_seconds if self._tls else None,
+                backlog=self.limits.listen_backlog_max,
+            )
+            self._servers.append(server)
+        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+
+    async def close(self) -> None:
+        """Let queries under way finish (`limits.shutdown_seconds`), then close everybody."""
+        self.stop_accepting()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for member in list(self._members):
+            if isinstance(member, Connection):
+                member.stop_receiving()
+            else:
+                member.abort()
+        await self._wait_until(self._all_idle, self.limits.shutdown_seconds)
+        for member in list(self._members):
+            member.close()
+        await self._wait_until(lambda: not self._members, FAREWELL_SECONDS)
+        for member in list(self._members):
+            member.abort()
+        await self._wait_until(lambda: not self._members, FAREWELL_SECONDS)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those past their handshake."""
+        return [member for member in self._members if isinstance(member, Connection)]
+
+    # For greetings and connections
+
+    def admit(self, member: Greeting | Connection) -> None:
+        self._members.add(member)
+
+    def forget(self, member: Greeting | Connection) -> None:
+        self._members.discard(member)
+        self._notice()
+
+    def reason_to_turn_away(self) -> str | None:
+        if len(self._members) >= self.limits.connections_max:
+            return f"Too many connections (limit {self.limits.connections_max})."
+        return None
+
+    def wake_later(self, connection: Connection) -> None:
+        """Write its replies at the end of this turn: one callback serves all connections."""
+        if not self._awake:
+            self.loop.call_soon(self._wake_all)
+        self._awake.append(connection)
+
+    def peer_of(self, transport: asyncio.Transport) -> tuple[str, int]:
+        peer = transport.get_extra_info("peername")
+        return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", 0)
+
+    def log_refusal(self, text: str) -> None:
+        self._refusals += 1
+        if self._refusals <= REFUSALS_LOGGED_MAX:
+            log.warning("%s", text)
+
+    def _wake_all(self) -> None:
+        awake, self._awake = self._awake, []
+        for connection in awake:
+            connection.woken()
+        self._notice()
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        for connection in self.connections:
+            if connection.overdue(now):
+                log.warning("%s:%d is too slow sending a query, closing", *connection.peer)
+                connection.abort()
+        if self._refusals > REFUSALS_LOGGED_MAX:
+            log.warning("%d more clients were refused", self._refusals - REFUSALS_LOGGED_MAX)
+        self._refusals = 0
+        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _all_idle(self) -> bool:
+        return all(connection.session.idle for connection in self.connections)
+
+    async def _wait_until(self, reached: Callable[[], bool], seconds: float) -> None:
+        """Wait for a state that only a leaving member or a finished query can bring about."""
+        self._reached = reached
+        self._at_goal = self.loop.create_future()
+        self._notice()
+        await asyncio.wait([self._at_goal], timeout=seconds)
+        self._reached = None
+
+    def _notice(self) -> None:
+        if self._reached is not None and not self._at_goal.done() and self._reached():
+            self._at_goal.set_result(None)
