@@ -1,0 +1,220 @@
+"""The rows of the benchmark: one named workload each.
+
+What always holds: `ROWS` is the whole list, in the order of running; a row gets a target that `prepare` has filled and
+returns one figure. Rows that write do so in the table `writes`, or change fields that no other row reads.
+Callers: `bench.run`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bench.client import Connection, feed, latencies, throughput, whole
+from bench.terms import DATABASE, Draw, Term, array, field, literal, row, start, table, term
+
+BATCH: Final = 500
+SORTED_MAX: Final = 50_000
+JOINED_MAX: Final = 20_000
+
+
+@dataclass(slots=True)
+class Target:
+    """A server under measurement."""
+
+    port: int
+    documents: int
+    seconds: float
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; for `lower` rows less is better."""
+
+    name: str
+    unit: str
+    measure: Callable[[Target], float]
+    lower: bool = False
+
+
+def prepare(target: Target) -> Iterator[tuple[str, str, float]]:
+    """Fill the server; what that took are figures too (name, unit, figure)."""
+    client = Connection(target.port)
+    if DATABASE in client.value(start(term("db_list"))):
+        client.value(start(term("db_drop", DATABASE)))
+    client.value(start(term("db_create", DATABASE)))
+    for name in ("docs", "writes"):
+        client.value(start(term("table_create", term("db", DATABASE), name)))
+    client.drain(start(term("wait", table(), table("writes"))))
+    bodies = [
+        start(
+            term("insert", table(), array(*map(literal, range(low, high))), durability="soft"),
+        )
+        for low in range(0, target.documents, BATCH)
+        for high in [min(low + BATCH, target.documents)]
+    ]
+    begin = time.perf_counter()
+    for body in bodies:
+        client.drain(body)
+    yield "load, batches of 500, soft", "docs/s", target.documents / (time.perf_counter() - begin)
+    for name, function in (("age", None), ("city_age", row(array(field("city"), field("age"))))):
+        begin = time.perf_counter()
+        extra = () if function is None else (function,)
+        client.value(start(term("index_create", table(), name, *extra)))
+        client.drain(start(term("index_wait", table(), name)))
+        label = "index build, field" if function is None else "index build, function"
+        yield label, "docs/s", target.documents / (time.perf_counter() - begin)
+    client.close()
+
+
+def pipelined(make: Callable[[Draw], Term]) -> Callable[[Target], float]:
+    def measure(target: Target) -> float:
+        return throughput(target.port, lambda: start(make(target.draw)), seconds=target.seconds)
+
+    return measure
+
+
+def over_rows(query: Term, rows: int | None = None) -> Callable[[Target], float]:
+    def measure(target: Target) -> float:
+        count = target.documents if rows is None else min(rows, target.documents)
+        return whole(target.port, start(query), count)
+
+    return measure
+
+
+def percentile(share: float, make: Callable[[Draw], Term]) -> Callable[[Target], float]:
+    def measure(target: Target) -> float:
+        taken = latencies(target.port, lambda: start(make(target.draw)), count=2000)
+        return taken[int(share * (len(taken) - 1))] * 1e6
+
+    return measure
+
+
+def followed(subscription: Term, subscribers: int, writes: int) -> Callable[[Target], float]:
+    def measure(target: Target) -> float:
+        def make() -> bytes:
+            fresh = {"id": target.draw.new_key(), "v": 1}
+            return start(term("insert", table("writes"), fresh, durability="soft"))
+
+        body = start(subscription)
+        return feed(target.port, body, make, subscribers=subscribers, writes=writes)
+
+    return measure
+
+
+def get(draw: Draw) -> Term:
+    return term("get", table(), draw.key())
+
+
+def insert(durability: str) -> Callable[[Draw], Term]:
+    return lambda draw: term(
+        "insert", table("writes"), literal(draw.new_key()), durability=durability
+    )
+
+
+def update(draw: Draw) -> Term:
+    return term("update", get(draw), {"seen": draw.random.random()}, durability="soft")
+
+
+def update_function(draw: Draw) -> Term:
+    counted = term("add", term("default", field("n"), 0), 1)
+    return term("update", get(draw), row({"n": counted}), durability="soft")
+
+
+def between(draw: Draw) -> Term:
+    return term("limit", term("between", table(), draw.key(), draw.documents), 20)
+
+
+def get_all(draw: Draw) -> Term:
+    return term("limit", term("get_all", table(), draw.age(), index="age"), 20)
+
+
+def compound_index(draw: Draw) -> Term:
+    city = f"city-{draw.random.randrange(97)}"
+    low, high = array(city, 20), array(city, 40)
+    return term("limit", term("between", table(), low, high, index="city_age"), 20)
+
+
+ORDERED: Final = term("limit", term("order_by", table(), index="age"), 20)
+FILTERED: Final = term("count", term("filter", table(), row(term("gt", field("age"), 50))))
+OBJECT_FILTER: Final = term("count", term("filter", table(), {"city": "city-5"}))
+COMPOUND_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        table(),
+        row(
+            term(
+                "or",
+                term("and", term("ge", field("age"), 30), term("lt", field("score"), 5000)),
+                term("contains", field("tags"), "t3"),
+            )
+        ),
+    ),
+)
+MAPPED: Final = term("sum", term("map", table(), row(term("mul", field("score"), 2))))
+COMPOUND_MAP: Final = term(
+    "sum",
+    term(
+        "map",
+        table(),
+        row(
+            term(
+                "branch",
+                term("eq", term("mod", field("id"), 2), 0),
+                term("add", field("age"), term("mul", field("score"), 0.5)),
+                term("bracket", term("merge", term("pluck", term("var", 1), "age"), {"x": 1}), "x"),
+            )
+        ),
+    ),
+)
+GROUPED: Final = term("count", term("group", table(), "city"))
+GROUPED_AVERAGE: Final = term("avg", term("group", table(), "city"), "score")
+REDUCED: Final = term(
+    "reduce",
+    term("map", table(), row(field("age"))),
+    row(term("add", term("var", 2), term("var", 3)), 2, 3),
+)
+PLUCKED: Final = term("pluck", table(), "id", "name")
+SORTED: Final = term(
+    "limit", term("order_by", term("between", table(), 0, SORTED_MAX), "score"), 10
+)
+JOINED: Final = term("count", term("eq_join", term("limit", table(), JOINED_MAX), "age", table()))
+FEED: Final = term("changes", table("writes"), include_states=True)
+FILTERED_FEED: Final = term(
+    "changes",
+    term("filter", table("writes"), row(term("eq", field("v"), 1))),
+    include_states=True,
+)
+
+ROWS: Final = (
+    Row("get", "queries/s", pipelined(get)),
+    Row("get, one at a time, median", "µs", percentile(0.5, get), lower=True),
+    Row("get, one at a time, 99th", "µs", percentile(0.99, get), lower=True),
+    Row("insert, soft", "queries/s", pipelined(insert("soft"))),
+    Row("insert, hard", "queries/s", pipelined(insert("hard"))),
+    Row("update, soft", "queries/s", pipelined(update)),
+    Row("update by function, soft", "queries/s", pipelined(update_function)),
+    Row("between, limit 20", "queries/s", pipelined(between)),
+    Row("get_all by index, limit 20", "queries/s", pipelined(get_all)),
+    Row("between on compound index, limit 20", "queries/s", pipelined(compound_index)),
+    Row("order_by index, limit 20", "queries/s", pipelined(lambda _: ORDERED)),
+    Row("count", "docs/s", over_rows(term("count", table()))),
+    Row("filter, count", "docs/s", over_rows(FILTERED)),
+    Row("filter by object, count", "docs/s", over_rows(OBJECT_FILTER)),
+    Row("filter, compound function, count", "docs/s", over_rows(COMPOUND_FILTER)),
+    Row("map, sum", "docs/s", over_rows(MAPPED)),
+    Row("map, compound function, sum", "docs/s", over_rows(COMPOUND_MAP)),
+    Row("map, reduce", "docs/s", over_rows(REDUCED)),
+    Row("group, count", "docs/s", over_rows(GROUPED)),
+    Row("group, average", "docs/s", over_rows(GROUPED_AVERAGE)),
+    Row("scan to the client", "docs/s", over_rows(table())),
+    Row("pluck to the client", "docs/s", over_rows(PLUCKED)),
+    Row("order_by without index", "docs/s", over_rows(SORTED, SORTED_MAX)),
+    Row("eq_join, count", "docs/s", over_rows(JOINED, JOINED_MAX)),
+    Row("changes, 1 subscriber", "changes/s", followed(FEED, 1, 5000)),
+    Row("changes, 50 subscribers", "changes/s", followed(FEED, 50, 1000)),
+    Row("changes, 500 subscribers", "changes/s", followed(FEED, 500, 200)),
+    Row("changes of a filter, 50 subscribers", "changes/s", followed(FILTERED_FEED, 50, 1000)),
+)
