@@ -1,0 +1,1 @@
+"""Applications that use a server as anybody would: through an official driver. Each folder is one."""
