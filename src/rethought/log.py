@@ -1,0 +1,133 @@
+"""The server's log: one entry a line, to a file, to standard output and to the table `rethinkdb.logs`.
+
+What always holds: an entry is one line, whatever is in its message; the copy on standard output has no timestamp, and a
+notice there has no prefix; nothing that goes wrong while logging stops the server. Rooms log with the standard library
+(`logging.getLogger("rethought.<room>")`); only `server.py` and `cli` call `setup`.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+
+NOTICE: Final = 25
+"""Between `logging.INFO` and `logging.WARNING`: what an operator wants to see at the start and at the end."""
+
+LEVELS: Final = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    NOTICE: "notice",
+    logging.WARNING: "warn",
+    logging.ERROR: "error",
+    logging.CRITICAL: "error",
+}
+RECENT_MAX: Final = 1_000
+
+ROOT: Final = logging.getLogger("rethought")
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry. `time_ns` since 1970, `uptime` in seconds."""
+
+    time_ns: int
+    uptime: float
+    level: str
+    message: str
+
+    def line(self) -> str:
+        """As in the log file: `2026-11-22T07:01:15.529110683 0.001704s notice: message`."""
+        message = self.message.replace("\n", "\\n")
+        return f"{timestamp(self.time_ns)} {self.uptime:.6f}s {self.level}: {message}"
+
+    def json(self) -> str:
+        fields = {
+            "time": timestamp(self.time_ns) + "Z",
+            "uptime": round(self.uptime, 6),
+            "level": self.level,
+            "message": self.message,
+        }
+        return msgspec.json.encode(fields).decode()
+
+
+class Log(logging.Handler):
+    """Turns records into entries and sends each to its destinations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recent: deque[Entry] = deque(maxlen=RECENT_MAX)  # for `rethinkdb.logs`, newest last
+        self.started = time.monotonic()
+        self.json = False
+        self.console: TextIO | None = sys.stdout
+        self.file: TextIO | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+            if record.exc_info:
+                message += "\n" + logging.Formatter().formatException(record.exc_info)
+        except Exception:  # a wrong format string must not cost more than its own entry
+            message = str(record.msg)
+        level = LEVELS.get(record.levelno, "info")
+        now = time.time_ns()
+        entry = Entry(now, time.monotonic() - self.started, level, message)
+        self.recent.append(entry)
+        # A full disk or a reader that went away costs the entry, not the server.
+        with contextlib.suppress(OSError, ValueError):
+            if self.file is not None:
+                self.file.write((entry.json() if self.json else entry.line()) + "\n")
+                self.file.flush()
+        with contextlib.suppress(OSError, ValueError):
+            if self.console is not None and record.levelno > logging.INFO:
+                self.console.write((entry.json() if self.json else console_text(entry)) + "\n")
+                self.console.flush()
+
+    def open_file(self, path: Path) -> None:
+        self.close_file()
+        self.file = path.open("a", encoding="utf-8", errors="backslashreplace")
+
+    def close_file(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+LOG: Final = Log()
+"""The one log of the process."""
+
+
+def setup(*, json: bool = False, console: TextIO | None = None, file: Path | None = None) -> Log:
+    """Send what the package logs to `LOG`. Called once at the start, and again when the file is known."""
+    LOG.json = json
+    LOG.console = console or sys.stdout
+    if file is not None:
+        LOG.open_file(file)
+    if LOG not in ROOT.handlers:
+        ROOT.addHandler(LOG)
+    ROOT.setLevel(logging.INFO)
+    ROOT.propagate = False
+    return LOG
+
+
+def notice(message: str, *arguments: object) -> None:
+    ROOT.log(NOTICE, message, *arguments)
+
+
+def recent() -> Iterable[Entry]:
+    """The newest entries, oldest first."""
+    return tuple(LOG.recent)
+
+
+def timestamp(time_ns: int) -> str:
+    """UTC with nine digits, as in the log file."""
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}"
+
+
+def console_text(entry: Entry) -> str:
+    return entry.message if entry.level == "notice" else f"{entry.level}: {entry.message}"
