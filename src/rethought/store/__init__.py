@@ -1,0 +1,48 @@
+"""The store: groups (SQLite files) with tables, secondary indexes, a journal, commits and snapshots.
+
+It knows bytes in the order of bytes, and nothing of the query language. Start reading at `group`, then `commit` and
+`snapshot`. Importing rooms use the names below and nothing else.
+"""
+
+from rethought.store.batch import Savepoint, Ticket, WriteBatch
+from rethought.store.disk import CRASH_POINTS, Disk
+from rethought.store.group import Group, open_group
+from rethought.store.model import (
+    META,
+    Change,
+    Commit,
+    IndexId,
+    IndexRule,
+    Listener,
+    Loop,
+    Page,
+    Position,
+    Size,
+    TableId,
+)
+from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
+from rethought.store.snapshot import Snapshot
+
+__all__ = [
+    "CRASH_POINTS",
+    "DEFAULT_OPTIONS",
+    "META",
+    "Change",
+    "Commit",
+    "Disk",
+    "Group",
+    "GroupOptions",
+    "IndexId",
+    "IndexRule",
+    "Listener",
+    "Loop",
+    "Page",
+    "Position",
+    "Savepoint",
+    "Size",
+    "Snapshot",
+    "TableId",
+    "Ticket",
+    "WriteBatch",
+    "open_group",
+]

@@ -1,0 +1,272 @@
+"""The open write batch of a group: all writes of one turn of the loop, which commit together.
+
+What always holds: a write has its document, its index entries, its journal entry and its counters in the same
+transaction, or none of them; reading through the batch sees what was written through it. When SQLite refuses a write
+(full disk, I/O error) the whole batch is undone and every writer in it is told. One batch is open at a time; get it
+with `Group.write()` for each write (a batch that has committed takes none). Callers: `exec`, `catalog`; on the loop.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import apsw
+
+from rethought.errors import ReqlError, ResourceLimitError
+from rethought.store.model import Change, TableId
+from rethought.store.snapshot import Snapshot
+from rethought.store.tables import Index, Table
+
+if TYPE_CHECKING:
+    from rethought.store.commit import Writer
+
+Told = Callable[[ReqlError | None], None]
+
+
+class Ticket:
+    """A writer's wait for its commit: done when it is through (hard: on the disk), or when it failed."""
+
+    __slots__ = ("_waiting", "done", "error", "hard")
+
+    def __init__(self, hard: bool) -> None:
+        self.hard = hard
+        self.done = False
+        self.error: ReqlError | None = None
+        self._waiting: list[Told] = []
+
+    def add(self, callback: Told) -> None:
+        """Calls back with None or the error; at once when that is known already."""
+        if self.done:
+            callback(self.error)
+        else:
+            self._waiting.append(callback)
+
+    def finish(self, error: ReqlError | None) -> None:
+        """Called by the room when the outcome is known."""
+        self.done = True
+        self.error = error
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback(error)
+
+
+class Savepoint(NamedTuple):
+    """A place to go back to."""
+
+    depth: int
+    changes: int
+    size: int
+    counters: dict[TableId, tuple[int, int, int]]
+
+
+class WriteBatch:
+    """See the module."""
+
+    __slots__ = (
+        "_connection",
+        "_execute",
+        "_rows",
+        "_tables",
+        "_touched",
+        "_writer",
+        "changes",
+        "depth",
+        "failed",
+        "size",
+        "tickets",
+        "views",
+    )
+
+    def __init__(self, writer: "Writer") -> None:
+        self._writer = writer
+        self._connection = writer.connection
+        self._execute = writer.connection.execute
+        self._tables = writer.tables
+        self._touched: list[Table] = []
+        self._rows: dict[TableId, dict[bytes, int]] = defaultdict(dict)  # row numbers looked up
+        self.views: list[Snapshot] = []
+        self.changes: list[Change] = []
+        self.size = 0
+        self.tickets: list[Ticket] = []
+        self.depth = 0  # open savepoints; while there are any, the batch does not commit
+        self.failed: ReqlError | None = None
+
+    # ---- documents
+
+    def get(self, table: TableId, key: bytes) -> bytes | None:
+        """The newest document, the batch's own writes included."""
+        assert self._writer.batch is self, ENDED
+        state = self._tables[table]
+        try:
+            row: Any = self._execute(state.sql.locate, (key,)).fetchone()
+        except apsw.Error as error:
+            raise self._writer.fail_read(error) from error
+        if row is None:
+            return None
+        self._rows[table][key] = row[0]
+        document: bytes = row[1]
+        return document
+
+    def put(
+        self,
+        table: TableId,
+        key: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        old_doc: Any,
+        new_doc: Any,
+    ) -> None:
+        """Inserts, replaces or deletes, by which side is None. `old` is what `get` gave; docs are the decoded sides."""
+        assert self._writer.batch is self, ENDED
+        state = self._tables[table]
+        try:
+            if old is None:
+                if new is None:
+                    return
+                self._execute(state.sql.insert, (key, new))
+                row = self._connection.last_insert_rowid()
+                size = len(new)
+                state.docs += 1
+                state.bytes += size
+                self.size += size
+                if size > state.largest:
+                    state.largest = size
+            else:
+                known = self._rows[table]
+                row = known.get(key) or self._locate(state, key)
+                if new is None:
+                    self._execute(state.sql.delete, (row,))
+                    known.pop(key, None)
+                    state.docs -= 1
+                    state.bytes -= len(old)
+                    self.size += len(old)
+                else:
+                    size = len(new)
+                    self._execute(state.sql.update, (new, row))
+                    state.bytes += size - len(old)
+                    self.size += size + len(old)
+                    if size > state.largest:
+                        state.largest = size
+            for index in state.indexes.values():
+                self._index(index, key, row, old_doc, new_doc)
+        except apsw.Error as error:
+            raise self._writer.fail_write(error) from error
+        self.changes.append(Change(table, key, old, new))
+        if not state.dirty:
+            state.dirty = True
+            self._touched.append(state)
+        if self.size > self._writer.options.transaction_bytes_max:
+            raise self._writer.fail(ResourceLimitError(TOO_LARGE))
+
+    def _locate(self, state: Table, key: bytes) -> int:
+        row: Any = self._execute(state.sql.locate, (key,)).fetchone()
+        assert row is not None, "a document is replaced that is not there"
+        number: int = row[0]
+        return number
+
+    def _index(self, index: Index, key: bytes, row: int, old_doc: Any, new_doc: Any) -> None:
+        before = index.keys(old_doc) if old_doc is not None else []
+        after = index.keys(new_doc) if new_doc is not None else []
+        if not index.ready:
+            index.dirty.add(row)
+        elif before == after:
+            return
+        if len(before) < 2 and len(after) < 2:  # the usual case: one entry, or none
+            if before:
+                self._execute(index.sql.delete, (before[0], key, 0))
+            if after:
+                self._execute(index.sql.insert, (after[0], key, 0, row))
+            return
+        gone = numbered(before)
+        come = numbered(after)
+        execute = self._execute
+        for entry, tag in gone - come if index.ready else gone:
+            execute(index.sql.delete, (entry, key, tag))
+        for entry, tag in come - gone if index.ready else come:
+            execute(index.sql.insert, (entry, key, tag, row))
+
+    # ---- waiting
+
+    def ticket(self, hard: bool) -> Ticket:
+        ticket = Ticket(hard)
+        self.tickets.append(ticket)
+        if self.failed is not None:
+            ticket.finish(self.failed)
+        return ticket
+
+    # ---- undoing part of it
+
+    def savepoint(self) -> Savepoint:
+        """From here until `release` or `rollback_to` the batch does not commit. They nest."""
+        self.depth += 1
+        self._command(f"SAVEPOINT s{self.depth}")
+        counters = {state.id: (state.docs, state.bytes, state.largest) for state in self._touched}
+        return Savepoint(self.depth, len(self.changes), self.size, counters)
+
+    def rollback_to(self, savepoint: Savepoint) -> None:
+        """Undoes what was written since; the savepoint is gone then."""
+        if self.failed is not None:
+            return
+        name = f"s{savepoint.depth}"
+        self._command(f"ROLLBACK TO {name}")
+        self._command(f"RELEASE {name}")
+        self._leave(savepoint)
+        del self.changes[savepoint.changes :]
+        self.size = savepoint.size
+        kept = [state for state in self._touched if state.id in savepoint.counters]
+        for state in self._touched:
+            if state not in kept:
+                self._writer.reload_counters(state)
+        for state in kept:
+            state.docs, state.bytes, state.largest = savepoint.counters[state.id]
+        self._touched = kept
+        self._rows.clear()
+
+    def release(self, savepoint: Savepoint) -> None:
+        """Keeps what was written since."""
+        if self.failed is not None:
+            raise self.failed
+        self._command(f"RELEASE s{savepoint.depth}")
+        self._leave(savepoint)
+
+    def _leave(self, savepoint: Savepoint) -> None:
+        self.depth = savepoint.depth - 1
+        if not self.depth:
+            self._writer.schedule()
+
+    def _command(self, text: str) -> None:
+        try:
+            self._execute(text)
+        except apsw.Error as error:
+            raise self._writer.fail_write(error) from error
+
+    # ---- reading ranges
+
+    def snapshot(self) -> Snapshot:
+        """A view that sees the batch's own writes; once the batch commits, a snapshot of that commit."""
+        if not self.views:
+            self.views.append(self._writer.view())
+        return self.views[0]
+
+    # ---- the room's own
+
+    def touched(self) -> list[Table]:
+        """Tables whose counters have to be written."""
+        return self._touched
+
+
+ENDED = "a write batch is used after its end"
+TOO_LARGE = "The transaction is too large: a write may change a few hundred megabytes at once."
+
+
+def numbered(keys: list[bytes]) -> set[tuple[bytes, int]]:
+    """Index entries of one document: equal keys are told apart by a number."""
+    if len(set(keys)) == len(keys):
+        return {(key, 0) for key in keys}
+    seen: dict[bytes, int] = {}
+    entries = set()
+    for key in keys:
+        tag = seen.get(key, 0)
+        seen[key] = tag + 1
+        entries.add((key, tag))
+    return entries

@@ -1,0 +1,100 @@
+"""Carries committed pages from the write-ahead log into the database file, on a thread and connection of its own.
+
+What always holds: only PASSIVE checkpoints run beside the loop: they take no lock a writer or reader waits for. The log
+starts again at its beginning when everything in it has been carried over and nobody reads from it; SQLite does that
+by itself with the next write. Under writes without pause that moment never comes, so past `log_bytes` a *last round*
+makes writers wait (`Group.writable` is False) for the few pages that are missing: some milliseconds. Decisions are made
+on the loop, in `decide_round`; the thread only copies.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+import apsw
+
+from rethought.store.connection import connect
+from rethought.store.model import Loop
+from rethought.store.options import GroupOptions
+
+PAGE = 4096
+CACHE_BYTES = 1 << 18
+
+
+class Round(Enum):
+    NONE = auto()
+    BESIDE = auto()  # while writes go on
+    LAST = auto()  # while writers wait
+
+
+def decide_round(*, log: int, carried: int, last_tried: int, options: GroupOptions) -> Round:
+    """What to do now: the log has `log` pages, `carried` of them are in the file.
+
+    `last_tried` is the log's size at the last round that made writers wait in vain (somebody was reading): the next
+    such try comes only after the log has grown by as much as one round is worth.
+    """
+    step = options.checkpoint_bytes // PAGE
+    if log - carried < step and (log * PAGE < options.log_bytes or log - last_tried < step):
+        return Round.NONE
+    if log * PAGE >= options.log_bytes and log - carried < 2 * step and log - last_tried >= step:
+        return Round.LAST
+    return Round.BESIDE if log - carried >= step else Round.NONE
+
+
+class Checkpointer:
+    """One per group. `finished` gets (pages of the log, pages carried) or None after an error, on the loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        options: GroupOptions,
+        loop: Loop,
+        finished: Callable[[tuple[int, int] | None], None],
+    ) -> None:
+        self._path = path
+        self._options = options
+        self._loop = loop
+        self._finished = finished
+        self._orders: SimpleQueue[bool] = SimpleQueue()
+        self._thread: Thread | None = None
+        self.busy = False
+
+    def start(self) -> None:
+        """Begins a round."""
+        assert not self.busy
+        self.busy = True
+        if self._thread is None:
+            self._thread = Thread(
+                target=self._work, name=f"checkpoint {self._path.stem}", daemon=True
+            )
+            self._thread.start()
+        self._orders.put(True)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._orders.put(False)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        connection: apsw.Connection | None = None
+        while self._orders.get():
+            result = None
+            try:
+                if connection is None:
+                    connection = connect(self._path, self._options.key, cache_bytes=CACHE_BYTES)
+                    connection.execute("SELECT 1 FROM meta LIMIT 1").fetchall()
+                self._options.disk.reached("checkpoint.before")
+                result = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._options.disk.reached("checkpoint.after")
+            except apsw.Error:
+                pass  # a full disk, mostly; the group says so and tries again after more writes
+            self._loop.call_soon_threadsafe(self._done, result)
+        if connection is not None:
+            connection.close()
+
+    def _done(self, result: tuple[int, int] | None) -> None:
+        self.busy = False
+        self._finished(result)

@@ -1,0 +1,396 @@
+"""A group: one SQLite file with its writer, readers, journal, indexes and background work.
+
+Purpose: the unit of everything durable, and the only way into it. Reads go through `snapshot()`, writes through
+`write()`; both are synchronous and belong on the loop's thread. What always holds: what `commit` promises of writes and
+`snapshot` of reads; a file that is open here is open nowhere else (its VFS locks it, and `datadir` the directory).
+Callers: `catalog` opens and closes groups and owns their tables; `exec` and `feed` read, write and listen.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from rethought.errors import InternalError, OpFailedError
+from rethought.store import layout
+from rethought.store.batch import WriteBatch
+from rethought.store.checkpoint import Checkpointer, Round, decide_round
+from rethought.store.commit import Writer
+from rethought.store.connection import connect, damaged, log_path, read_error
+from rethought.store.jobs import BuildIndex, Jobs, RemoveTable
+from rethought.store.model import (
+    META,
+    Change,
+    Commit,
+    IndexId,
+    IndexRule,
+    Listener,
+    Loop,
+    TableId,
+)
+from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
+from rethought.store.snapshot import Readers
+from rethought.store.sync import Syncer
+from rethought.store.tables import (
+    DROPPED,
+    INDEX,
+    NEXT,
+    PREFIX,
+    TABLE,
+    Index,
+    IndexRecord,
+    Table,
+    TableRecord,
+    encode,
+)
+
+LAST_NAME: Final = "\U0010ffff"
+
+
+class Group:
+    """See the module. Made by `open_group`."""
+
+    def __init__(self, path: Path, writer: Writer, loop: Loop, readers: Readers) -> None:
+        self.path = path
+        self.options = writer.options
+        self.writable = True
+        self._writer = writer
+        self._loop = loop
+        self._readers = readers
+        self._jobs = Jobs(writer, loop.call_soon)
+        self._waiting: list[Any] = []
+        self._ready_waiting: dict[IndexId, list[Any]] = {}
+        self._log_pages = 0
+        self._carried = 0
+        self._last_tried = 0
+        self._checkpointer = Checkpointer(path, writer.options, loop, self._checkpointed)
+        self._closed = False
+        self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
+        self.write = writer.write  # the open group commit of this turn of the loop
+        writer.connection.set_wal_hook(self._log_grew)
+        for name in writer.tables.dropped:
+            self._jobs.add(RemoveTable(name))
+
+    @property
+    def seq(self) -> int:
+        """The newest committed sequence number."""
+        return self._writer.seq
+
+    @property
+    def journal_first_seq(self) -> int:
+        """The oldest commit the journal still has; 0 when it has none."""
+        return self._writer.journal.first
+
+    def flush(self) -> None:
+        """Commits the open batch now, so that a read sees every write evaluated before it."""
+        if self._writer.batch is not None:
+            self._writer.commit()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Calls back right after each commit, in order."""
+        self._writer.listeners.append(listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        self._writer.listeners.remove(listener)
+
+    def journal(self, after: int, limit: int = 1 << 62) -> Iterator[Commit]:
+        """Commits after a sequence number, oldest first, as far as they are committed when reached."""
+        try:
+            yield from self._writer.journal.read(after, limit)
+        except apsw.Error as error:
+            raise read_error(self.path, error) from error
+
+    # ---- tables
+
+    def create_table(self) -> TableId:
+        """A new, empty table, part of the open batch."""
+        batch = self.write()
+        tables = self._writer.tables
+        table = TableId(self._next_number())
+        self._do(layout.create_table(table))
+        self._do(layout.COUNTER_PUT, (table, 0, 0, 0))
+        tables[table] = Table(table)
+        self._put_record(batch, f"{TABLE}{table}", encode(TableRecord(table)))
+        return table
+
+    def drop_table(self, table: TableId) -> None:
+        """The table is gone at once; its pages are freed in the background."""
+        batch = self.write()
+        tables = self._writer.tables
+        state = tables[table]
+        for index in list(state.indexes):
+            self.drop_index(index)
+        del tables[table]
+        self._do(layout.COUNTER_DELETE, (table,))
+        self._put_record(batch, f"{TABLE}{table}", None)
+        self._remove(state.sql.name)
+
+    @property
+    def tables(self) -> list[TableId]:
+        return list(self._writer.tables)
+
+    # ---- indexes
+
+    def create_index(self, table: TableId, rule: IndexRule) -> IndexId:
+        """A new index, built in the background; see `index_ready`, `index_progress`, `when_index_ready`."""
+        batch = self.write()
+        state = self._writer.tables[table]
+        id_ = IndexId(self._next_number())
+        self._do(layout.create_index(id_))
+        last = self._do(f"SELECT max(r) FROM {state.sql.name}").get or 0
+        index = Index(id_, IndexRecord(table, ready=last == 0, end=last), rule)
+        state.indexes[id_] = index
+        self._put_record(batch, f"{INDEX}{id_}", encode(index.record()))
+        if not index.ready:
+            self._jobs.add(BuildIndex(id_, self._index_built))
+        return id_
+
+    def drop_index(self, index: IndexId) -> None:
+        batch = self.write()
+        found = self._writer.tables.index(index)
+        del self._writer.tables[found.table].indexes[index]
+        self._put_record(batch, f"{INDEX}{index}", None)
+        self._remove(found.sql.name)
+        self._index_built(index)
+
+    def set_rules(self, table: TableId, rules: dict[IndexId, IndexRule]) -> None:
+        """After opening: how each index of a table computes its keys. Builds that were under way go on."""
+        state = self._writer.tables[table]
+        for id_, rule in rules.items():
+            index = state.indexes[id_]
+            unknown = index.rule is None
+            index.rule = rule
+            if unknown and not index.ready:
+                self._jobs.add(BuildIndex(id_, self._index_built))
+
+    def indexes(self, table: TableId) -> list[IndexId]:
+        return list(self._writer.tables[table].indexes)
+
+    def index_ready(self, index: IndexId) -> bool:
+        return self._writer.tables.index(index).ready
+
+    def index_progress(self, index: IndexId) -> float:
+        """How much of a build is done, 0 to 1."""
+        found = self._writer.tables.index(index)
+        return 1.0 if found.ready else found.position / found.end
+
+    def when_index_ready(self, index: IndexId) -> Any:
+        """A future that is done when the index can be read, or was dropped."""
+        future = self._loop.create_future()
+        found = self._find_index(index)
+        if found is None or found.ready:
+            future.set_result(None)
+        else:
+            self._ready_waiting.setdefault(index, []).append(future)
+        return future
+
+    def _find_index(self, index: IndexId) -> Index | None:
+        for state in self._writer.tables.values():
+            if index in state.indexes:
+                return state.indexes[index]
+        return None
+
+    def _index_built(self, index: IndexId) -> None:
+        for future in self._ready_waiting.pop(index, ()):
+            if not future.done():
+                future.set_result(None)
+
+    # ---- small records
+
+    def meta_get(self, name: str) -> bytes | None:
+        """A record as the open batch leaves it."""
+        value: bytes | None = self._read(layout.META_GET, (name,)).get
+        return value
+
+    def meta_items(self, prefix: str) -> list[tuple[str, bytes]]:
+        """All records whose name begins so, by name."""
+        rows: list[Any] = self._read(layout.META_ITEMS, (prefix, prefix + LAST_NAME)).fetchall()
+        return [row for row in rows if not row[0].startswith(PREFIX)]
+
+    def meta_put(self, name: str, value: bytes) -> None:
+        """Part of the open batch; in the journal as a change of table `META`."""
+        assert not name.startswith(PREFIX)
+        self._put_record(self.write(), name, value)
+
+    def meta_delete(self, name: str) -> None:
+        assert not name.startswith(PREFIX)
+        self._put_record(self.write(), name, None)
+
+    def _put_record(self, batch: WriteBatch, name: str, value: bytes | None) -> None:
+        old = self._do(layout.META_GET, (name,)).get
+        if value is not None:
+            self._do(layout.META_PUT, (name, value))
+        elif old is not None:
+            self._do(layout.META_DELETE, (name,))
+        else:
+            return
+        batch.changes.append(Change(META, name.encode(), old, value))
+
+    # ---- the log
+
+    def when_writable(self) -> Any:
+        """A future that is done when `writable` is True."""
+        future = self._loop.create_future()
+        if self.writable:
+            future.set_result(None)
+        else:
+            self._waiting.append(future)
+        return future
+
+    def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        """SQLite's hook, after each commit: how many pages the log has."""
+        if pages < self._log_pages:
+            self._carried = self._last_tried = 0  # it has started again
+        self._log_pages = pages
+        if not self._checkpointer.busy and (pages - self._carried) * 4096 >= min(
+            self.options.checkpoint_bytes, self.options.log_bytes
+        ):
+            self._loop.call_soon(self._consider_checkpoint)
+        return apsw.SQLITE_OK
+
+    def _consider_checkpoint(self) -> None:
+        if self._checkpointer.busy or self._closed:
+            return
+        match decide_round(
+            log=self._log_pages,
+            carried=self._carried,
+            last_tried=self._last_tried,
+            options=self.options,
+        ):
+            case Round.NONE:
+                return
+            case Round.LAST:
+                self.flush()
+                self._last_tried = self._log_pages
+                self.writable = False
+                self._jobs.held = True
+            case Round.BESIDE:
+                pass
+        self._checkpointer.start()
+
+    def _checkpointed(self, result: tuple[int, int] | None) -> None:
+        if self._closed:
+            return
+        if result is not None:
+            log, carried = result
+            self._carried = carried
+            if log == carried == self._log_pages:
+                self._writer.end_reading()  # so that the next write may start the log again
+                self._writer.accept()
+        if not self.writable:
+            self.writable = True
+            self._jobs.held = False
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+        self._jobs.wake()
+        if result is not None:
+            self._consider_checkpoint()
+
+    def _sync_failed(self) -> None:
+        self._writer.refuse()
+        if not self._checkpointer.busy:
+            self._checkpointer.start()
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Commits, carries the log into the file, closes. What a snapshot still held reads nothing more."""
+        if self._closed:
+            return
+        self.flush()
+        self._closed = True
+        self._jobs.close()
+        writer = self._writer
+        if writer.syncer is not None:
+            writer.syncer.close()
+        self._checkpointer.close()
+        writer.end_reading()
+        self._readers.close()
+        try:
+            if not writer.connection.in_transaction:
+                writer.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error:
+            pass  # the log stays and is carried over at the next opening
+        writer.connection.close()
+
+    # ---- steps
+
+    def _next_number(self) -> int:
+        tables = self._writer.tables
+        number = tables.next
+        tables.next += 1
+        self._do(layout.META_PUT, (NEXT, b"%d" % tables.next))
+        return number
+
+    def _remove(self, name: str) -> None:
+        self._do(layout.META_PUT, (f"{DROPPED}{name}", b""))
+        self._writer.tables.dropped.append(name)
+        self._jobs.add(RemoveTable(name))
+
+    def _do(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        try:
+            return self._writer.connection.execute(sql, parameters)
+        except apsw.Error as error:
+            raise self._writer.fail_write(error) from error
+
+    def _read(self, sql: str, parameters: tuple[Any, ...]) -> Any:
+        try:
+            return self._writer.connection.execute(sql, parameters)
+        except apsw.Error as error:
+            raise read_error(self.path, error) from error
+
+
+def open_group(path: Path, *, loop: Loop, options: GroupOptions = DEFAULT_OPTIONS) -> Group:
+    """Opens a group's file, making it if it is not there.
+
+    Raises OpFailedError when it cannot be opened, is of another version or has another key; InternalError when it is
+    damaged.
+    """
+    new = not path.exists() or path.stat().st_size == 0
+    connection = None
+    try:
+        connection = connect(path, options.key, cache_bytes=options.cache_bytes, create=new)
+        options.disk.reached("create.file")
+        _prepare(path, connection, new)
+        readers = Readers(path, options)
+        writer = Writer(path, connection, options, loop, readers)
+        writer.load()
+        group = Group(path, writer, loop, readers)
+        log = log_path(path)
+        options.disk.sync_directory(path.parent)
+        descriptor = options.disk.open_log(log)
+        writer.syncer = Syncer(loop, options.disk, descriptor, path.stem, group._sync_failed)
+    except apsw.NotADBError as error:
+        if connection is not None:
+            connection.close()
+        raise OpFailedError(
+            f"The file `{path.name}` is encrypted with another key, or is not a database of ours."
+        ) from error
+    except apsw.CorruptError as error:
+        if connection is not None:
+            connection.close()
+        raise InternalError(damaged(path)) from error
+    except (apsw.Error, OSError) as error:
+        if connection is not None:
+            connection.close()
+        raise OpFailedError(f"The file `{path.name}` could not be opened: {error}.") from error
+    return group
+
+
+def _prepare(path: Path, connection: apsw.Connection, new: bool) -> None:
+    """Makes the layout of a new file, checks that of an old one. A file whose making was cut short counts as new."""
+    version = connection.pragma("user_version")
+    if new or (version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchall()):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(layout.SCHEMA)
+        connection.execute("COMMIT")
+    elif connection.pragma("application_id") != layout.APPLICATION_ID:
+        raise OpFailedError(f"The file `{path.name}` is not a database of ours.")
+    elif version != layout.FORMAT_VERSION:
+        raise OpFailedError(
+            f"The file `{path.name}` has format version {version}; "
+            f"this program reads version {layout.FORMAT_VERSION}."
+        )

@@ -1,0 +1,265 @@
+"""Work in the background of a group, in small steps between the loop's turns: building indexes, removing tables.
+
+What always holds: a step takes about `step_seconds` and writes through the open batch like any writer, its own progress
+included, so that after a crash a job goes on from its last committed step; a step that is undone is done again. A job
+never outlives its group. Used by `group` only.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import apsw
+
+from rethought.errors import ReqlError
+from rethought.store.batch import numbered
+from rethought.store.layout import META_DELETE, META_PUT
+from rethought.store.model import IndexId
+from rethought.store.tables import DROPPED, INDEX, Index, encode
+
+if TYPE_CHECKING:
+    from rethought.store.commit import Writer
+
+BUFFER_ENTRIES: Final = 50_000  # entries sorted together: sorted inserts are several times faster
+BUFFER_BYTES: Final = 16 << 20
+CHUNK_ROWS: Final = 1_000
+CHUNK_BYTES: Final = 1 << 20
+MERGE_ROWS: Final = 500
+RETRY_S: Final = 1.0
+
+Entry = tuple[bytes, bytes, int, int]
+
+
+class Job(Protocol):
+    def step(self, writer: "Writer", end: float) -> bool:
+        """Works until about `end`; True when all is done. Raises `ReqlError` when a write failed."""
+        ...
+
+    def failed(self) -> None:
+        """A step was undone, or may have been."""
+        ...
+
+
+class Jobs:
+    """The jobs of one group, one step a turn, in turns."""
+
+    def __init__(self, writer: "Writer", soon: Callable[..., object]) -> None:
+        self._writer = writer
+        self._soon = soon
+        self._queue: deque[Job] = deque()
+        self._scheduled = False
+        self._closed = False
+        self._rest_until = 0.0
+        self.held = False  # while writers wait for a checkpoint
+
+    def add(self, job: Job) -> None:
+        self._queue.append(job)
+        self.wake()
+
+    def wake(self) -> None:
+        if self._queue and not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._soon(self._turn)
+
+    def close(self) -> None:
+        self._closed = True
+        self._queue.clear()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        writer = self._writer
+        if self._closed or self.held or not self._queue:
+            return  # `wake` is called when that ends
+        if writer.batch is not None and writer.batch.depth:
+            self.wake()
+            return
+        monotonic = writer.options.monotonic
+        now = monotonic()
+        if now < self._rest_until:
+            return  # the disk refuses; the next commit wakes us
+        job = self._queue.popleft()
+        try:
+            done = job.step(writer, now + writer.options.step_seconds)
+        except ReqlError:
+            self._rest_until = now + RETRY_S
+            job.failed()
+            done = False
+        if not done:
+            self._queue.append(job)
+        self.wake()
+
+
+class BuildIndex:
+    """Fills an index with the entries of the rows that were there when it was created.
+
+    Writes maintain the index from its creation on, so rows may be visited in any state: an entry that is there already
+    is left alone. Rows written while their entries wait in the buffer are computed again before it is merged.
+    """
+
+    def __init__(self, index: IndexId, ready: Callable[[IndexId], None]) -> None:
+        self._id = index
+        self._ready = ready
+        self._index: Index | None = None
+        self._gathered = 0
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._merging = False
+
+    def failed(self) -> None:
+        self._index = None
+
+    def step(self, writer: "Writer", end: float) -> bool:
+        index = self._current(writer)
+        if index is None:
+            return True  # dropped
+        if index.rule is None:
+            return False
+        try:
+            while writer.options.monotonic() < end:
+                if not self._merging:
+                    self._gather(writer, index)
+                elif not self._merge(writer, index):
+                    self._save(writer, index)
+                    if index.ready:
+                        self._ready(self._id)
+                        return True
+        except apsw.Error as error:
+            raise writer.fail_write(error) from error
+        return False
+
+    def _current(self, writer: "Writer") -> Index | None:
+        """The index as the tables know it now. It is another object after a rollback: then we start from the file."""
+        for table in writer.tables.values():
+            index = table.indexes.get(self._id)
+            if index is not None:
+                if index is not self._index:
+                    self._index = index
+                    self._start(index)
+                return index
+        return None
+
+    def _start(self, index: Index) -> None:
+        self._gathered = index.position
+        self._entries = []
+        self._bytes = 0
+        self._merging = False
+        index.dirty.clear()
+
+    def _gather(self, writer: "Writer", index: Index) -> None:
+        state = writer.tables[index.table]
+        average = state.bytes // state.docs + 1 if state.docs > 0 else state.largest + 1
+        limit = max(1, min(CHUNK_ROWS, CHUNK_BYTES // average))
+        rows: list[Any] = writer.connection.execute(
+            f"SELECT r, k, d FROM {state.sql.name} WHERE r>? AND r<=? ORDER BY r LIMIT ?",
+            (self._gathered, index.end, limit),
+        ).fetchall()
+        if rows:
+            assert index.rule is not None
+            chunk = b",".join([row[2] for row in rows])
+            for (r, k, _), keys in zip(rows, index.rule.keys_of_chunk(chunk), strict=True):
+                self._add(keys, k, r)
+            self._gathered = rows[-1][0]
+        if len(rows) < limit:
+            self._gathered = index.end
+            self._merging = True
+        elif len(self._entries) >= BUFFER_ENTRIES or self._bytes >= BUFFER_BYTES:
+            self._merging = True
+        if self._merging:
+            dirty = index.dirty
+            if dirty:
+                self._entries = [entry for entry in self._entries if entry[3] not in dirty]
+            self._entries.sort(reverse=True)  # merged from the end
+
+    def _add(self, keys: list[bytes], k: bytes, r: int) -> None:
+        if len(keys) == 1:
+            self._entries.append((keys[0], k, 0, r))
+            self._bytes += len(keys[0]) + len(k)
+        else:
+            for key, tag in numbered(keys):
+                self._entries.append((key, k, tag, r))
+                self._bytes += len(key) + len(k)
+
+    def _merge(self, writer: "Writer", index: Index) -> bool:
+        """Writes some entries; False when none is left."""
+        writer.write()
+        entries = self._entries
+        if entries:
+            some = entries[-MERGE_ROWS:]
+            del entries[-MERGE_ROWS:]
+            if index.dirty:
+                some = [entry for entry in some if entry[3] not in index.dirty]
+            some.reverse()
+            writer.connection.executemany(index.sql.merge, some)
+            writer.options.disk.reached("index.step")
+            return True
+        if index.dirty:
+            self._merge_dirty(writer, index)
+            return True
+        return False
+
+    def _merge_dirty(self, writer: "Writer", index: Index) -> None:
+        """Rows written meanwhile: their writes may have been undone, so look again."""
+        assert index.rule is not None
+        execute = writer.connection.execute
+        name = writer.tables[index.table].sql.name
+        for _ in range(min(MERGE_ROWS, len(index.dirty))):
+            r = index.dirty.pop()
+            row: Any = execute(f"SELECT k, d FROM {name} WHERE r=?", (r,)).fetchone()
+            if row is not None:
+                (keys,) = index.rule.keys_of_chunk(row[1])
+                for key, tag in numbered(keys):
+                    execute(index.sql.merge, (key, row[0], tag, r))
+
+    def _save(self, writer: "Writer", index: Index) -> None:
+        index.position = self._gathered
+        index.ready = self._gathered >= index.end
+        writer.connection.execute(META_PUT, (f"{INDEX}{index.id}", encode(index.record())))
+        self._merging = False
+        self._bytes = 0
+
+
+class RemoveTable:
+    """Removes a table of SQLite piece by piece: dropping a large one at once would hold the loop."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows = 64
+        self._keys = "r" if name.startswith("t_") else "ik, k, tag"
+
+    def failed(self) -> None:
+        pass
+
+    def step(self, writer: "Writer", end: float) -> bool:
+        writer.write()
+        monotonic = writer.options.monotonic
+        execute = writer.connection.execute
+        name, keys = self._name, self._keys
+        try:
+            while True:
+                began = monotonic()
+                last: Any = execute(
+                    f"SELECT {keys} FROM {name} ORDER BY {keys} LIMIT 1 OFFSET ?", (self._rows,)
+                ).fetchone()
+                if last is None:
+                    self._remove_rest(writer)
+                    return True
+                marks = ", ".join("?" * len(last))
+                execute(f"DELETE FROM {name} WHERE ({keys}) <= ({marks})", last)
+                writer.options.disk.reached("drop.step")
+                now = monotonic()
+                if now >= end:
+                    if now - began > writer.options.step_seconds:
+                        self._rows = max(1, self._rows // 2)
+                    return False
+                self._rows = min(self._rows * 2, 65_536)
+        except apsw.Error as error:
+            raise writer.fail_write(error) from error
+
+    def _remove_rest(self, writer: "Writer") -> None:
+        writer.connection.execute(f"DROP TABLE IF EXISTS {self._name}")
+        writer.connection.execute(META_DELETE, (f"{DROPPED}{self._name}",))
+        if self._name in writer.tables.dropped:
+            writer.tables.dropped.remove(self._name)

@@ -1,0 +1,86 @@
+"""The store's vocabulary: what goes in, what comes out, what it is given from outside.
+
+Plain data and protocols, no behaviour. Every module of the room imports this one; other rooms import the names from
+`rethought.store`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, NewType, Protocol
+
+TableId = NewType("TableId", int)
+IndexId = NewType("IndexId", int)
+"""Numbers of tables and indexes: unique within a group, never used twice."""
+
+META: Final = TableId(0)
+"""Stands for the small records (`meta`) in the journal; a real table has a number above 0."""
+
+Bound = bytes | None
+"""An end of a range of keys; None is without end."""
+
+Position = tuple[bytes, bytes, int]
+"""A place in an index: the index key, the primary key, and the number among equal entries of one document."""
+
+
+class Change(NamedTuple):
+    """One document before and after; None where there is none."""
+
+    table: TableId
+    key: bytes
+    old: bytes | None
+    new: bytes | None
+
+
+class Commit(NamedTuple):
+    """What one transaction changed. `seq` counts commits of the group without gaps; `time` is seconds since 1970."""
+
+    seq: int
+    time: float
+    changes: list[Change]
+
+
+class Page(NamedTuple):
+    """A piece of a scan.
+
+    `docs` are the documents joined with commas (empty when there are none); `after` is where to go on, None when the
+    range is exhausted; `keys` are the keys in the order of the documents, when asked for: primary keys, or
+    `Position`s of an index.
+    """
+
+    docs: bytes
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
+    after: Any
+    keys: list[Any] | None = None
+
+
+class Size(NamedTuple):
+    documents: int
+    bytes: int
+
+
+class IndexRule(Protocol):
+    """How documents become index keys. The store knows no more of a query language than this."""
+
+    def keys(self, doc: Any) -> list[bytes]:
+        """The encoded index keys of one decoded document; empty when it is not indexed."""
+        ...
+
+    def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
+        """The same for each document of a joined chunk, in order."""
+        ...
+
+
+class Handle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Loop(Protocol):
+    """The part of an event loop the store uses; asyncio's and uvloop's loops have it."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> object: ...
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object: ...
+
+    def create_future(self) -> Any: ...
+
+
+Listener = Callable[[Commit], None]

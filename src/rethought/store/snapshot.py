@@ -1,0 +1,316 @@
+"""Reading: one committed state of a group, or the state inside an open write batch.
+
+Purpose: answer point reads, scans and counts with bytes, one SQLite row carrying a whole page of documents.
+What always holds:
+  1. Everything read through one snapshot is of one state, however many commits come meanwhile.
+  2. A page has at least one document when the range has one, and about `page_bytes` at most; order is kept.
+  3. A snapshot that nobody holds costs nothing: its connection is given back at once.
+
+The newest state is read through the *writer's* connection as long as no write batch is open: its page cache stays
+warm across commits, while SQLite empties a reader's cache whenever another connection has committed. Only when a write
+begins while somebody holds the snapshot is it moved to a connection of its own (`Readers`), which begins its
+transaction before the write can commit. Callers: any room above; synchronous, on the loop's thread only.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from rethought.store.connection import connect, read_error
+from rethought.store.layout import AFTER, CLOSED, COUNTER, NONE, OPEN, Range
+from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
+from rethought.store.options import GroupOptions
+
+if TYPE_CHECKING:
+    from rethought.store.tables import Table, Tables
+
+ROWS_ONE_BY_ONE: Final = 32
+"""Up to so many documents are fetched as rows: below this a second look for the end of the page costs more."""
+
+EMPTY: Final = Page(b"", 0, None, None)
+
+
+class Readers:
+    """Connections for snapshots that outlive a commit. They are opened when needed; a few are kept for the next."""
+
+    def __init__(self, path: Path, options: GroupOptions) -> None:
+        self._path = path
+        self._options = options
+        self._idle: list[apsw.Connection] = []
+        self.busy = 0
+
+    def take(self) -> apsw.Connection:
+        """A connection whose transaction has begun on the last committed state."""
+        connection = self._idle.pop() if self._idle else self._open()
+        connection.execute("BEGIN")
+        connection.execute(COUNTER, (0,)).fetchall()  # the first read fixes the state
+        self.busy += 1
+        return connection
+
+    def give(self, connection: apsw.Connection) -> None:
+        self.busy -= 1
+        connection.execute("COMMIT")
+        if len(self._idle) < self._options.readers_idle_max:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def _open(self) -> apsw.Connection:
+        options = self._options
+        return connect(self._path, options.key, cache_bytes=options.reader_cache_bytes)
+
+
+class Snapshot:
+    """See the module. Shared by all who read the same state: each holds it from `acquire` to `release`."""
+
+    __slots__ = (
+        "_execute",
+        "_holders",
+        "_options",
+        "_own",
+        "_path",
+        "_readers",
+        "_tables",
+        "inside",
+        "seq",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        connection: apsw.Connection,
+        tables: "Tables",
+        readers: Readers,
+        path: Path,
+        options: GroupOptions,
+        *,
+        inside: bool = False,
+    ) -> None:
+        self.seq = seq
+        self.inside = inside  # a view into the open batch
+        self._execute: Callable[..., Any] = connection.execute
+        self._tables = tables
+        self._readers = readers
+        self._path = path
+        self._options = options
+        self._own: apsw.Connection | None = None
+        self._holders = 0
+
+    # ---- holding
+
+    def acquire(self) -> "Snapshot":
+        self._holders += 1
+        return self
+
+    def release(self) -> None:
+        self._holders -= 1
+        if not self._holders and self._own is not None:
+            own, self._own = self._own, None
+            self._execute = _released
+            self._readers.give(own)
+
+    @property
+    def held(self) -> bool:
+        return self._holders > 0
+
+    def leave_writer(self) -> None:
+        """Called before the writer's connection leaves this state: moves to an own connection if anybody holds it."""
+        self.inside = False
+        if self._holders:
+            self._own = self._readers.take()
+            self._execute = self._own.execute
+        else:
+            self._execute = _released
+
+    def moved(self) -> "Snapshot":
+        """On a connection of its own at once, held by the caller."""
+        self.leave_writer()
+        self._holders -= 1
+        return self
+
+    # ---- single documents
+
+    def get(self, table: TableId, key: bytes) -> bytes | None:
+        try:
+            document: bytes | None = self._execute(self._tables[table].sql.get, (key,)).get
+        except apsw.Error as error:
+            raise read_error(self._path, error) from error
+        return document
+
+    def get_many(self, table: TableId, keys: list[bytes]) -> dict[bytes, bytes]:
+        """The documents that are there, by key."""
+        execute, sql, found = self._execute, self._tables[table].sql.get, {}
+        try:
+            for key in keys:
+                document = execute(sql, (key,)).get
+                if document is not None:
+                    found[key] = document
+        except apsw.Error as error:
+            raise read_error(self._path, error) from error
+        return found
+
+    # ---- ranges
+
+    def scan(
+        self,
+        table: TableId,
+        lower: Bound = None,
+        upper: Bound = None,
+        *,
+        lower_open: bool = False,
+        upper_open: bool = False,
+        descending: bool = False,
+        after: bytes | None = None,
+        limit: int,
+        keys: bool = False,
+    ) -> Page:
+        """Documents in the order of their primary keys; `after` is the last page's."""
+        if after is not None:
+            if descending:
+                upper, upper_open = after, True
+            else:
+                lower, lower_open = after, True
+        state = self._tables[table]
+        sql = state.sql.range(_end(lower, lower_open), _end(upper, upper_open), descending)
+        return self._page(state, sql, _bounds(lower, upper), limit, keys)
+
+    def scan_any(self, table: TableId, after: int | None = None, limit: int = 1000) -> Page:
+        """All documents in the order that reads fastest."""
+        state = self._tables[table]
+        return self._page(state, state.sql.scan_any, (after or 0,), limit, False)
+
+    def index_scan(
+        self,
+        table: TableId,
+        index: IndexId,
+        lower: Bound = None,
+        upper: Bound = None,
+        *,
+        lower_open: bool = False,
+        upper_open: bool = False,
+        descending: bool = False,
+        after: Position | None = None,
+        limit: int,
+        keys: bool = False,
+    ) -> Page:
+        """Documents in the order (index key, primary key, number), once for each entry; bounds are index keys."""
+        state = self._tables[table]
+        low, high = _end(lower, lower_open), _end(upper, upper_open)
+        bounds: tuple[Any, ...] = _bounds(lower, upper)
+        if after is not None:
+            if descending:
+                high, bounds = AFTER, (*_bounds(lower, None), *after)
+            else:
+                low, bounds = AFTER, (*after, *_bounds(None, upper))
+        sql = state.indexes[index].sql.range(low, high, descending)
+        return self._page(state, sql, bounds, limit, keys)
+
+    def _page(
+        self, state: "Table", sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool
+    ) -> Page:
+        try:
+            options = self._options
+            if limit * state.largest > options.page_bytes:
+                limit = self._fit(state, sql, bounds, limit)
+            if keys or limit <= ROWS_ONE_BY_ONE:
+                return self._rows(sql, bounds, limit, keys)
+            row: Any = self._execute(sql.page, (*bounds, limit)).fetchone()
+            count = row[1]
+            if count == 0:
+                return EMPTY
+            if count < limit:
+                return Page(row[0], count, None)
+            if len(row) == 3:
+                return Page(row[0], count, row[2])
+            position = self._execute(sql.position, (*bounds, 1, count - 1)).fetchone()
+            return Page(row[0], count, position)
+        except apsw.Error as error:
+            raise read_error(self._path, error) from error
+
+    def _rows(self, sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool) -> Page:
+        rows: list[Any] = self._execute(sql.rows, (*bounds, limit)).fetchall()
+        if not rows:
+            return EMPTY._replace(keys=[]) if keys else EMPTY
+        single = len(rows[0]) == 2
+        after = None
+        if len(rows) == limit:
+            after = rows[-1][1] if single else rows[-1][1:]
+        positions = None
+        if keys:
+            positions = [row[1] for row in rows] if single else [row[1:] for row in rows]
+        return Page(b",".join([row[0] for row in rows]), len(rows), after, positions)
+
+    def _fit(self, state: "Table", sql: Range, bounds: tuple[Any, ...], limit: int) -> int:
+        """How many documents the next page may have, at least 1."""
+        options = self._options
+        average = state.bytes // state.docs + 1 if state.docs > 0 else state.largest
+        limit = max(1, min(limit, options.page_bytes // average))
+        if limit * state.largest <= options.page_bytes_max:
+            return limit
+        total = 0
+        sizes = self._execute(sql.sizes, (*bounds, limit))
+        for count, (size,) in enumerate(sizes, 1):
+            total += size
+            if total > options.page_bytes:
+                sizes.close()
+                return max(1, count - 1) if total > options.page_bytes_max else count
+        return limit
+
+    # ---- numbers
+
+    def count(self, table: TableId) -> int:
+        """All documents of a table; takes no longer for a large one."""
+        return self.size(table).documents
+
+    def size(self, table: TableId) -> Size:
+        if self.inside:
+            state = self._tables[table]
+            return Size(state.docs, state.bytes)
+        try:
+            row: Any = self._execute(COUNTER, (table,)).fetchone()
+        except apsw.Error as error:
+            raise read_error(self._path, error) from error
+        return Size(row[0], row[1]) if row else Size(0, 0)
+
+    def count_range(
+        self,
+        table: TableId,
+        lower: Bound = None,
+        upper: Bound = None,
+        *,
+        lower_open: bool = False,
+        upper_open: bool = False,
+        index: IndexId | None = None,
+    ) -> int:
+        """Documents (entries, of an index) in a range; reads the keys, not the documents."""
+        state = self._tables[table]
+        sql = state.sql if index is None else state.indexes[index].sql
+        text = sql.range(_end(lower, lower_open), _end(upper, upper_open), False).count
+        try:
+            counted: int = self._execute(text, _bounds(lower, upper)).get
+        except apsw.Error as error:
+            raise read_error(self._path, error) from error
+        return counted
+
+
+def _end(bound: Bound, is_open: bool) -> int:
+    if bound is None:
+        return NONE
+    return OPEN if is_open else CLOSED
+
+
+def _bounds(lower: Bound, upper: Bound) -> tuple[bytes, ...]:
+    if lower is None:
+        return () if upper is None else (upper,)
+    return (lower,) if upper is None else (lower, upper)
+
+
+def _released(*_: Any) -> Any:
+    raise AssertionError("a snapshot is used that nobody holds")
