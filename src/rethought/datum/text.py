@@ -15,16 +15,17 @@ _TRUNCATED_MAX: Final = 300
 _INDENT_MAX: Final = 200
 """How deep `pretty` follows a value; what lies below is shown as `...`."""
 
-# Where the encoder's spelling may differ from the protocol's: an exponent, or a control character's hexadecimal
-# digits. Also matches inside strings, which costs time, not truth.
-_SPELLED_OTHERWISE: Final = re.compile(rb"[0-9]e[-+0-9]|\\u00")
+# The encoder's spelling differs from the protocol's in exponents and in the digits of escaped control characters.
+# Also found inside strings, which costs time, not truth.
+_EXPONENT: Final = re.compile(rb"e[-0-9]")
+_CONTROL: Final = b"\\u00"
 _HEX_ESCAPE: Final = re.compile(r"\\(?:u00[0-9a-f]{2}|.)")
 
 
 def compact(value: Datum) -> str:
     """`value` as JSON on one line. Raises ``Cannot convert `r.minval` to JSON.`` for a bound inside."""
     data = encode(value)
-    if _SPELLED_OTHERWISE.search(data) is None:
+    if _CONTROL not in data and _EXPONENT.search(data) is None:
         return data.decode()
     return _compact(value)
 

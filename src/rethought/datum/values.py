@@ -8,6 +8,7 @@ Callers: everybody. The names of `kinds` and `pseudotypes` that other rooms need
 from typing import Final, cast
 
 from rethought.datum.binary import binary, binary_bytes
+from rethought.datum.jsonbytes import encode
 from rethought.datum.kinds import (
     INTEGER_MAX,
     LITERAL,
@@ -46,6 +47,7 @@ __all__ = [
     "check_storable",
     "checked_pseudotype",
     "coerce_name",
+    "document_bytes",
     "from_json",
     "is_binary",
     "is_geometry",
@@ -66,19 +68,25 @@ STORED_ARRAY_MAX: Final = 100_000
 NESTING_MAX: Final = 500
 """Levels of arrays and objects in a stored document: what every later query can surely decode and walk."""
 
+_LEAST: Final = -INTEGER_MAX
+_MOST: Final = INTEGER_MAX
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _NESTED_TOO_DEEPLY: Final = f"Document nested too deeply (limit {NESTING_MAX} levels)."
 
 
 def from_json(value: Datum) -> Datum:
     """Freshly decoded JSON as a canonical datum: the same object when nothing needs changing, else a new one."""
     kind = value.__class__
-    if kind is dict:
-        return _object_from_json(cast(dict[str, Datum], value))
-    if kind is list:
-        return _array_from_json(cast(list[Datum], value))
-    if kind is int or kind is float:
-        return number(cast(Number, value))
-    return value
+    if kind is not float and kind is not int:
+        try:
+            if isinstance(value, dict):
+                return _object_from_json(value)
+            if isinstance(value, list):
+                return _array_from_json(value)
+        except RecursionError:
+            raise ResourceLimitError(_NESTED_TOO_DEEPLY) from None
+        return value
+    return number(cast(Number, value))
 
 
 def _object_from_json(value: dict[str, Datum]) -> dict[str, Datum]:
@@ -87,9 +95,11 @@ def _object_from_json(value: dict[str, Datum]) -> dict[str, Datum]:
     for key, item in value.items():
         # Runs once per field of every document written: the usual kinds first, no call for them.
         kind = item.__class__
-        if kind is str or item is None or kind is bool:
+        if kind is str:
             continue
-        if kind is int and -INTEGER_MAX <= item <= INTEGER_MAX:  # type: ignore[operator]
+        if kind is int and _LEAST <= item <= _MOST:  # type: ignore[operator]
+            continue
+        if item is None or kind is bool:
             continue
         canonical = from_json(item)
         if canonical is not item:
@@ -105,7 +115,9 @@ def _array_from_json(value: list[Datum]) -> list[Datum]:
     changed: list[Datum] | None = None
     for position, item in enumerate(value):
         kind = item.__class__
-        if kind is str or item is None or kind is bool:
+        if kind is str:
+            continue
+        if kind is int and _LEAST <= item <= _MOST:  # type: ignore[operator]
             continue
         canonical = from_json(item)
         if canonical is not item:
@@ -113,6 +125,22 @@ def _array_from_json(value: list[Datum]) -> list[Datum]:
                 changed = value.copy()
             changed[position] = canonical
     return value if changed is None else changed
+
+
+def document_bytes(document: dict[str, Datum]) -> bytes:
+    """The document as it is stored. Refuses what `check_storable` does, from the bytes alone where they can tell."""
+    try:
+        data = encode(document)
+    except (QueryLogicError, RecursionError):
+        check_storable(document)  # words the error for a write
+        raise
+    if (
+        len(data) > STORED_ARRAY_MAX  # below this, no array can have as many elements
+        or b'"LITERAL"' in data
+        or data.count(b"{") + data.count(b"[") > NESTING_MAX
+    ):
+        check_storable(document)
+    return data
 
 
 def check_storable(document: Datum) -> None:
@@ -140,10 +168,8 @@ def _check_storable(value: Datum, levels: int) -> None:
     if levels == 0:
         raise ResourceLimitError(_NESTED_TOO_DEEPLY)
     for item in cast(list[Datum], items):
-        kind = item.__class__
-        if kind is str or kind is int or kind is float or item is None or kind is bool:
-            continue
-        _check_storable(item, levels - 1)
+        if item.__class__ not in _SCALARS:
+            _check_storable(item, levels - 1)
 
 
 # Integers out of numbers
