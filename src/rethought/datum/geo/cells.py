@@ -1,0 +1,98 @@
+"""Keys of a geo index: the S2 cells that cover a geometry, and the ranges of keys to search for one.
+
+Purpose: a geometry is stored under each cell of a covering; two geometries can only meet when a cell of one holds,
+or lies in, a cell of the other. Invariants:
+  1. A key is the cell's number in 8 bytes, big end first. Cells inside a cell are the numbers around its own, so they
+     are one range of keys; the cells round it are at most 15 more keys.
+  2. A point is stored as a smallest cell (all of them when it lies on a boundary); others as at most `CELLS_MAX` cells
+     of even level, and the smallest cells at corners that the covering misses by rounding.
+  3. Ranges of one query are in order and do not overlap, both ends included. What they find are candidates: a
+     geometry may come more than once and need not meet; `predicates.intersects` decides.
+Callers: the catalog's index rules, GET_INTERSECTING, and `nearest`.
+"""
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from rethought.datum.geo import sphere
+from rethought.datum.geo.shapes import Line, Point, Shape, read
+from rethought.datum.values import Datum
+
+KeyRange: TypeAlias = tuple[bytes, bytes]
+
+CELLS_MAX: Final = 8
+QUERY_CELLS_MAX: Final = 16
+LEVEL_MAX: Final = 24  # cells of some half metre; nothing but points is stored finer
+LEVEL_STEP: Final = 2
+"""Only every second level is stored: a search tries half the parents, a covering has at most a few more cells."""
+
+
+def index_cells(geometry: dict[str, Datum]) -> list[bytes]:
+    """The keys to store a geometry under. Raises QueryLogicError when it is not a valid one."""
+    return shape_cells(read(geometry))
+
+
+def shape_cells(shape: Shape) -> list[bytes]:
+    if isinstance(shape, Point):
+        return [_key(cell) for cell in sphere.leaf_cells(shape.vertex)]
+    cells = sphere.covering(
+        _region(shape), cells_max=CELLS_MAX, level_max=LEVEL_MAX, level_step=LEVEL_STEP
+    )
+    return [_key(cell) for cell in sorted([*cells, *_missed_corners(shape, cells)])]
+
+
+def query_ranges(geometry: dict[str, Datum]) -> list[KeyRange]:
+    """Where to look for geometries that may meet this one."""
+    return shape_ranges(read(geometry))
+
+
+def shape_ranges(shape: Shape) -> list[KeyRange]:
+    if isinstance(shape, Point):
+        return _ranges(sphere.leaf_cells(shape.vertex))
+    cells = sphere.covering(_region(shape), cells_max=QUERY_CELLS_MAX, level_max=sphere.LEAF_LEVEL)
+    return _ranges([*cells, *_missed_corners(shape, cells)])
+
+
+def cap_ranges(center: Point, radius: float) -> list[KeyRange]:
+    """Where to look for geometries with a point within `radius` radians of a place."""
+    region = sphere.cap(center.vertex, radius + 1e-14)
+    return _ranges(sphere.covering(region, cells_max=QUERY_CELLS_MAX, level_max=sphere.LEAF_LEVEL))
+
+
+def _region(shape: Shape) -> object:
+    assert not isinstance(shape, Point)
+    return shape.polyline if isinstance(shape, Line) else shape.region
+
+
+def _missed_corners(shape: Shape, cells: list[int]) -> set[int]:
+    """Smallest cells at corners, outside the covering: things may touch exactly there, on the line between cells."""
+    assert not isinstance(shape, Point)
+    if isinstance(shape, Line):
+        corners: Iterable[sphere.Vertex] = shape.vertices
+    else:
+        corners = [corner for loop in sphere.polygon_loops(shape.region) for corner in loop]
+    covered = [sphere.cell_range(cell) for cell in cells]
+    missed = set()
+    for corner in corners:
+        for leaf in sphere.leaf_cells(corner):
+            if not any(lowest <= leaf <= highest for lowest, highest in covered):
+                missed.add(leaf)
+    return missed
+
+
+def _ranges(cells: list[int]) -> list[KeyRange]:
+    merged: list[list[int]] = []
+    for lowest, highest in sorted(sphere.cell_range(cell) for cell in cells):
+        if merged and lowest <= merged[-1][1] + 2:  # cell numbers are odd: neighbours are 2 apart
+            merged[-1][1] = max(merged[-1][1], highest)
+        else:
+            merged.append([lowest, highest])
+    around = {parent for cell in cells for parent in sphere.cell_parents(cell, LEVEL_STEP)}
+    for parent in around:
+        if not any(lowest <= parent <= highest for lowest, highest in merged):
+            merged.append([parent, parent])
+    return [(_key(lowest), _key(highest)) for lowest, highest in sorted(merged)]
+
+
+def _key(cell: int) -> bytes:
+    return cell.to_bytes(8, "big")

@@ -1,0 +1,203 @@
+"""Reads and checks geometry: from a GEOMETRY value (or GeoJSON) to points, lines and polygons.
+
+What always holds: a `Shape` is valid on the sphere. Values are checked when they are used, not when they are stored,
+so everything here meets arbitrary data and answers with the protocol's errors. Shapes read lately are kept, because
+the same constant meets every row of a table. Callers: the rest of `datum.geo` and `reql.terms.geo`.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from rethought.datum.geo import sphere
+from rethought.datum.text import number_text
+from rethought.datum.values import Datum, is_geometry, wrong_type
+from rethought.errors import QueryLogicError
+
+Position: TypeAlias = tuple[float, float]
+"""Longitude and latitude in degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    longitude: float
+    latitude: float
+
+    @property
+    def vertex(self) -> sphere.Vertex:
+        return sphere.vertex(self.longitude, self.latitude)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    polyline: sphere.Polyline
+    vertices: list[sphere.Vertex]
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    region: sphere.Polygon
+
+
+Shape: TypeAlias = Point | Line | Polygon
+
+_UNSUPPORTED: Final = frozenset(
+    {
+        "MultiPoint",
+        "MultiLineString",
+        "MultiPolygon",
+        "GeometryCollection",
+        "Feature",
+        "FeatureCollection",
+    }
+)
+_RING_INVALID: Final = (
+    "Invalid LinearRing.  Are there antipodal or duplicate vertices? Is it self-intersecting?"
+)
+_KEPT_MAX: Final = 64
+_kept: "OrderedDict[int, tuple[dict[str, Datum], Shape]]" = OrderedDict()
+
+
+def read(geometry: dict[str, Datum]) -> Shape:
+    """The shape of a geometry. The value must not be changed afterwards (no datum ever is)."""
+    kind = geometry.get("type")
+    if kind == "Point":
+        check_crs(geometry)
+        return Point(*read_position(_coordinates(geometry)))
+    kept = _kept.get(id(geometry))
+    if kept is not None and kept[0] is geometry:
+        _kept.move_to_end(id(geometry))
+        return kept[1]
+    shape = _read(geometry)
+    _kept[id(geometry)] = (geometry, shape)
+    if len(_kept) > _KEPT_MAX:
+        _kept.popitem(last=False)
+    return shape
+
+
+def _read(geometry: dict[str, Datum]) -> Shape:
+    check_crs(geometry)
+    match geometry["type"]:
+        case "LineString":
+            return read_line(_coordinates(geometry))
+        case "Polygon":
+            return read_polygon(_coordinates(geometry))
+        case str(kind) if kind in _UNSUPPORTED:
+            raise QueryLogicError(f"GeoJSON type `{kind}` is not supported.")
+        case str(kind):
+            raise QueryLogicError(f"Unrecognized GeoJSON type `{kind}`.")
+        case other:
+            raise wrong_type("STRING", other)
+
+
+def check_crs(geometry: dict[str, Datum]) -> None:
+    if geometry.get("crs") is not None:
+        raise QueryLogicError(
+            "Non-default coordinate reference systems are not supported in GeoJSON objects.  "
+            "Make sure the `crs` field of the geometry is null or non-existent."
+        )
+
+
+def expect_kind(geometry: dict[str, Datum], kind: str) -> None:
+    """Raises unless the geometry is of this type."""
+    found = geometry.get("type")
+    if found != kind:
+        raise QueryLogicError(f"Expected geometry of type `{kind}` but found `{found}`.")
+
+
+def read_point(geometry: dict[str, Datum]) -> Point:
+    expect_kind(geometry, "Point")
+    return Point(*read_position(_coordinates(geometry)))
+
+
+def read_place(value: Datum) -> Point:
+    """An argument that names a place: a Point or a pair of longitude and latitude."""
+    if is_geometry(value):
+        return read_point(value)  # type: ignore[arg-type]
+    pair = _array(value)
+    if len(pair) != 2:
+        raise QueryLogicError(
+            "Expected point coordinate pair.  "
+            f"Got {len(pair)} element array instead of a 2 element one."
+        )
+    return Point(*checked_position(_number(pair[0]), _number(pair[1])))
+
+
+# ---- coordinates
+
+
+def _coordinates(geometry: dict[str, Datum]) -> list[Datum]:
+    return _array(geometry.get("coordinates"))
+
+
+def _array(value: Datum) -> list[Datum]:
+    if value.__class__ is not list:
+        raise wrong_type("ARRAY", value)
+    return value
+
+
+def _number(value: Datum) -> float:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise wrong_type("NUMBER", value)
+    return value
+
+
+def checked_position(longitude: float, latitude: float) -> Position:
+    if not -180 <= longitude <= 180:
+        raise QueryLogicError(
+            f"Longitude must be between -180 and 180.  Got {number_text(longitude)}."
+        )
+    if not -90 <= latitude <= 90:
+        raise QueryLogicError(f"Latitude must be between -90 and 90.  Got {number_text(latitude)}.")
+    return -180 if longitude == 180 else longitude, latitude
+
+
+def read_position(value: Datum) -> Position:
+    numbers = _array(value)
+    if len(numbers) < 2:
+        raise QueryLogicError("Too few coordinates.  Need at least longitude and latitude.")
+    if len(numbers) > 3:
+        raise QueryLogicError(
+            "Too many coordinates.  GeoJSON position should have no more than three coordinates, "
+            f"but got {len(numbers)}."
+        )
+    if len(numbers) == 3:
+        raise QueryLogicError(
+            "A third altitude coordinate in GeoJSON positions was found, but is not supported."
+        )
+    return checked_position(_number(numbers[0]), _number(numbers[1]))
+
+
+def _vertices(positions: list[Datum]) -> list[sphere.Vertex]:
+    return [sphere.vertex(*read_position(position)) for position in positions]
+
+
+def read_line(coordinates: list[Datum]) -> Line:
+    if len(coordinates) < 2:
+        raise QueryLogicError("GeoJSON LineString must have at least two positions.")
+    vertices = _vertices(coordinates)
+    line = sphere.polyline(vertices)
+    if line is None:
+        raise QueryLogicError("Invalid LineString.  Are there antipodal or duplicate vertices?")
+    return Line(line, vertices)
+
+
+def read_polygon(coordinates: list[Datum]) -> Polygon:
+    region = sphere.polygon([_ring(positions) for positions in coordinates])
+    if region is None:
+        raise QueryLogicError(
+            "Some edges in GeoJSON polygon could not be used.  Are they intersecting?"
+        )
+    return Polygon(region)
+
+
+def _ring(value: Datum) -> Any:
+    positions = _array(value)
+    if len(positions) < 4:
+        raise QueryLogicError("GeoJSON LinearRing must have at least four positions.")
+    if read_position(positions[0]) != read_position(positions[-1]):
+        raise QueryLogicError("First and last vertex of GeoJSON LinearRing must be identical.")
+    loop = sphere.ring(_vertices(positions[:-1]))
+    if loop is None:
+        raise QueryLogicError(_RING_INVALID)
+    return loop

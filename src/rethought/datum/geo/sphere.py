@@ -1,0 +1,208 @@
+"""The one place that talks to the S2 library: points, lines and polygons on the unit sphere, and its cells.
+
+What always holds: S2 sees only what `shapes` checked or is about to check with `is_valid`; a point is never more
+than `TOUCH` from where it was put. The library is loaded on first use. Callers: the rest of `datum.geo` only.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from math import asin, atan2, cos, degrees, hypot, pi, sin, sqrt
+from typing import Any, Final, TypeAlias
+
+Vertex: TypeAlias = Any  # s2geometry.S2Point
+Polyline: TypeAlias = Any  # s2geometry.S2Polyline
+Polygon: TypeAlias = Any  # s2geometry.S2Polygon
+Vector: TypeAlias = tuple[float, float, float]
+CellRange: TypeAlias = tuple[int, int]
+
+TOUCH: Final = 2e-15
+"""Radians, some 13 nanometres on Earth: what is this near is taken to touch. A few times the error of a computed
+projection, so that a point that was put on an edge is found there."""
+
+RADIANS: Final = pi / 180
+LEAF_LEVEL: Final = 30
+_NEIGHBOURHOOD: Final = 1e-14
+"""Radians round a point within which all leaf cells count as its own."""
+
+
+@cache
+def library() -> Any:
+    import s2geometry
+
+    return s2geometry
+
+
+def vector(longitude: float, latitude: float) -> Vector:
+    """The unit vector of a position in degrees, bit for bit what S2 computes."""
+    phi = RADIANS * latitude
+    theta = RADIANS * longitude
+    across = cos(phi)
+    return cos(theta) * across, sin(theta) * across, sin(phi)
+
+
+def vertex(longitude: float, latitude: float) -> Vertex:
+    return library().S2Point_FromRaw(*vector(longitude, latitude))
+
+
+def components(point: Vertex) -> Vector:
+    result: Vector = library().S2Point_ToRaw(point)
+    return result
+
+
+def position(point: Vertex) -> tuple[float, float]:
+    """Longitude and latitude in degrees."""
+    x, y, z = components(point)
+    return degrees(atan2(y, x)), degrees(atan2(z, hypot(x, y)))
+
+
+def angle(one: Vector, other: Vector) -> float:
+    """The angle between two unit vectors in radians, accurate for small ones too."""
+    dx, dy, dz = one[0] - other[0], one[1] - other[1], one[2] - other[2]
+    return 2 * asin(min(1.0, sqrt(dx * dx + dy * dy + dz * dz) / 2))
+
+
+# ---- lines
+
+
+def polyline(vertices: list[Vertex]) -> Polyline | None:
+    """A line, None when neighbours are equal or antipodal."""
+    line = library().S2Polyline()
+    line.InitFromS2Points(vertices)
+    return line if line.IsValid() else None
+
+
+def nearest_on_line(line: Polyline, point: Vertex) -> Vertex:
+    return line.Project(point)[0]
+
+
+def line_touches(line: Polyline, point: Vertex) -> bool:
+    return angle(components(nearest_on_line(line, point)), components(point)) <= TOUCH
+
+
+def lines_meet(one: Polyline, other: Polyline) -> bool:
+    return bool(one.Intersects(other))
+
+
+# ---- polygons
+
+
+def ring(vertices: list[Vertex]) -> Any | None:
+    """The loop through `vertices` with the smaller side inside, None when it crosses or touches itself."""
+    loop = library().S2Loop()
+    loop.Init(vertices)
+    if not loop.IsValid():
+        return None
+    loop.Normalize()
+    return loop
+
+
+def polygon(loops: list[Any]) -> Polygon | None:
+    """The region inside an odd number of the loops; None when they cross."""
+    if len(loops) > 1 and _share_edges(loops):
+        return _without_shared_edges(loops)
+    region = library().S2Polygon()
+    region.InitNested(loops)
+    return region if region.IsValid() else None
+
+
+def _edges(loop: Any) -> Iterable[tuple[Vertex, Vertex]]:
+    vertices = [loop.vertex(index) for index in range(loop.num_vertices())]
+    return zip(vertices, vertices[1:] + vertices[:1], strict=True)
+
+
+def _share_edges(loops: Sequence[Any]) -> bool:
+    edges = [frozenset((components(a), components(b))) for loop in loops for a, b in _edges(loop)]
+    return len(set(edges)) != len(edges)
+
+
+def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
+    """A hole that has an edge in common with the shell: such edges cancel out, what remains is the boundary."""
+    region = library().S2Polygon()
+    builder = library().S2Builder()
+    builder.StartLayer(library().S2PolygonLayer(region))
+    for number, loop in enumerate(loops):
+        for a, b in _edges(loop):
+            builder.AddEdge(*((a, b) if number == 0 else (b, a)))
+    try:
+        builder.Build()
+    except ValueError:
+        return None
+    return region if region.IsValid() else None
+
+
+def nearest_in_polygon(region: Polygon, point: Vertex) -> Vertex:
+    """The point itself when it lies inside."""
+    return region.Project(point)
+
+
+def polygon_holds_point(region: Polygon, point: Vertex) -> bool:
+    """Whether the point is inside or on the boundary."""
+    if region.is_empty():
+        return False
+    if region.Contains(point):
+        return True
+    return angle(components(region.Project(point)), components(point)) <= TOUCH
+
+
+def polygon_meets_line(region: Polygon, line: Polyline) -> bool:
+    return not region.is_empty() and len(region.IntersectWithPolyline(line)) > 0
+
+
+def polygon_holds_line(region: Polygon, line: Polyline) -> bool:
+    return not region.is_empty() and bool(region.Contains(line))
+
+
+def polygons_meet(one: Polygon, other: Polygon) -> bool:
+    return bool(one.Intersects(other))
+
+
+def polygon_holds_polygon(one: Polygon, other: Polygon) -> bool:
+    return bool(one.Contains(other))
+
+
+# ---- cells
+
+
+def leaf_cells(center: Vertex) -> list[int]:
+    """The smallest cells at a point: one, or up to four when it lies on their common boundary.
+
+    A point on the boundary of two cells is in one of them only; counting it to all makes coverings of things that
+    touch have a cell in common, whatever side rounding put either of them on.
+    """
+    coverer = library().S2RegionCoverer()
+    coverer.set_min_level(LEAF_LEVEL)
+    return [cell.id() for cell in coverer.GetCovering(cap(center, _NEIGHBOURHOOD))]
+
+
+def cap(center: Vertex, radius: float) -> Any:
+    """All points within `radius` radians."""
+    return library().S2Cap(center, library().S1Angle.Radians(min(radius, pi)))
+
+
+def covering(region: Any, *, cells_max: int, level_max: int, level_step: int = 1) -> list[int]:
+    """Cells that together hold the whole region."""
+    coverer = library().S2RegionCoverer()
+    coverer.set_max_cells(cells_max)
+    coverer.set_max_level(level_max)
+    coverer.set_level_mod(level_step)
+    return [cell.id() for cell in coverer.GetCovering(region)]
+
+
+def cell_range(cell: int) -> CellRange:
+    """The lowest and the highest id of the cells inside `cell`, itself included."""
+    low = cell & -cell
+    return cell - low + 1, cell + low - 1
+
+
+def cell_parents(cell: int, level_step: int) -> list[int]:
+    """The cells round `cell` whose level is a multiple of `level_step`, without itself."""
+    level = LEAF_LEVEL - ((cell & -cell).bit_length() - 1) // 2
+    parents = []
+    for wanted in range((level - 1) // level_step * level_step, -1, -level_step):
+        low = 1 << 2 * (LEAF_LEVEL - wanted)
+        parents.append((cell & -low) | low)
+    return parents
+
+
+def polygon_loops(region: Polygon) -> list[list[Vertex]]:
+    return [[a for a, _ in _edges(region.loop(index))] for index in range(region.num_loops())]

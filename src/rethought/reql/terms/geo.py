@@ -1,0 +1,199 @@
+"""Geometry: making it, measuring it, and what meets what.
+
+What always holds: the work is done in `datum.geo`; here are arguments and optional arguments. INTERSECTS and INCLUDES
+are given for two geometries; the compiler makes filters of them when the first argument is a sequence.
+Callers: `reql.terms` joins `TERMS`.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rethought.datum.geo import construct, geodesic, shapes
+from rethought.datum.geo.geodesic import WGS84, Ellipsoid
+from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
+from rethought.datum.text import pretty
+from rethought.datum.values import Datum, is_truthy, number, to_uint32, wrong_type
+from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.exec.env import too_many
+from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, at_least, exactly
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env, Options
+
+Geometry = dict[str, Datum]
+
+VERTICES_DEFAULT: Final = 32
+
+
+def geojson(env: "Env", value: Datum) -> Geometry:
+    """OBJECT -> GEOMETRY. `bbox` is dropped; a geometry is refused."""
+    if value.__class__ is not dict:
+        raise wrong_type("OBJECT", value)
+    return construct.from_geojson(value)
+
+
+def to_geojson(env: "Env", geometry: Geometry) -> Geometry:
+    """GEOMETRY -> OBJECT"""
+    return construct.to_geojson(geometry)
+
+
+def point(env: "Env", longitude: float, latitude: float) -> Geometry:
+    """NUMBER, NUMBER -> Point"""
+    return construct.point(longitude, latitude)
+
+
+def line(env: "Env", *places: Datum) -> Geometry:
+    """(ARRAY | Point)... -> LineString"""
+    return construct.line(places)
+
+
+def polygon(env: "Env", *places: Datum) -> Geometry:
+    """(ARRAY | Point)... -> Polygon, closed when it is not"""
+    return construct.polygon(places)
+
+
+def circle(env: "Env", center: Datum, radius: float, *, opts: "Options") -> Geometry:
+    """(ARRAY | Point), NUMBER -> Polygon, or LineString when not to be filled"""
+    place = shapes.read_place(center)
+    vertices = _vertices(opts)
+    earth = geo_system(opts)
+    metres = radius * unit(opts)
+    filled = not opts.has("fill") or is_truthy(opts.value("fill"))
+    if vertices > env.array_limit:
+        raise ResourceLimitError(too_many(env.array_limit))
+    return construct.circle(place, metres, vertices, earth, filled=filled)
+
+
+def _vertices(opts: "Options") -> int:
+    if not opts.has("num_vertices"):
+        return VERTICES_DEFAULT
+    return to_uint32(_number(opts.value("num_vertices")))
+
+
+def distance(env: "Env", one: Geometry, other: Geometry, *, opts: "Options") -> int | float:
+    """GEOMETRY, GEOMETRY -> NUMBER. One of them must be a Point."""
+    earth = geo_system(opts)
+    metres = unit(opts)
+    if one["type"] == "Point":
+        length = geodesic.distance_to(shapes.read_point(one), shapes.read(other), earth)
+    else:
+        length = geodesic.distance_to(shapes.read_point(other), shapes.read(one), earth)
+    return number(length / metres)
+
+
+def intersects(env: "Env", one: Geometry, other: Geometry) -> bool:
+    """GEOMETRY, GEOMETRY -> BOOL"""
+    return geometries_intersect(one, other)
+
+
+def includes(env: "Env", outer: Geometry, inner: Geometry) -> bool:
+    """Polygon, GEOMETRY -> BOOL"""
+    return geometry_includes(outer, inner)
+
+
+def fill(env: "Env", geometry: Geometry) -> Geometry:
+    """LineString -> Polygon"""
+    return construct.fill(geometry)
+
+
+def polygon_sub(env: "Env", outer: Geometry, hole: Geometry) -> Geometry:
+    """Polygon, Polygon -> Polygon with a hole"""
+    return construct.polygon_with_hole(outer, hole)
+
+
+# ---- optional arguments shared with GET_NEAREST
+
+
+def geo_system(opts: "Options") -> Ellipsoid:
+    """The ellipsoid to measure on: a name, or an object with `a` and `f`."""
+    if not opts.has("geo_system"):
+        return WGS84
+    value = opts.value("geo_system")
+    try:
+        if isinstance(value, dict):
+            return geodesic.ellipsoid(_field(value, "a"), _field(value, "f"))
+        if not isinstance(value, str):
+            raise wrong_type("STRING", value)
+        return geodesic.named_ellipsoid(value)
+    except QueryLogicError as error:
+        error.at = ("geo_system",)
+        raise
+
+
+def _field(value: dict[str, Any], key: str) -> float:
+    if key not in value:
+        raise NonExistenceError(f"No attribute `{key}` in object:\n{pretty(value)}")
+    return _number(value[key])
+
+
+def _number(value: Datum) -> float:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise wrong_type("NUMBER", value)
+    return value
+
+
+def unit(opts: "Options") -> float:
+    """The length in metres of the unit of distance."""
+    if not opts.has("unit"):
+        return 1.0
+    value = opts.value("unit")
+    if not isinstance(value, str):
+        raise wrong_type("STRING", value)
+    return geodesic.metres_of(value)
+
+
+_GEO: Final = Determinism.GEO
+
+TERMS: Final = (
+    TermSpec(157, "geojson", exactly(1), geojson, args=(Arg.DATUM,), determinism=_GEO),
+    TermSpec(158, "to_geojson", exactly(1), to_geojson, args=(Arg.GEOMETRY,)),
+    TermSpec(159, "point", exactly(2), point, args=(Arg.NUMBER, Arg.NUMBER)),
+    TermSpec(160, "line", at_least(2), line, determinism=_GEO),
+    TermSpec(161, "polygon", at_least(3), polygon, determinism=_GEO),
+    TermSpec(
+        162,
+        "distance",
+        exactly(2),
+        distance,
+        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        optargs=("geo_system", "unit"),
+        determinism=_GEO,
+    ),
+    TermSpec(
+        163,
+        "intersects",
+        exactly(2),
+        intersects,
+        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        determinism=_GEO,
+        grouped=Grouped.STREAM,
+        datum=False,
+    ),
+    TermSpec(
+        164,
+        "includes",
+        exactly(2),
+        includes,
+        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        determinism=_GEO,
+        grouped=Grouped.STREAM,
+        datum=False,
+    ),
+    TermSpec(
+        165,
+        "circle",
+        exactly(2),
+        circle,
+        args=(Arg.DATUM, Arg.NUMBER),
+        optargs=("num_vertices", "geo_system", "unit", "fill"),
+        determinism=_GEO,
+    ),
+    TermSpec(167, "fill", exactly(1), fill, args=(Arg.GEOMETRY,), determinism=_GEO),
+    TermSpec(
+        171,
+        "polygon_sub",
+        exactly(2),
+        polygon_sub,
+        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        determinism=_GEO,
+    ),
+)

@@ -1,0 +1,93 @@
+"""Keys of a geo index: whatever meets is found."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rethought.datum.geo import construct, sphere
+from rethought.datum.geo.cells import index_cells, query_ranges
+from rethought.datum.geo.predicates import geometries_intersect
+from rethought.datum.kinds import Datum
+from rethought.errors import QueryLogicError
+
+Geometry = dict[str, Datum]
+
+# Whole and half degrees in a small window meet often, and often exactly on the lines between cells.
+steps = st.integers(-6, 6).map(lambda step: step / 2)
+coordinates = st.one_of(steps, st.floats(-3, 3))
+positions = st.tuples(coordinates, coordinates).map(list)
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> Geometry:
+    kind = draw(st.sampled_from(["point", "line", "polygon", "box"]))
+    if kind == "point":
+        return construct.point(*draw(positions))
+    try:
+        if kind == "line":
+            return construct.line(tuple(draw(st.lists(positions, min_size=2, max_size=4))))
+        if kind == "polygon":
+            return construct.polygon(tuple(draw(st.lists(positions, min_size=3, max_size=4))))
+        (west, south), (width, height) = draw(positions), draw(positions)
+        return construct.polygon(
+            (
+                [west, south],
+                [west + width, south],
+                [west + width, south + height],
+                [west, south + height],
+            )
+        )
+    except QueryLogicError:
+        return construct.point(*draw(positions))
+
+
+def found(stored: Geometry, asked: Geometry) -> bool:
+    return any(
+        lower <= cell <= upper
+        for cell in index_cells(stored)
+        for lower, upper in query_ranges(asked)
+    )
+
+
+@given(geometries(), geometries())
+def test_what_meets_is_found(one: Geometry, other: Geometry) -> None:
+    if geometries_intersect(one, other):
+        assert found(one, other)
+        assert found(other, one)
+
+
+@given(geometries())
+def test_ranges_are_in_order_and_apart(geometry: Geometry) -> None:
+    ranges = query_ranges(geometry)
+    flat = [bound for both in ranges for bound in both]
+    assert flat == sorted(flat)
+    assert all(lower <= upper for lower, upper in ranges)
+    assert all(first[1] < second[0] for first, second in pairwise(ranges))
+
+
+@given(geometries())
+def test_a_geometry_finds_itself_under_few_distinct_keys(geometry: Geometry) -> None:
+    keys = index_cells(geometry)
+    assert len(set(keys)) == len(keys)
+    assert len(keys) <= 8 + 4 * 4
+    assert found(geometry, geometry)
+
+
+def test_a_point_where_cells_meet_is_kept_in_all_of_them() -> None:
+    assert len(index_cells(construct.point(0, 0))) == 4
+    assert len(index_cells(construct.point(0, 90))) == 4
+    assert len(index_cells(construct.point(12.3, 45.6))) == 1
+
+
+def test_far_apart_is_not_even_a_candidate() -> None:
+    square = construct.polygon(([1, 1], [2, 1], [2, 2], [1, 2]))
+    assert not found(square, construct.point(20, 20))
+
+
+def test_parents_hold_their_cell() -> None:
+    leaf = int.from_bytes(index_cells(construct.point(12.3, 45.6))[0], "big")
+    parents = sphere.cell_parents(leaf, 2)
+    assert len(parents) == 15
+    assert all(low <= leaf <= high for low, high in map(sphere.cell_range, parents))
+    assert sphere.cell_parents(parents[-1], 2) == []

@@ -1,0 +1,100 @@
+"""What meets what, boundaries in particular."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rethought.datum.geo import construct
+from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
+from rethought.datum.kinds import Datum
+from rethought.errors import QueryLogicError
+
+Geometry = dict[str, Datum]
+
+
+def polygon(*places: Datum) -> Geometry:
+    return construct.polygon(places)
+
+
+def line(*places: Datum) -> Geometry:
+    return construct.line(places)
+
+
+SQUARE = polygon([1, 1], [2, 1], [2, 2], [1, 2])
+HOLE = polygon([1.1, 1.1], [1.9, 1.1], [1.9, 1.9], [1.1, 1.9])
+RING = construct.polygon_with_hole(SQUARE, HOLE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (SQUARE, construct.point(1.5, 1.5), True),
+        (SQUARE, construct.point(2, 2), True),
+        (SQUARE, construct.point(1, 1.5), True),
+        (SQUARE, construct.point(2.5, 2.5), False),
+        (RING, construct.point(1.5, 1.5), False),
+        (RING, construct.point(1.1, 1.1), True),
+        (SQUARE, line([1.5, 1.5], [3, 3]), True),
+        (SQUARE, line([2, 2], [3, 3]), False),
+        (SQUARE, line([2, 1.5], [3, 3]), False),
+        (SQUARE, polygon([1.5, 1.5], [2.5, 1.5], [2.5, 2.5], [1.5, 2.5]), True),
+        (SQUARE, polygon([2, 1], [3, 1], [3, 2], [2, 2]), False),
+        (RING, HOLE, False),
+        (line([1, 1], [2, 1]), line([2, 1], [3, 1]), True),
+        (line([1, 1], [1, 2]), construct.point(1, 1.8), True),
+        (line([1, 1], [2, 1]), construct.point(1.5, 1.5), False),
+        (construct.point(180, 5), construct.point(-180, 5), True),
+        (construct.point(0, 0), construct.point(0, 1e-9), False),
+        (construct.polygon_with_hole(SQUARE, SQUARE), construct.point(1, 1), False),
+        (construct.polygon_with_hole(SQUARE, SQUARE), SQUARE, False),
+        ({**SQUARE, "coordinates": []}, construct.point(1, 1), False),
+        ({**SQUARE, "coordinates": []}, line([1, 1], [2, 1]), False),
+        (polygon([170, -10], [-170, -10], [-170, 10], [170, 10]), construct.point(180, 0), True),
+    ],
+)
+def test_intersects(one: Geometry, other: Geometry, expected: bool) -> None:
+    assert geometries_intersect(one, other) is expected
+    assert geometries_intersect(other, one) is expected
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        (SQUARE, True),
+        (construct.point(2, 1.5), True),
+        (construct.point(2.5, 1.5), False),
+        (line([2, 1], [2, 2]), True),
+        (line([1.5, 1.5], [3, 3]), False),
+        (polygon([1.5, 1.5], [2, 1.5], [2, 2], [1.5, 2]), True),
+        (polygon([2, 2], [3, 2], [3, 3], [2, 3]), False),
+    ],
+)
+def test_includes(inner: Geometry, expected: bool) -> None:
+    assert geometry_includes(SQUARE, inner) is expected
+
+
+def test_only_polygons_include() -> None:
+    with pytest.raises(QueryLogicError) as caught:
+        geometry_includes(construct.point(0, 0), SQUARE)
+    assert caught.value.message == "Expected geometry of type `Polygon` but found `Point`."
+
+
+@given(
+    st.floats(-179, 179), st.floats(-85, 85), st.floats(-179, 179), st.floats(-85, 85),
+)  # fmt: skip
+def test_a_line_meets_its_ends(a: float, b: float, c: float, d: float) -> None:
+    if abs(a - c) < 1e-6 and abs(b - d) < 1e-6:
+        return
+    way = line([a, b], [c, d])
+    assert geometries_intersect(way, construct.point(a, b))
+    assert geometries_intersect(way, construct.point(c, d))
+
+
+@given(st.floats(-179, 178), st.floats(-80, 80), st.floats(0.001, 1), st.floats(0, 1))
+def test_points_on_a_meridian_edge_are_on_the_polygon(
+    west: float, south: float, size: float, share: float
+) -> None:
+    box = polygon(
+        [west, south], [west + size, south], [west + size, south + size], [west, south + size]
+    )
+    assert geometries_intersect(box, construct.point(west, south + size * share))
