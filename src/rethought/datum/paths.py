@@ -1,0 +1,151 @@
+"""Paths into documents: what `pluck`, `without`, `has_fields` and `with_fields` are told to look at.
+
+A specification is a field name, an array of specifications (all of them), or an object `{field: specification}` that
+descends; `{field: true}` is that field as a whole. What always holds: `parse_paths` turns specifications into a tree
+of fields, a leaf being `None`; the functions on documents take that tree or the bare specifications and never change
+the document. Only `pluck` and `without` look into the elements of arrays.
+Callers: the terms of that name.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+from rethought.datum.kinds import BINARY, TYPE_KEY, Datum
+from rethought.datum.text import truncated
+from rethought.datum.values import from_json
+from rethought.errors import QueryLogicError
+
+Paths: TypeAlias = "dict[str, Paths | None]"
+
+
+def parse_paths(specs: Sequence[Datum], *, deepest: bool = False) -> Paths:
+    """Specifications as one tree. A field named both as a whole and in parts is a whole one, or with `deepest` one
+    of which the parts are asked for.
+
+    Raises ``Invalid path argument `{v}`.``
+    """
+    paths: Paths = {}
+    for spec in specs:
+        _add(paths, spec, deepest)
+    return paths
+
+
+def _add(paths: Paths, spec: Datum, deepest: bool) -> None:
+    if isinstance(spec, str):
+        if not deepest:
+            paths[spec] = None
+        else:
+            paths.setdefault(spec, None)
+        return
+    if isinstance(spec, list):
+        for part in spec:
+            _add(paths, part, deepest)
+        return
+    if not isinstance(spec, dict) or spec.get(TYPE_KEY) == BINARY:
+        raise QueryLogicError(f"Invalid path argument `{truncated(spec)}`.")
+    for field, part in spec.items():
+        if part is True:
+            _add(paths, field, deepest)
+            continue
+        below: Paths = {}
+        _add(below, part, deepest)
+        if field not in paths:
+            paths[field] = below
+            continue
+        present = paths[field]
+        if present is not None:
+            _join(present, below, deepest)
+        elif deepest:
+            paths[field] = below
+
+
+def _join(paths: Paths, others: Paths, deepest: bool) -> None:
+    for field, below in others.items():
+        present = paths.get(field)
+        if field not in paths or (present is None and deepest):
+            paths[field] = below
+        elif present is not None and below is not None:
+            _join(present, below, deepest)
+        elif not deepest:
+            paths[field] = None
+
+
+def pluck(document: dict[str, Datum], specs: Sequence[Datum]) -> Datum:
+    """Only the fields that are named."""
+    if all(spec.__class__ is str for spec in specs):
+        return {spec: document[spec] for spec in cast(Sequence[str], specs) if spec in document}
+    return pluck_paths(document, parse_paths(specs))
+
+
+def pluck_paths(document: dict[str, Datum], paths: Paths) -> Datum:
+    found: dict[str, Datum] = {}
+    for field, below in paths.items():
+        if field not in document:
+            continue
+        value = document[field]
+        if below is None:
+            found[field] = value
+        elif _is_object(value):
+            found[field] = pluck_paths(cast(dict[str, Datum], value), below)
+        elif value.__class__ is list:
+            found[field] = [
+                pluck_paths(cast(dict[str, Datum], item), below)
+                for item in value
+                if _is_object(item)
+            ]
+    return from_json(found) if TYPE_KEY in found else found
+
+
+def without(document: dict[str, Datum], specs: Sequence[Datum]) -> Datum:
+    """All fields but those that are named."""
+    if all(spec.__class__ is str for spec in specs):
+        left = document.copy()
+        for spec in specs:
+            left.pop(cast(str, spec), None)
+        return left
+    return without_paths(document, parse_paths(specs))
+
+
+def without_paths(document: dict[str, Datum], paths: Paths) -> Datum:
+    left = document.copy()
+    for field, below in paths.items():
+        if field not in left:
+            continue
+        if below is None:
+            del left[field]
+            continue
+        value = left[field]
+        if _is_object(value):
+            left[field] = without_paths(cast(dict[str, Datum], value), below)
+        elif value.__class__ is list:
+            left[field] = [
+                without_paths(cast(dict[str, Datum], item), below) if _is_object(item) else item
+                for item in value
+            ]
+    return from_json(left) if TYPE_KEY in left else left
+
+
+def has_fields(document: dict[str, Datum], specs: Sequence[Datum]) -> bool:
+    """Whether every field that is named is there and not null."""
+    if all(spec.__class__ is str for spec in specs):
+        for spec in specs:  # noqa: SIM110 - a generator is slower
+            if document.get(cast(str, spec)) is None:
+                return False
+        return True
+    return has_paths(document, parse_paths(specs, deepest=True))
+
+
+def has_paths(document: dict[str, Datum], paths: Paths) -> bool:
+    for field, below in paths.items():
+        value = document.get(field)
+        if value is None:
+            return False
+        if below is not None and not (
+            _is_object(value) and has_paths(cast(dict[str, Datum], value), below)
+        ):
+            return False
+    return True
+
+
+def _is_object(value: Datum) -> bool:
+    return isinstance(value, dict) and value.get(TYPE_KEY) != BINARY

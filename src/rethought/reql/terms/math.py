@@ -1,0 +1,432 @@
+"""Comparisons, arithmetic, bits and random numbers.
+
+What always holds: every result is a canonical number (an `int` exactly when integral and at most 2**53 in size) as the
+same computation on doubles gives it, negative zero included. The fast cases (`inline`) compute the same as `run` where
+they apply, and leave everything else, integral results of floats among it, to `run`. Comparisons and folds look at
+their arguments one after the other and stop at the first that decides or fails.
+"""
+
+import ast
+import math
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from rethought.datum import time
+from rethought.datum.order import compare, equal
+from rethought.datum.text import number_text
+from rethought.datum.values import INTEGER_MAX, Datum, Number, is_time, number, to_int
+from rethought.errors import QueryLogicError
+from rethought.reql.checks import array_of, int_of, number_of, within_array_limit, wrong_type
+from rethought.reql.spec import Arg, Determinism, TermSpec, at_least, between, exactly
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env, Options
+    from rethought.reql.compiler import Compiler, Node
+    from rethought.reql.tree import Term
+
+# ---- comparisons
+
+
+def eq(env: "Env", *values: Datum) -> bool:
+    """DATUM... -> BOOL: each equals its neighbour."""
+    return all(equal(one, other) for one, other in pairwise(values))
+
+
+def ne(env: "Env", *values: Datum) -> bool:
+    """DATUM... -> BOOL: not all neighbours are equal."""
+    return not eq(env, *values)
+
+
+def lt(env: "Env", *values: Datum) -> bool:
+    return all(compare(one, other) < 0 for one, other in pairwise(values))
+
+
+def le(env: "Env", *values: Datum) -> bool:
+    return all(compare(one, other) <= 0 for one, other in pairwise(values))
+
+
+def gt(env: "Env", *values: Datum) -> bool:
+    return all(compare(one, other) > 0 for one, other in pairwise(values))
+
+
+def ge(env: "Env", *values: Datum) -> bool:
+    return all(compare(one, other) >= 0 for one, other in pairwise(values))
+
+
+def compile_comparison(c: "Compiler", term: "Term") -> "Node":
+    """Pairs of neighbours, each argument evaluated once and only when those before it did not decide."""
+    if len(term.args) == 2:
+        return c.plain(term)
+    nodes = [c.compile(arg) for arg in term.args]
+    return c.grouped(term, nodes[0], lambda first: _chain(c, term, [first, *nodes[1:]]))
+
+
+def _chain(c: "Compiler", term: "Term", nodes: "Sequence[Node]") -> "Node":
+    line = c.line(term)
+    place = {"lineno": line, "col_offset": 0, "end_lineno": line, "end_col_offset": 0}
+    names = [c.temp() for _ in nodes]
+    bound: list[ast.expr] = [
+        ast.NamedExpr(
+            ast.Name(name, ast.Store(), **place), c.check(node, Arg.DATUM, line, at), **place
+        )
+        for at, (name, node) in enumerate(zip(names, nodes, strict=True))
+    ]
+    assert term.spec is not None
+    negated = term.spec.type == NE
+    inline = (EQUAL if negated else term.spec).inline
+    assert inline is not None
+    run = f"run_{EQUAL.type if negated else term.spec.type}"
+    pairs: list[ast.expr] = []
+    for at in range(1, len(nodes)):
+        left = bound[0] if at == 1 else c.name(names[at - 1], line)
+        slow = c.call(run, [c.name("env", line)], line)
+        pairs.append(c.inline(inline, {"a": left, "b": bound[at], "slow": slow}, line))
+    code: ast.expr = ast.BoolOp(ast.And(), pairs, **place)
+    if negated:
+        code = ast.UnaryOp(ast.Not(), code, **place)
+    return c.finish(term, code, nodes)
+
+
+# ---- arithmetic
+
+
+def add(env: "Env", *values: Datum) -> Datum:
+    """NUMBER... -> NUMBER | STRING... -> STRING | ARRAY... -> ARRAY | TIME, NUMBER -> TIME"""
+    total = values[0]
+    for value in values[1:]:
+        total = add_pair(env, total, value)
+    return total
+
+
+def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
+    kind = left.__class__
+    if is_time(left):
+        return time.add(left, number_of(right))
+    if is_time(right):
+        return time.add(number_of(left), right)
+    if kind is str:
+        if right.__class__ is str:
+            return left + right  # type: ignore[operator]
+        raise wrong_type("STRING", right)
+    if kind is list:
+        if right.__class__ is not list:
+            raise wrong_type("ARRAY", right)
+        joined: list[Datum] = [*left, *right]  # type: ignore[misc]
+        within_array_limit(env, len(joined))
+        return joined
+    return number(number_of(left) + number_of(right))
+
+
+def sub(env: "Env", *values: Datum) -> Datum:
+    """NUMBER... -> NUMBER | TIME, NUMBER -> TIME | TIME, TIME -> NUMBER"""
+    total = values[0]
+    for value in values[1:]:
+        if is_time(total):
+            total = time.sub(total, value if is_time(value) else number_of(value))
+        else:
+            total = number(number_of(total) - number_of(value))
+    return total
+
+
+def mul(env: "Env", *values: Datum) -> Datum:
+    """NUMBER... -> NUMBER | ARRAY, NUMBER -> ARRAY (in either order)"""
+    product = values[0]
+    for value in values[1:]:
+        if product.__class__ is list:
+            product = repeated(env, array_of(product), value)
+        elif value.__class__ is list:
+            product = repeated(env, array_of(value), product)
+        else:
+            product = times(number_of(product), number_of(value))
+    return product
+
+
+def times(left: Number, right: Number) -> Number:
+    """The product. A zero keeps the sign that doubles give it."""
+    product = left * right
+    return number(product) if product else number(float(left) * float(right))
+
+
+def repeated(env: "Env", array: list[Datum], count: Datum) -> list[Datum]:
+    """The array, `count` times in a row."""
+    times = to_int(number_of(count))
+    if times < 0:
+        raise QueryLogicError("Cannot multiply an ARRAY by a negative number.")
+    within_array_limit(env, len(array) * times)
+    return array * times if array else []
+
+
+def div(env: "Env", *values: Datum) -> Datum:
+    """NUMBER... -> NUMBER. Raises `Cannot divide by zero.`"""
+    quotient = values[0]
+    for value in values[1:]:
+        dividend, divisor = number_of(quotient), number_of(value)
+        if divisor == 0:
+            raise QueryLogicError("Cannot divide by zero.")
+        quotient = number(float(dividend) / divisor)
+    return quotient
+
+
+def mod(env: "Env", left: Datum, right: Datum) -> int:
+    """NUMBER, NUMBER -> NUMBER: of integers, with the sign of the dividend."""
+    dividend, divisor = int_of(left, 0), int_of(right, 1)
+    if divisor == 0:
+        raise QueryLogicError("Cannot take a number modulo 0.")
+    remainder = abs(dividend) % abs(divisor)
+    return -remainder if dividend < 0 else remainder
+
+
+def compile_fold(c: "Compiler", term: "Term") -> "Node":
+    """A left fold: each argument is evaluated after the step before it succeeded. One argument is left unchecked."""
+    nodes = [c.compile(arg) for arg in term.args]
+    return c.grouped(term, nodes[0], lambda first: _fold(c, term, [first, *nodes[1:]]))
+
+
+def _fold(c: "Compiler", term: "Term", nodes: "Sequence[Node]") -> "Node":
+    line = c.line(term)
+    spec = term.spec
+    assert spec is not None
+    assert spec.inline is not None
+    code = c.check(nodes[0], Arg.DATUM, line, 0)
+    for at, node in enumerate(nodes[1:], 1):
+        right = c.check(node, Arg.DATUM, line, at)
+        slow = c.call(f"run_{spec.type}", [c.name("env", line)], line)
+        code = c.inline(spec.inline, {"a": code, "b": right, "slow": slow}, line)
+    return c.finish(term, code, nodes)
+
+
+# ---- rounding
+
+
+def floor(env: "Env", value: Number) -> Number:
+    """NUMBER -> NUMBER: the integer at or below."""
+    return value if value.__class__ is int else _signed(math.floor(value), value)
+
+
+def ceil(env: "Env", value: Number) -> Number:
+    """NUMBER -> NUMBER: the integer at or above; -0.0 for what lies between -1 and 0."""
+    return value if value.__class__ is int else _signed(math.ceil(value), value)
+
+
+def round_(env: "Env", value: Number) -> Number:
+    """NUMBER -> NUMBER: the nearest integer, halves away from zero."""
+    if value.__class__ is int:
+        return value
+    whole = math.trunc(value)
+    if abs(value - whole) >= 0.5:
+        whole += 1 if value > 0 else -1
+    return _signed(whole, value)
+
+
+def _signed(whole: int, value: Number) -> Number:
+    """The rounded number as a double has it: zero keeps the sign of the value."""
+    return number(whole) if whole else number(math.copysign(0.0, value))
+
+
+# ---- bits
+
+
+def _bitwise(operation: Callable[[int, int], int]) -> Callable[..., int]:
+    def run(env: "Env", *values: int) -> int:
+        """NUMBER... -> NUMBER: of integers from -2**53 up to but not including 2**53."""
+        total = values[0]
+        for value in values[1:]:
+            total = operation(_bits(total), _bits(value))
+        return total
+
+    return run
+
+
+def _bits(value: int) -> int:
+    if value >= INTEGER_MAX or value < -INTEGER_MAX:
+        raise QueryLogicError(f"Integer too large: {value}")
+    return value
+
+
+bit_and: Final = _bitwise(lambda left, right: left & right)
+bit_or: Final = _bitwise(lambda left, right: left | right)
+bit_xor: Final = _bitwise(lambda left, right: left ^ right)
+
+
+def bit_not(env: "Env", value: int) -> Number:
+    """NUMBER -> NUMBER"""
+    return number(~value)
+
+
+_NEGATIVE_SHIFT: Final = "Cannot bit-shift by a negative value"
+_DOUBLE_EXPONENT_MAX: Final = 1023
+_SHIFT_MAX: Final = 63
+
+
+def bit_sal(env: "Env", value: int, shift: int) -> Number:
+    """NUMBER, NUMBER -> NUMBER: the value times two to the power of the shift, as a double."""
+    if shift < 0:
+        raise QueryLogicError(_NEGATIVE_SHIFT)
+    factor = math.inf if shift > _DOUBLE_EXPONENT_MAX else 2.0**shift
+    return number(value * factor)
+
+
+def bit_sar(env: "Env", value: int, shift: int) -> int:
+    """NUMBER, NUMBER -> NUMBER: an arithmetic shift to the right."""
+    if shift < 0:
+        raise QueryLogicError(_NEGATIVE_SHIFT)
+    return value >> min(shift, _SHIFT_MAX)
+
+
+# ---- random numbers
+
+
+def random_(env: "Env", *bounds: Number, opts: "Options") -> Number:
+    """-> NUMBER in [0, 1) | upper -> NUMBER in [0, upper) | lower, upper -> NUMBER in [lower, upper)
+
+    Integers unless `float` is true or there are no bounds. Floats may have their bounds the wrong way round.
+    """
+    wants_float = opts.value("float") not in (None, False) if opts.has("float") else not bounds
+    if wants_float:
+        lower, upper = (0, 1) if not bounds else (0, *bounds)[-2:]
+        return number(lower + (upper - lower) * random.random())
+    if not bounds:
+        raise QueryLogicError("Generating a random integer requires one or two bounds.")
+    least, most = (0, *bounds)[-2:]
+    least, most = _whole_bound("Lower", least), _whole_bound("Upper", most)
+    if least >= most:
+        raise QueryLogicError(f"Lower bound ({least}) is not less than upper bound ({most}).")
+    return random.randrange(least, most)
+
+
+def _whole_bound(which: str, value: Number) -> int:
+    if isinstance(value, int):
+        return value
+    raise QueryLogicError(
+        f"{which} bound ({number_text(value)}) could not be safely converted to an integer."
+    )
+
+
+# ---- the table
+
+NUMBERS: Final = (int, float)
+COMPARABLE: Final = (
+    int,
+    str,
+    float,
+    bool,
+)  # of one class, Python compares them as the protocol does
+ALIKE: Final = (int, str, bool, float, type(None))
+
+_EQUAL: Final = "a == b if a.__class__ is b.__class__ and a.__class__ in ALIKE else slow"
+_UNEQUAL: Final = "a != b if a.__class__ is b.__class__ and a.__class__ in ALIKE else slow"
+_ORDER: Final = "a {} b if a.__class__ is b.__class__ and a.__class__ in COMPARABLE else slow"
+
+# A float's result is taken only when it has a fraction, which rules out infinity, nan and what must become an int.
+_INT: Final = "t_m if a.__class__ is int is b.__class__ and {} <= 9007199254740992"
+_FLOAT: Final = "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and {} % 1 > 0 else slow"
+_ADD: Final = (
+    _INT.format("-9007199254740992 <= (t_m := a + b)")
+    + " else a + b if a.__class__ is str is b.__class__ else "
+    + _FLOAT.format("(t_m := a + b)")
+)
+_SUB: Final = (
+    _INT.format("-9007199254740992 <= (t_m := a - b)") + " else " + _FLOAT.format("(t_m := a - b)")
+)
+_MUL: Final = (
+    _INT.format("(t_m := a * b) and -9007199254740992 <= t_m")
+    + " else "
+    + _FLOAT.format("(t_m := a * b)")
+)
+_DIV: Final = (
+    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and b and (t_m := a / b) % 1 > 0"
+    " else slow"
+)
+
+NE: Final = 18
+
+
+def _comparison(
+    type_: int, name: str, run: Callable[..., bool], inline: str, names: dict[str, Any]
+) -> TermSpec:
+    return TermSpec(
+        type_,
+        name,
+        at_least(2),
+        run=run,
+        compile=compile_comparison,
+        boolean=True,
+        inline=inline,
+        names=names,
+    )
+
+
+def _fold_of(type_: int, name: str, run: Callable[..., Datum], inline: str) -> TermSpec:
+    return TermSpec(
+        type_,
+        name,
+        at_least(1),
+        run=run,
+        compile=compile_fold,
+        inline=inline,
+        names={"NUMBERS": NUMBERS},
+    )
+
+
+EQUAL: Final = _comparison(17, "EQ", eq, _EQUAL, {"ALIKE": ALIKE})
+
+TERMS: Final = (
+    EQUAL,
+    _comparison(NE, "NE", ne, _UNEQUAL, {"ALIKE": ALIKE}),
+    _comparison(19, "LT", lt, _ORDER.format("<"), {"COMPARABLE": COMPARABLE}),
+    _comparison(20, "LE", le, _ORDER.format("<="), {"COMPARABLE": COMPARABLE}),
+    _comparison(21, "GT", gt, _ORDER.format(">"), {"COMPARABLE": COMPARABLE}),
+    _comparison(22, "GE", ge, _ORDER.format(">="), {"COMPARABLE": COMPARABLE}),
+    _fold_of(24, "ADD", add, _ADD),
+    _fold_of(25, "SUB", sub, _SUB),
+    _fold_of(26, "MUL", mul, _MUL),
+    _fold_of(27, "DIV", div, _DIV),
+    TermSpec(
+        28,
+        "mod",
+        exactly(2),
+        run=mod,
+        inline="a % b if a.__class__ is int is b.__class__ and a >= 0 and b > 0 else slow",
+    ),
+    TermSpec(
+        183,
+        "floor",
+        exactly(1),
+        run=floor,
+        args=(Arg.NUMBER,),
+        inline="a if a.__class__ is int else slow",
+    ),
+    TermSpec(
+        184,
+        "ceil",
+        exactly(1),
+        run=ceil,
+        args=(Arg.NUMBER,),
+        inline="a if a.__class__ is int else slow",
+    ),
+    TermSpec(
+        185,
+        "round",
+        exactly(1),
+        run=round_,
+        args=(Arg.NUMBER,),
+        inline="a if a.__class__ is int else slow",
+    ),
+    TermSpec(191, "BIT_AND", at_least(1), run=bit_and, rest=Arg.INT),
+    TermSpec(192, "BIT_OR", at_least(1), run=bit_or, rest=Arg.INT),
+    TermSpec(193, "BIT_XOR", at_least(1), run=bit_xor, rest=Arg.INT),
+    TermSpec(194, "BIT_NOT", exactly(1), run=bit_not, rest=Arg.INT),
+    TermSpec(195, "BIT_SAL", exactly(2), run=bit_sal, rest=Arg.INT),
+    TermSpec(196, "BIT_SAR", exactly(2), run=bit_sar, rest=Arg.INT),
+    TermSpec(
+        151,
+        "random",
+        between(0, 2),
+        run=random_,
+        rest=Arg.NUMBER,
+        optargs=("float",),
+        determinism=Determinism.NEVER,
+    ),
+)

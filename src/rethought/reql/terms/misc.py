@@ -1,0 +1,63 @@
+"""Values out of nothing: identifiers, binary, the two bounds, and the literal of merges."""
+
+import uuid as uuids
+from typing import TYPE_CHECKING, Final
+
+from rethought.datum.values import MAXVAL, MINVAL, TYPE_KEY, Datum, binary, is_binary
+from rethought.reql.checks import wrong_type
+from rethought.reql.compiler import Node
+from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, between, exactly
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+    from rethought.reql.compiler import Compiler
+    from rethought.reql.tree import Term
+
+NAMESPACE: Final = uuids.UUID("91461c99-f89d-49d2-af96-d8e2e14e9b58")
+"""The protocol's own namespace for identifiers made from a name."""
+
+
+def uuid(env: "Env", *name: str) -> str:
+    """-> STRING: random | STRING -> STRING: always the same one for a name"""
+    return str(uuids.uuid5(NAMESPACE, name[0]) if name else uuids.uuid4())
+
+
+def compile_uuid(c: "Compiler", term: "Term") -> Node:
+    """A random identifier is never the same twice, one made from a name always."""
+    node = c.plain(term)
+    if term.args:
+        return node
+    return Node(node.code, node.kind, Determinism.NEVER, node.closes)
+
+
+def binary_(env: "Env", value: Datum) -> Datum:
+    """STRING -> BINARY: its bytes as UTF-8 | BINARY -> BINARY"""
+    if isinstance(value, str):
+        return binary(value.encode())
+    if is_binary(value):
+        return value
+    raise wrong_type("STRING", value)
+
+
+def literal(env: "Env", *value: Datum) -> Datum:
+    """[DATUM] -> a marker that merging replaces by the value, or by nothing"""
+    return {TYPE_KEY: "LITERAL", "value": value[0]} if value else {TYPE_KEY: "LITERAL"}
+
+
+def minval(env: "Env") -> Datum:
+    """-> less than everything else"""
+    return MINVAL
+
+
+def maxval(env: "Env") -> Datum:
+    """-> more than everything else"""
+    return MAXVAL
+
+
+TERMS: Final = (
+    TermSpec(169, "uuid", between(0, 1), run=uuid, compile=compile_uuid, args=(Arg.STRING,)),
+    TermSpec(155, "binary", exactly(1), run=binary_),
+    TermSpec(137, "literal", between(0, 1), run=literal, grouped=Grouped.WHOLE),
+    TermSpec(180, "minval", exactly(0), run=minval),
+    TermSpec(181, "maxval", exactly(0), run=maxval),
+)

@@ -1,0 +1,58 @@
+"""Objects: their keys, their values, and making one from a list of both."""
+
+from typing import TYPE_CHECKING, Final
+
+from rethought.datum.text import truncated
+from rethought.datum.values import TYPE_KEY, Datum, from_json, type_name
+from rethought.errors import QueryLogicError
+from rethought.reql.checks import string_of, within_array_limit
+from rethought.reql.spec import ANY_NUMBER, TermSpec, exactly
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
+
+def plain_object(value: Datum, name: str) -> dict[str, Datum]:
+    """The value when it is an object and no pseudotype."""
+    if isinstance(value, dict) and TYPE_KEY not in value:
+        return value
+    raise QueryLogicError(f"Cannot call `{name}` on objects of type `{type_name(value)}`.")
+
+
+def keys(env: "Env", value: Datum) -> list[Datum]:
+    """OBJECT -> ARRAY: sorted"""
+    document = plain_object(value, "keys")
+    within_array_limit(env, len(document))
+    return list(sorted(document))
+
+
+def values(env: "Env", value: Datum) -> list[Datum]:
+    """OBJECT -> ARRAY: in the order of the keys"""
+    document = plain_object(value, "values")
+    within_array_limit(env, len(document))
+    return [document[key] for key in sorted(document)]
+
+
+def object_(env: "Env", *parts: Datum) -> Datum:
+    """(STRING, DATUM)... -> OBJECT"""
+    if len(parts) % 2:
+        raise QueryLogicError(
+            f"OBJECT expects an even number of arguments (but found {len(parts)})."
+        )
+    result: dict[str, Datum] = {}
+    for at in range(0, len(parts), 2):
+        key, value = string_of(parts[at], at), parts[at + 1]
+        if key in result:
+            raise QueryLogicError(
+                f'Duplicate key "{key}" in object.  '
+                f"(got {truncated(result[key])} and {truncated(value)} as values)"
+            )
+        result[key] = value
+    return from_json(result) if TYPE_KEY in result else result
+
+
+TERMS: Final = (
+    TermSpec(94, "keys", exactly(1), run=keys),
+    TermSpec(186, "values", exactly(1), run=values),
+    TermSpec(143, "object", ANY_NUMBER, run=object_),
+)
