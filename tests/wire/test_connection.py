@@ -1,0 +1,110 @@
+"""What a connection holds back, refuses and survives."""
+
+import socket
+
+from rethought.conversation import Reply
+from rethought.limits import Limits
+from tests.wire.client import HEADER, Client, frame
+from tests.wire.conftest import WireServer, wire_server
+
+
+def test_a_query_of_the_largest_size_is_still_answered() -> None:
+    limits = Limits(query_bytes=300_000, shutdown_seconds=0.05)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        body = b'[1,"now"' + b" " * (300_000 - 9) + b"]"
+        assert len(body) == 300_000
+        assert client.ask(1, body) == {"t": 1, "r": ["now"]}
+
+
+def test_a_query_that_is_too_large_is_read_refused_and_the_connection_closed() -> None:
+    limits = Limits(query_bytes=1000, shutdown_seconds=0.05)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        client.query(1, [1, "now"])
+        client.query(2, b"[1," + b"x" * 500_000)
+        assert client.response()[0] == 1
+        text = "Query size (500003) greater than maximum (1000)."
+        assert client.response() == (2, {"t": 16, "r": [text], "b": []})
+        assert client.rest() == b""
+
+
+def test_a_small_query_that_is_too_large_is_refused_the_same_way() -> None:
+    limits = Limits(query_bytes=20, shutdown_seconds=0.05)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        client.send(frame(2, b"[1," + b"x" * 30) + frame(3, [1, "now"]))
+        assert client.response()[1]["r"] == ["Query size (33) greater than maximum (20)."]
+        assert client.rest() == b""
+
+
+def test_a_monstrous_length_is_refused_without_waiting_for_the_bytes(server: WireServer) -> None:
+    with Client(server.port) as client:
+        client.send(HEADER.pack(2, 0xFFFFFFFF))
+        token, response = client.response()
+        assert (token, response["t"]) == (2, 16)
+        assert response["r"] == ["Query size (4294967295) greater than maximum (134217727)."]
+        assert client.rest() == b""
+
+
+def test_a_client_that_reads_late_gets_everything_and_holds_up_nobody(server: WireServer) -> None:
+    with Client(server.port) as client, Client(server.port) as other:
+        size = 200_000
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        for token in range(200):
+            client.query(token, [1, "big", size])
+        assert other.ask(1, [1, "now"])["t"] == 1
+        # The server stopped looking at queries when the first replies were not read.
+        backlog = server.on_loop(
+            lambda: max(
+                member._transport.get_write_buffer_size() for member in server.listener.connections
+            )
+        )
+        assert isinstance(backlog, int)
+        assert backlog < 3 * server.limits.write_high_water_bytes
+        assert [client.response()[0] for _ in range(200)] == list(range(200))
+        assert client.ask(1, [1, "now"])["t"] == 1
+
+
+def test_a_client_that_never_reads_is_cut_off() -> None:
+    limits = Limits(
+        write_high_water_bytes=10_000, write_backlog_bytes=50_000, shutdown_seconds=0.05
+    )
+    big = Reply(b'{"t":1,"r":["' + b"x" * 10_000_000 + b'"]}', None)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        client.send(frame(1, [1, "later", "one"]) + frame(2, [1, "later", "two"]))
+        with Client(server.port) as other:
+            while "two" not in server.engine.waiting:
+                other.ask(1, [1, "now"])
+            for name in ("one", "two"):
+                running = server.engine.waiting.pop(name)
+                server.on_loop(lambda running=running: running.done(big))
+                other.ask(1, [1, "now"])
+        assert len(client.rest()) < len(big.body)
+
+
+def test_five_hundred_connections_come_and_go(server: WireServer) -> None:
+    clients = [Client(server.port) for _ in range(500)]
+    for number, client in enumerate(clients):
+        client.query(1, [1, "feed", f"feed{number}"])
+        client.query(1, [2])
+    for client in clients:
+        client.sock.close()
+    with Client(server.port) as client:
+        while client.ask(1, [1, "open"])["r"] != [0]:
+            pass
+        while server.on_loop(lambda: len(server.listener._members)) != 1:
+            pass
+
+
+def test_shutting_down_lets_running_queries_finish() -> None:
+    with wire_server(limits=Limits(shutdown_seconds=20)) as server, Client(server.port) as client:
+        client.query(1, [1, "later", "slow"])
+        with Client(server.port) as other:
+            while "slow" not in server.engine.waiting:
+                other.ask(1, [1, "now"])
+
+        async def close() -> None:
+            server.loop.call_later(0.01, server.engine.release, "slow")
+            await server.listener.close()
+
+        server.on_loop(close)
+        assert client.response() == (1, {"t": 1, "r": ["released"]})
+        assert client.rest() == b""
