@@ -6,8 +6,8 @@ Callers: `tools`, `bench`, `examples`. Tests have fixtures of their own.
 """
 
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 READY: Final = "Server ready"
+PORT: Final = re.compile(r"client driver connections on port (\d+)")
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 30.0
 
@@ -54,22 +55,14 @@ class ServerProcess:
             raise
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def start(
     directory: Path,
     *options: str,
     python: str = sys.executable,
-    port: int | None = None,
+    port: int = 0,
     environment: dict[str, str] | None = None,
 ) -> ServerProcess:
-    """Start a server and wait until it is ready; the caller ends it."""
-    port = port or free_port()
+    """Start a server and wait until it is ready; the caller ends it. Port 0 is any free one."""
     command = [python, "-m", "rethought", "serve", "--directory", str(directory)]
     command += ["--driver-port", str(port), "--no-http-admin", *options]
     process = subprocess.Popen(
@@ -78,7 +71,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
     )
     said: list[str] = []
     ready = threading.Event()
@@ -88,7 +81,8 @@ def start(
         process.kill()
         process.wait()
         raise NotStarted("the server did not start:\n" + "".join(said))
-    return ServerProcess(port, directory, process)
+    found = PORT.search("".join(said))
+    return ServerProcess(int(found[1]) if found else port, directory, process)
 
 
 def _listen(process: "subprocess.Popen[str]", said: list[str], ready: threading.Event) -> None:
