@@ -1,0 +1,120 @@
+"""Functions of ReQL at run time.
+
+A function of one argument runs over whole chunks (`rows`), and over projected chunks where the compiler found that
+it reads only a few top-level fields. What always holds: the projected form gives the same values as the full one or
+raises, and whoever runs it falls back to the full form, which raises the right error. Called by operators and terms.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from rethought.errors import QueryLogicError, ReqlError
+from rethought.exec.chunk import Chunk
+
+_BOOLEAN: Final = 8
+_DETERMINISM: Final = 7
+
+Rows = Callable[[list[Any]], list[Any]]
+
+
+class ProjectionMissError(Exception):
+    """A projected row lacks a field; the full form knows what that means."""
+
+
+class Projection:
+    """How to decode only some top-level fields of documents."""
+
+    __slots__ = ("decode", "fields")
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        self.fields = fields
+        struct = msgspec.defstruct(
+            "Row",
+            [(f"f{i}", Any, msgspec.UNSET) for i in range(len(fields))],
+            rename={f"f{i}": field for i, field in enumerate(fields)},
+            gc=False,
+        )
+        self.decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+
+
+class Function:
+    """A function of any number of arguments. `term` is its FUNC term, None for one that was not sent as such."""
+
+    __slots__ = ("arity", "call", "flags", "term")
+
+    def __init__(self, arity: int, call: Callable[..., Any], flags: int, term: Any) -> None:
+        self.arity = arity
+        self.call = call
+        self.flags = flags
+        self.term = term
+
+    @property
+    def determinism(self) -> int:
+        return self.flags & _DETERMINISM
+
+    def invoke(self, *args: Any) -> Any:
+        if self.arity and self.arity != len(args):
+            raise arity_error(len(args), self.arity)
+        return self.call(*args) if self.arity else self.call()
+
+    def over(self, rows: list[Any]) -> list[Any]:
+        """The values of a function of one argument for these rows."""
+        if self.arity == 0:
+            return [self.call() for _ in rows]
+        if self.arity != 1:
+            raise arity_error(1, self.arity)
+        call = self.call
+        return [call(row) for row in rows]
+
+    def over_chunk(self, chunk: Chunk) -> list[Any]:
+        return self.over(chunk.datums())
+
+    @property
+    def boolean(self) -> bool:
+        return bool(self.flags & _BOOLEAN)
+
+
+class RowFunction(Function):
+    """A function of one argument that runs over chunks."""
+
+    __slots__ = ("projection", "rows")
+
+    def __init__(
+        self, rows: Rows, projection: tuple[Projection, Rows] | None, flags: int, term: Any
+    ) -> None:
+        self.arity = 1
+        self.flags = flags
+        self.term = term
+        self.rows = rows
+        self.projection = projection
+        self.call = self._call
+
+    def _call(self, row: Any) -> Any:
+        return self.rows([row])[0]
+
+    def over(self, rows: list[Any]) -> list[Any]:
+        return self.rows(rows)
+
+    def over_chunk(self, chunk: Chunk) -> list[Any]:
+        if self.projection is not None and chunk.encoded:
+            projection, narrow = self.projection
+            try:
+                return narrow(projection.decode(b"[" + chunk.joined() + b"]"))
+            except (ProjectionMissError, ReqlError, msgspec.ValidationError):
+                pass
+        return self.rows(chunk.datums())
+
+
+def constant_function(call: Callable[[], Any], flags: int) -> Function:
+    return Function(0, call, flags, None)
+
+
+def arity_error(given: int, taken: int) -> QueryLogicError:
+    def plural(count: int) -> str:
+        return f"{count} argument{'' if count == 1 else 's'}"
+
+    return QueryLogicError(
+        f"Expected function with {plural(given)} but found function with {plural(taken)}."
+    )

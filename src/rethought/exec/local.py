@@ -1,0 +1,248 @@
+"""A user's table on this node, over its group in the store.
+
+What always holds: reads go through the query's snapshot, a page at a time, and go on by key in the next one; a row is
+changed on the newest state under the group's single writer. Built by the engine for a catalog's handle; the rest of
+`exec` sees only `Table`.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from rethought.datum.jsonbytes import decode, encode
+from rethought.datum.keys import decode_key, index_bound, index_key, primary_bound, primary_key
+from rethought.datum.values import MAXVAL, MINVAL
+from rethought.errors import OpFailedError, QueryLogicError
+from rethought.exec.chunk import Chunk
+from rethought.exec.table import Change, Range
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
+FIRST_PAGE: Final = 200
+PAGE: Final = 1500
+_END: Final = object()
+
+
+class LocalTable:
+    """See `exec.table.Table` for what the methods promise."""
+
+    __slots__ = ("db", "durability", "group", "handle", "id", "name", "number", "primary_key")
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.name = handle.name
+        self.db = handle.db
+        self.id = handle.id
+        self.primary_key = handle.primary_key
+        self.durability = handle.durability
+        self.group = handle.group
+        self.number = handle.number
+
+    def _check(self) -> None:
+        if self.handle.dropped:
+            raise OpFailedError(f"Table `{self.db.name}.{self.name}` does not exist.")
+
+    # ---- reads
+
+    def read(self, env: "Env", key: Any) -> bytes | None:
+        if key is MINVAL or key is MAXVAL:
+            return None
+        found: bytes | None = env.snapshot(self.group).get(self.number, primary_key(key))
+        return found
+
+    def read_many(self, env: "Env", keys: list[Any]) -> list[bytes | None]:
+        encoded = [primary_key(key) for key in keys]
+        found = env.snapshot(self.group).get_many(self.number, list(dict.fromkeys(encoded)))
+        return [found.get(key) for key in encoded]
+
+    def index(self, name: str) -> Any:
+        self._check()
+        index = self.handle.indexes.get(name)
+        if index is None:
+            raise OpFailedError(
+                f"Index `{name}` was not found on table `{self.db.name}.{self.name}`."
+            )
+        if not self.group.index_ready(index.number):
+            raise OpFailedError(
+                f"Index `{name}` on table `{self.db.name}.{self.name}` was accessed before its "
+                "construction was finished."
+            )
+        return index
+
+    def _plain_index(self, name: str) -> Any:
+        index = self.index(name)
+        if index.geo:
+            raise QueryLogicError(
+                f"Index `{name}` is a geospatial index.  Only get_nearest and get_intersecting "
+                "can use a geospatial index."
+            )
+        return index
+
+    def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
+        self._check()
+        first = min(want, PAGE) if want else FIRST_PAGE
+        if selected.index is None or selected.index == self.primary_key:
+            return self._primary_chunks(env, selected, first)
+        index = self._plain_index(selected.index)
+        return self._index_chunks(env, selected, index.number, first)
+
+    def _primary_chunks(self, env: "Env", selected: Range, first: int) -> Iterator[Chunk]:
+        number = self.number
+        if selected.keys is not None:
+            for start in range(0, len(selected.keys), PAGE):
+                part = list(selected.keys[start : start + PAGE])
+                docs = [doc for doc in self.read_many(env, part) if doc is not None]
+                if docs:
+                    yield Chunk(len(docs), docs=docs)
+            return
+        limit = first
+        after: Any = None
+        unordered = selected.whole and selected.descending is None
+        lower = upper = None
+        if not unordered:
+            lower, upper = _bounds(selected, primary_bound)
+            if lower is _END:
+                return
+        while True:
+            snapshot = env.snapshot(self.group)
+            if unordered:
+                page = snapshot.scan_any(number, after, limit)
+            else:
+                page = snapshot.scan(
+                    number,
+                    lower,
+                    upper,
+                    lower_open=selected.lower_open,
+                    upper_open=selected.upper_open,
+                    descending=bool(selected.descending),
+                    after=after,
+                    limit=limit,
+                )
+            if page.count:
+                yield Chunk(page.count, raw=page.docs)
+            after = page.after
+            if after is None:
+                return
+            limit = PAGE
+
+    def _index_chunks(
+        self, env: "Env", selected: Range, index: Any, first: int
+    ) -> Iterator[Chunk]:
+        if selected.keys is not None:
+            for key in selected.keys:
+                bound = index_key(key)
+                if bound is not None:
+                    yield from self._index_pages(env, index, (bound, bound), selected, first)
+            return
+        bounds = _bounds(selected, index_bound)
+        if bounds[0] is not _END:
+            yield from self._index_pages(env, index, bounds, selected, first)
+
+    def _index_pages(
+        self, env: "Env", index: Any, bounds: tuple[Any, Any], selected: Range, limit: int
+    ) -> Iterator[Chunk]:
+        after = None
+        while True:
+            page = env.snapshot(self.group).index_scan(
+                self.number,
+                index,
+                bounds[0],
+                bounds[1],
+                lower_open=selected.lower_open,
+                upper_open=selected.upper_open,
+                descending=bool(selected.descending),
+                after=after,
+                limit=limit,
+            )
+            if page.count:
+                yield Chunk(page.count, raw=page.docs)
+            after = page.after
+            if after is None:
+                return
+            limit = PAGE
+
+    def keyed_chunks(
+        self, env: "Env", selected: Range
+    ) -> Iterator[tuple[Chunk, list[Any]]]:
+        self._check()
+        assert selected.index is not None
+        index = self._plain_index(selected.index)
+        lower, upper = _bounds(selected, index_bound)
+        if lower is _END:
+            return
+        after = None
+        while True:
+            page = env.snapshot(self.group).index_scan(
+                self.number,
+                index.number,
+                lower,
+                upper,
+                lower_open=selected.lower_open,
+                upper_open=selected.upper_open,
+                descending=bool(selected.descending),
+                after=after,
+                limit=PAGE,
+                keys=True,
+            )
+            if page.count:
+                yield (
+                    Chunk(page.count, raw=page.docs),
+                    [decode_key(key) for key in page.keys],
+                )
+            after = page.after
+            if after is None:
+                return
+
+    def count(self, env: "Env", selected: Range) -> int | None:
+        self._check()
+        if selected.whole and (selected.index is None or selected.index == self.primary_key):
+            total: int = env.snapshot(self.group).count(self.number)
+            return total
+        return None
+
+    # ---- writes
+
+    def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
+        encoded = primary_key(key)
+        batch = env.writing(self.group)
+        self._check()
+        before = batch.get(self.number, encoded)
+        old = None if before is None else decode(before)
+        new = change(old)
+        if new is None:
+            after = None
+        else:
+            after = encode(new)
+        if after != before:
+            batch.put(self.number, encoded, before, after, old, new)
+            env.wrote(batch, hard)
+        elif before is not None:
+            new = old
+        return old, new
+
+    def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        encoded = primary_key(doc[self.primary_key])
+        batch = env.writing(self.group)
+        self._check()
+        before = batch.get(self.number, encoded)
+        if before is not None:
+            return decode(before)
+        batch.put(self.number, encoded, None, encode(doc), None, doc)
+        env.wrote(batch, hard)
+        return None
+
+    def sync(self, env: "Env") -> None:
+        self._check()
+        env.tickets.append(env.writing(self.group).ticket(True))
+
+
+def _bounds(selected: Range, encode_bound: Any) -> tuple[Any, Any]:
+    """The encoded bounds (None: open ended); the first is _END when nothing can lie between them."""
+    lower, upper = selected.lower, selected.upper
+    if lower is MAXVAL or upper is MINVAL:
+        return _END, None
+    low = None if lower is MINVAL else encode_bound(lower)
+    high = None if upper is MAXVAL else encode_bound(upper)
+    if low is not None and high is not None and low > high:
+        return _END, None
+    return low, high

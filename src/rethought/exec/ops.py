@@ -1,0 +1,217 @@
+"""The operators a stream's rows go through.
+
+What always holds: an operator keeps nothing between two runs (state lives in the generator of one run); `keeps_rows`
+operators hand on the rows of a selection as they are; a chunk that leaves is never empty. Built by terms.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.functions import Function
+from rethought.exec.values import Stream, need_datum, need_sequence
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
+
+class EmptyError(QueryLogicError):
+    """`r.error()` without a message: inside a default it stands for the error being handled."""
+
+    def __init__(self) -> None:
+        super().__init__("Empty ERROR term outside a default block.")
+
+
+class Operator:
+    """One step. Stateless ones implement `apply`; others `run`."""
+
+    keeps_rows = False
+    ends = False  # makes an infinite stream finite
+    stateless = True
+    want = 0  # how many rows of the source are needed at first, 0 unknown
+    name = ""
+
+    def run(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            env.tick()
+            result = self.apply(env, chunk)
+            if result.count:
+                yield result
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        raise NotImplementedError
+
+
+class Map(Operator):
+    """Every row through a function that gives a datum."""
+
+    name = "map"
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
+
+
+class MapSkip(Map):
+    """As Map; rows for which the function finds nothing are left out."""
+
+    name = "get_field"
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        try:
+            return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
+        except NonExistenceError:
+            return of_rows(skipping(self.function, chunk.datums()))
+
+
+def skipping(function: Function, rows: list[Any]) -> list[Any]:
+    """The function's values, without the rows that raise NON_EXISTENCE."""
+    out = []
+    for row in rows:
+        try:
+            out.extend(function.over([row]))
+        except NonExistenceError:
+            continue
+    return out
+
+
+class Filter(Operator):
+    """Keeps the rows for which a predicate holds. `default` gives the answer where it raises NON_EXISTENCE."""
+
+    keeps_rows = True
+    name = "filter"
+
+    def __init__(self, predicate: Function, default: Callable[[], Any] | None = None) -> None:
+        self.predicate = predicate
+        self.default = default
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        predicate = self.predicate
+        try:
+            mask = predicate.over_chunk(chunk)
+        except NonExistenceError:
+            mask = [self.accepts(row) for row in chunk.datums()]
+        else:
+            if not predicate.boolean:
+                mask = [value is not None and value is not False for value in mask]
+        return chunk.keep(mask, mask.count(True))
+
+    def accepts(self, row: Any) -> bool:
+        try:
+            value = self.predicate.over([row])[0]
+        except NonExistenceError as error:
+            if self.default is None:
+                return False
+            try:
+                value = self.default()
+            except EmptyError:
+                raise error from None
+        return value is not None and value is not False
+
+
+class ConcatMap(Operator):
+    """Every row through a function that gives a sequence; the sequences joined."""
+
+    name = "concat_map"
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def run(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            out: list[Any] = []
+            for row in chunk.datums():
+                env.tick()
+                part = need_sequence(env, self.function.over([row])[0], None)
+                if part.__class__ is list:
+                    out.extend(part)
+                    if len(out) > 2000:
+                        yield of_rows(out)
+                        out = []
+                    continue
+                if out:
+                    yield of_rows(out)
+                    out = []
+                yield from part.chunks(env)
+            if out:
+                yield of_rows(out)
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        out: list[Any] = []
+        for value in self.function.over(chunk.datums()):
+            part = need_sequence(env, value, None)
+            out.extend(part if part.__class__ is list else part.to_list(env))
+        return of_rows(out)
+
+
+class Slice(Operator):
+    """Rows `start` to `end` (exclusive, None open)."""
+
+    keeps_rows = True
+    stateless = False
+    name = "slice"
+
+    def __init__(self, start: int, end: int | None) -> None:
+        self.start = start
+        self.end = end
+        self.ends = end is not None
+        self.want = end or 0
+
+    def run(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        start, end = self.start, self.end
+        if end is not None and end <= start:
+            return
+        position = 0
+        for chunk in chunks:
+            first = max(0, start - position)
+            last = chunk.count if end is None else min(chunk.count, end - position)
+            position += chunk.count
+            if first < last:
+                yield chunk.slice(first, last)
+            if end is not None and position >= end:
+                return
+
+
+class Zip(Operator):
+    """`left` merged with `right`."""
+
+    name = "zip"
+
+    def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        from rethought.datum.merging import merge_objects
+
+        rows = []
+        for row in chunk.datums():
+            if row.__class__ is not dict or "left" not in row:
+                raise QueryLogicError("ZIP can only be called on the result of a join.")
+            left, right = row["left"], row.get("right")
+            rows.append(left if right is None else merge_objects(left, right))
+        return of_rows(rows)
+
+
+def apply_all(env: "Env", ops: tuple[Operator, ...], chunk: Chunk) -> Chunk:
+    """A chunk through stateless operators at once."""
+    for op in ops:
+        if not chunk.count:
+            return chunk
+        chunk = op.apply(env, chunk)
+    return chunk
+
+
+def transform(env: "Env", sequence: Any, op: Operator) -> Any:
+    """A sequence through an operator: arrays give arrays, streams stay lazy."""
+    if sequence.__class__ is list:
+        return Stream(_rows(sequence), (op,)).to_list(env)
+    return sequence.through(op)
+
+
+def _rows(rows: list[Any]) -> Any:
+    from rethought.exec.values import Rows
+
+    return Rows(rows)
+
+
+__all__ = ["need_datum"]

@@ -1,0 +1,89 @@
+"""Runs queries that may take long or must wait, so that none of them holds the loop.
+
+Evaluation is plain synchronous Python in a greenlet; `pause` and `wait` switch back to the loop from any depth. What
+always holds: at most one paused query gets a slice per turn of the loop, so that however many long queries there are,
+a short one waits for one slice at most. Only the engine spawns; `Env` pauses and waits.
+"""
+
+from asyncio import AbstractEventLoop, Future
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from greenlet import getcurrent, greenlet
+
+from rethought.exec.env import SLICE_S, Env
+
+IDLE_MAX: Final = 64
+
+
+class Scheduler:
+    """One per node."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self._hub = getcurrent()
+        self._idle: list[greenlet] = []
+        self._paused: deque[greenlet] = deque()
+        self._scheduled = False
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Runs `work` now, until it ends, pauses or waits for the first time. `work` never raises."""
+        worker = self._idle.pop() if self._idle else greenlet(self._worker)
+        worker.parent = getcurrent()
+        worker.switch(work)
+
+    def _worker(self, work: Callable[[], None]) -> None:
+        me = getcurrent()
+        while True:
+            work()
+            if len(self._idle) >= IDLE_MAX:
+                return
+            self._idle.append(me)
+            assert me.parent is not None
+            work = me.parent.switch()
+
+    def pause(self, env: Env) -> None:
+        """Lets the loop and other queries run; raises when the query is to end."""
+        me = getcurrent()
+        parent = me.parent
+        if parent is None:  # evaluated in place: nothing to switch to
+            return
+        self._paused.append(me)
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._resume)
+        parent.switch()
+        env.check_alive()
+        env.slice_end = perf_counter() + SLICE_S
+
+    def _resume(self) -> None:
+        worker = self._paused.popleft()
+        self._scheduled = bool(self._paused)
+        if self._scheduled:
+            self.loop.call_soon(self._resume)
+        worker.parent = getcurrent()
+        worker.switch()
+
+    def wait(self, env: Env, future: "Future[Any]") -> Any:
+        """Waits for a future; raises what it raises, or ends the query when its client goes."""
+        if future.done():
+            return future.result()
+        me = getcurrent()
+        parent = me.parent
+        assert parent is not None, "a query evaluated in place must not wait"
+
+        def wake(_: "Future[Any] | None" = None) -> None:
+            if env.wake is wake:
+                env.wake = None
+                me.parent = getcurrent()
+                me.switch()
+
+        env.end_batch()  # whoever waits holds no snapshot
+        env.wake = wake
+        future.add_done_callback(wake)
+        parent.switch()
+        env.check_alive()
+        env.slice_end = perf_counter() + SLICE_S
+        return future.result()

@@ -1,0 +1,136 @@
+"""The one interface through which evaluation reaches a table, and the part of a table a query selects.
+
+What always holds: terms, joins and writes know only `Table`; a user's table (`exec.local`), a system table and, later,
+a table elsewhere implement it. A `Selection` is a lazy stream over a `Range` of a table.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rethought.datum.values import MAXVAL, MINVAL
+from rethought.errors import QueryLogicError
+from rethought.exec.chunk import Chunk
+from rethought.exec.values import Source, Stream
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
+Change = Callable[[dict[str, Any] | None], dict[str, Any] | None]
+"""A row's new document (None: no row) from its newest old one. May raise, which is an error of that row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows between two bounds of an index (None: the primary key). `keys` instead lists single keys (get_all).
+    `descending` is None while no order was asked for."""
+
+    index: str | None = None
+    lower: Any = MINVAL
+    upper: Any = MAXVAL
+    lower_open: bool = False
+    upper_open: bool = False
+    descending: bool | None = None
+    keys: tuple[Any, ...] | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self.lower is MINVAL and self.upper is MAXVAL and self.keys is None
+
+
+class Table(Protocol):
+    """What evaluation asks of a table. Keys are data; documents are canonical JSON bytes."""
+
+    name: str
+    db: Any
+    id: str
+    primary_key: str
+    durability: str
+
+    @property
+    def handle(self) -> Any:
+        """The catalog's object."""
+
+    def read(self, env: "Env", key: Any) -> bytes | None:
+        """The document with this primary key; raises the protocol's error for what cannot be a key."""
+
+    def read_many(self, env: "Env", keys: list[Any]) -> list[bytes | None]:
+        """As `read`, for many keys."""
+
+    def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
+        """The documents of a range."""
+
+    def keyed_chunks(
+        self, env: "Env", selected: Range
+    ) -> Iterator[tuple[Chunk, list[Any]]]:
+        """The documents of a range of an index, with each entry's index value."""
+
+    def count(self, env: "Env", selected: Range) -> int | None:
+        """How many rows, when that is known without reading them."""
+
+    def index(self, name: str) -> Any:
+        """The index, refused when there is none or it is not ready."""
+
+    def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
+        """Replaces one row atomically by what `change` makes of it; returns old and new document."""
+
+    def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        """Stores a document if its key is free: None, or the document that is there."""
+
+    def sync(self, env: "Env") -> None:
+        """Returns when everything written so far is on disk."""
+
+
+class TableSource(Source):
+    """Reads a range of a table."""
+
+    __slots__ = ("range", "table")
+
+    def __init__(self, table: Table, selected: Range) -> None:
+        self.table = table
+        self.range = selected
+
+    def chunks(self, env: "Env", want: int) -> Iterator[Chunk]:
+        return self.table.chunks(env, self.range, want)
+
+
+class Selection(Stream):
+    """A table, or a slice of one: between, get_all, indexed order_by."""
+
+    __slots__ = ("range", "sliced")
+
+    def __init__(self, table: Table, selected: Range, *, sliced: bool = False) -> None:
+        super().__init__(TableSource(table, selected), table=table)
+        self.range = selected
+        self.sliced = sliced
+
+    def narrowed(self, **changes: Any) -> "Selection":
+        assert self.table is not None
+        return Selection(self.table, replace(self.range, **changes), sliced=True)
+
+    @property
+    def value_name(self) -> str:
+        if self.range.keys is not None:
+            return "SELECTION"
+        return "TABLE_SLICE" if self.sliced else "TABLE"
+
+    @property
+    def type_name(self) -> str:
+        if self.range.keys is not None:
+            return "SELECTION<STREAM>"
+        return "TABLE_SLICE" if self.sliced else "TABLE"
+
+    def printed(self) -> str:
+        assert self.table is not None
+        if self.sliced or self.range.keys is not None:
+            return f"SELECTION ON table({self.table.name})"
+        return f'table("{self.table.name}")'
+
+
+def bound_is_open(value: Any, name: str) -> bool:
+    """An `open` / `closed` option."""
+    if value == "open":
+        return True
+    if value == "closed":
+        return False
+    raise QueryLogicError(f"Expected `open` or `closed` for optarg `{name}` (got `{value}`).")

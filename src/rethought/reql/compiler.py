@@ -1,0 +1,682 @@
+"""Compiles a tree of terms to one Python function.
+
+A query becomes `query(env, p)`: `p` holds the literals that may differ between queries of the same shape. Every term
+becomes an expression; a function of ReQL becomes a lambda over a whole chunk of rows (`lambda rows: [body for v in
+rows]`), so that a row costs no Python call. What always holds: each instruction's line number is the number of the
+term it belongs to, so a traceback names the backtrace frame and the success path pays nothing for it; arguments are
+checked left to right. `reql.plan` calls this; the families in `reql.terms` are called back through `TermSpec.compile`.
+"""
+
+import ast
+import copy
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from types import CodeType
+from typing import Any, Final, TypeVar
+
+from rethought.errors import CompileError, Frame
+from rethought.reql import runtime
+from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec
+from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, VAR, Term, datum
+
+
+class Kind(Enum):
+    """What is known of an expression's value before it runs."""
+
+    DATUM = auto()
+    BOOL = auto()
+    VALUE = auto()  # not grouped: a table, a stream, a selection, a function or a datum
+    ANY = auto()  # perhaps grouped data
+
+
+@dataclass(slots=True)
+class Node:
+    """A compiled term. `closes` tells whether it holds a function that may outlive its evaluation."""
+
+    code: ast.expr
+    kind: Kind
+    determinism: Determinism = Determinism.ALWAYS
+    closes: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Variable:
+    """A variable in scope; `fields` maps a projected row's fields to attributes."""
+
+    name: str
+    fields: dict[str, str] | None = None
+
+
+PLAIN: Final = (Kind.DATUM, Kind.BOOL)
+PSEUDOTYPE_KEYS: Final = frozenset(
+    {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
+)
+PROJECTED_FIELDS_MAX: Final = 12
+
+_plan_numbers = itertools.count(1)
+
+
+@cache
+def _template(source: str) -> tuple[ast.expr, str | None]:
+    """An inline template and the name it evaluates first."""
+    tree = ast.parse(source, mode="eval").body
+    leading: ast.AST = tree
+    while not isinstance(leading, ast.Name):
+        if isinstance(leading, ast.IfExp):
+            leading = leading.test
+        elif isinstance(leading, ast.Compare | ast.BinOp):
+            leading = leading.left
+        elif isinstance(leading, ast.BoolOp):
+            leading = leading.values[0]
+        elif isinstance(leading, ast.Attribute | ast.Subscript):
+            leading = leading.value
+        elif isinstance(leading, ast.UnaryOp):
+            leading = leading.operand
+        else:
+            return tree, None
+    return tree, leading.id
+
+
+class _Fill(ast.NodeTransformer):
+    """Puts arguments into a template; the first occurrence in `first` becomes the binding one."""
+
+    def __init__(
+        self,
+        values: dict[str, ast.expr],
+        first: dict[str, ast.expr],
+        line: int,
+        temps: dict[str, str],
+    ) -> None:
+        self.values = values
+        self.first = first
+        self.line = line
+        self.temps = temps
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, ast.expr):
+            _at(node, self.line)
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # the test runs first
+        node.test = self.visit(node.test)
+        node.body = self.visit(node.body)
+        node.orelse = self.visit(node.orelse)
+        return _at(node, self.line)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id.startswith("t_"):
+            node.id = self.temps[node.id]
+            return _at(node, self.line)
+        binding = self.first.pop(node.id, None)
+        if binding is not None:
+            return binding
+        value = self.values.get(node.id)
+        if value is None:
+            return _at(node, self.line)
+        return copy.copy(value) if isinstance(value, ast.Name | ast.Constant) else value
+
+
+Expression = TypeVar("Expression", bound=ast.expr)
+
+
+def _at(node: Expression, line: int) -> Expression:
+    node.lineno = node.end_lineno = line
+    node.col_offset = node.end_col_offset = 0
+    return node
+
+
+class Compiler:
+    """Compiles one query. `params` collects the literals that stay parameters, `pinned` those that may not vary."""
+
+    def __init__(self, specs: dict[int, TermSpec], *, parametrize: bool = True) -> None:
+        self.specs = specs
+        self.parametrize = parametrize
+        self.filename = f"<reql {next(_plan_numbers)}>"
+        self.paths: list[tuple[Frame, ...]] = [()]
+        self.params: list[Term] = []
+        self.pinned: set[int] = set()
+        self.constants: dict[str, Any] = {}
+        self.scope: dict[int, Variable] = {}
+        self.implicit: list[int] = []
+        self.depth = 0
+        self._temps = itertools.count()
+        self._lines: dict[int, int] = {}
+        self._keep: list[Term] = []
+
+    # ---- expressions
+
+    def line(self, term: Term) -> int:
+        """The line number that stands for this term in tracebacks."""
+        number = self._lines.get(id(term))
+        if number is None:
+            number = self._lines[id(term)] = len(self.paths)
+            self.paths.append(term.path)
+            self._keep.append(term)
+        return number
+
+    def name(self, name: str, line: int) -> ast.Name:
+        return _at(ast.Name(name, ast.Load()), line)
+
+    def constant(self, value: str | int | float | bool | None, line: int) -> ast.Constant:
+        return _at(ast.Constant(value), line)
+
+    def keep(self, value: Any, line: int) -> ast.Name:
+        """An object of this plan, by name."""
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return self.name(name, line)
+
+    def call(self, function: str, args: Sequence[ast.expr], line: int) -> ast.Call:
+        return _at(ast.Call(self.name(function, line), list(args), []), line)
+
+    def run(self, term: Term, args: Sequence[ast.expr], *, opts: bool = False) -> ast.Call:
+        """A call of a term's `run`."""
+        line = self.line(term)
+        code = self.call(f"run_{term.type}", [self.name("env", line), *args], line)
+        if opts or (term.spec and term.spec.optargs):
+            code.keywords.append(ast.keyword("opts", self.options(term)))
+        return code
+
+    def temp(self) -> str:
+        return f"t{next(self._temps)}"
+
+    def lambda_(self, params: Sequence[str], body: ast.expr, line: int) -> ast.Lambda:
+        arguments = ast.arguments(
+            posonlyargs=[],
+            args=[ast.arg(name, lineno=line, col_offset=0) for name in params],
+            kwonlyargs=[],
+            kw_defaults=[],
+            defaults=[],
+        )
+        return _at(ast.Lambda(arguments, body), line)
+
+    def inline(self, template: str, args: dict[str, ast.expr], line: int) -> ast.expr:
+        """Fills a template; every argument is evaluated once, in order."""
+        tree, leading = _template(template)
+        values: dict[str, ast.expr] = {}
+        complex_args: list[tuple[str, str, ast.expr]] = []
+        for name, code in args.items():
+            if name == "slow" or isinstance(code, ast.Name | ast.Constant):
+                values[name] = code
+            else:
+                temp = self.temp()
+                values[name] = self.name(temp, line)
+                complex_args.append((name, temp, code))
+        if "slow" in args:
+            slow = args["slow"]
+            assert isinstance(slow, ast.Call)
+            slow.args = [slow.args[0], *(values[name] for name in args if name != "slow")]
+        bindings = {
+            name: _at(ast.NamedExpr(_at(ast.Name(temp, ast.Store()), line), code), line)
+            for name, temp, code in complex_args
+        }
+        filled_tree = copy.deepcopy(tree)
+        temps = defaultdict(self.temp)
+        if len(bindings) == 1 and leading in bindings:
+            result: ast.expr = _Fill(values, dict(bindings), line, temps).visit(filled_tree)
+            return result
+        result = _Fill(values, {}, line, temps).visit(filled_tree)
+        if not bindings:
+            return result
+        prelude = _at(ast.Tuple(list(bindings.values()), ast.Load()), line)
+        return _at(ast.BoolOp(ast.And(), [prelude, result]), line)
+
+    # ---- terms
+
+    def compile(self, term: Term) -> Node:
+        if term.type == DATUM:
+            return self.literal(term)
+        spec = term.spec
+        assert spec is not None
+        self._check_optargs(term, spec)
+        if term.has_splice():
+            return self._spliced(term)
+        self.check_arity(term, spec)
+        if spec.compile is not None:
+            return spec.compile(self, term)
+        return self.plain(term)
+
+    def literal(self, term: Term) -> Node:
+        line = self.line(term)
+        if self.parametrize and term.span is not None:
+            index = len(self.params)
+            self.params.append(term)
+            code: ast.expr = _at(
+                ast.Subscript(self.name("p", line), self.constant(index, line), ast.Load()), line
+            )
+        elif term.value is None or term.value.__class__ in (bool, int, float, str):
+            code = self.constant(term.value, line)
+        else:
+            code = self.keep(term.value, line)
+        return Node(code, Kind.DATUM)
+
+    def pin(self, term: Term) -> Any:
+        """A literal's value, for good: the plan serves only queries with the same one here."""
+        self.pinned.add(id(term))
+        self._keep.append(term)
+        return term.value
+
+    def is_literal(self, term: Term, kind: type) -> bool:
+        return term.type == DATUM and term.value.__class__ is kind
+
+    def check_arity(self, term: Term, spec: TermSpec) -> None:
+        least, most = spec.arity
+        count = len(term.args)
+        if count < least or (most is not None and count > most):
+            raise CompileError(arity_message(least, most, count), frames=term.path)
+
+    def _check_optargs(self, term: Term, spec: TermSpec) -> None:
+        for name in term.optargs:
+            if name not in spec.optargs and term.type != 3:
+                raise CompileError(
+                    f"Unrecognized optional argument `{name}`.", frames=(*term.path, name)
+                )
+
+    def plain(self, term: Term) -> Node:
+        """A term whose arguments are simply evaluated, checked and handed to `run`."""
+        spec = term.spec
+        assert spec is not None
+        if not term.args:
+            return self.finish(term, self.run(term, []), [])
+        nodes = [self.compile(arg) for arg in term.args]
+        return self.grouped(term, nodes[0], lambda first: self._plain(term, [first, *nodes[1:]]))
+
+    def _plain(self, term: Term, nodes: list[Node]) -> Node:
+        spec = term.spec
+        assert spec is not None
+        line = self.line(term)
+        args = [
+            self.check(node, spec.args[i] if i < len(spec.args) else spec.rest, line, i)
+            for i, node in enumerate(nodes)
+        ]
+        if spec.inline is not None and len(args) == spec.arity[0] and not term.optargs:
+            names = dict(zip("abcd", args, strict=False))
+            code = self.inline(spec.inline, {**names, "slow": self.run(term, args)}, line)
+        else:
+            code = self.run(term, args)
+        return self.finish(term, code, nodes)
+
+    def finish(self, term: Term, code: ast.expr, nodes: Sequence[Node]) -> Node:
+        spec = term.spec
+        assert spec is not None
+        kind = Kind.BOOL if spec.boolean else Kind.DATUM if spec.datum else Kind.VALUE
+        return self.node(term, code, nodes, kind)
+
+    def node(self, term: Term, code: ast.expr, nodes: Sequence[Node], kind: Kind) -> Node:
+        spec = term.spec
+        worst = max((node.determinism for node in nodes), default=Determinism.ALWAYS)
+        if spec is not None:
+            worst = max(worst, spec.determinism)
+        return Node(code, kind, worst, any(node.closes for node in nodes))
+
+    def grouped(self, term: Term, first: Node, build: Callable[[Node], Node]) -> Node:
+        """Runs a term once per group when its first argument may be grouped data."""
+        if first.kind is not Kind.ANY:
+            return build(first)
+        assert term.spec is not None
+        if term.spec.grouped is not Grouped.MAP:
+            return build(first)
+        line = self.line(term)
+        name = self.temp()
+        inner = build(Node(self.name(name, line), Kind.VALUE, first.determinism, first.closes))
+        code = self.call(
+            "per_group",
+            [self.name("env", line), first.code, self.lambda_([name], inner.code, line)],
+            line,
+        )
+        return Node(code, Kind.ANY, inner.determinism, True)
+
+    def check(self, node: Node, kind: Arg, line: int, at: Frame) -> ast.expr:
+        """The argument's value, refused with the protocol's error when it is not of this kind."""
+        if kind is Arg.ANY:
+            return node.code
+        if kind is Arg.DATUM:
+            return self.datum(node, line, at)
+        test = _CHECKS.get(kind)
+        blame = self.constant(at, line)
+        code = node.code
+        if test is None:
+            return self.call(
+                f"need_{kind.name.lower()}", [self.name("env", line), code, blame], line
+            )
+        temp = self.temp()
+        bound = _at(ast.NamedExpr(_at(ast.Name(temp, ast.Store()), line), code), line)
+        slow = self.call(
+            f"need_{kind.name.lower()}",
+            [self.name("env", line), self.name(temp, line), blame],
+            line,
+        )
+        tree = copy.deepcopy(_template(test)[0])
+        filled: ast.expr = _Fill(
+            {"a": self.name(temp, line), "slow": slow}, {"a": bound}, line, {}
+        ).visit(tree)
+        return filled
+
+    def datum(self, node: Node, line: int, at: Frame | None = None) -> ast.expr:
+        """The value as a datum."""
+        if node.kind in PLAIN:
+            return node.code
+        blame = self.constant(at, line)
+        return self.call("need_datum", [self.name("env", line), node.code, blame], line)
+
+    def truth(self, node: Node, line: int) -> ast.expr:
+        """The value as a condition: only null and false are false."""
+        if node.kind is Kind.BOOL:
+            return node.code
+        code = self.datum(node, line)
+        return self.inline("a is not None and a is not False", {"a": code}, line)
+
+    def options(self, term: Term) -> ast.expr:
+        """The optional arguments, each evaluated when the term asks for it."""
+        line = self.line(term)
+        env = self.name("env", line)
+        if not term.optargs:
+            return _at(ast.Attribute(env, "defaults", ast.Load()), line)
+        keys: list[ast.expr | None] = []
+        values: list[ast.expr] = []
+        for name, optarg in term.optargs.items():
+            keys.append(self.constant(name, line))
+            values.append(self.lambda_([], self.compile(optarg).code, self.line(optarg)))
+        return self.call("Options", [env, _at(ast.Dict(keys, values), line)], line)
+
+    # ---- functions
+
+    def variable_name(self, number: int) -> str:
+        return f"v{number}" if number >= 0 else f"v_{-number}"
+
+    def function(
+        self, term: Term, *, shortcut: str | None = None, name: str = "", project: bool = False,
+        want: Kind = Kind.DATUM,
+    ) -> Node:
+        """A function argument. `shortcut` says what a value that is no function becomes: `field` (get_field of that
+        value), `equals`, `constant`, or an error. `project` asks for the projected form too. With `want` DATUM the
+        body must give a datum."""
+        if term.type == FUNC:
+            return self._lambda(term, project=project, want=want)
+        line = self.line(term)
+        if shortcut == "field" and self.is_literal(term, str):
+            return self._lambda(_field_function(self.specs, term), project=project, want=want)
+        if shortcut == "constant" and term.type == 3:
+            node = self.compile(term)
+            return self._constant_function(node, term)
+        node = self.compile(term)
+        if shortcut == "constant" and node.kind in PLAIN:
+            return self._constant_function(node, term)
+        how = self.constant(shortcut, line)
+        code = self.call(
+            "as_function",
+            [self.name("env", line), node.code, how, self.constant(name, line)],
+            line,
+        )
+        return Node(code, Kind.VALUE, node.determinism, node.closes)
+
+    def _constant_function(self, node: Node, term: Term) -> Node:
+        line = self.line(term)
+        body = self.datum(node, line)
+        code = self.call(
+            "constant_function",
+            [self.lambda_([], body, line), self.constant(node.determinism, line)],
+            line,
+        )
+        return Node(code, Kind.VALUE, node.determinism, True)
+
+    def _lambda(self, term: Term, *, project: bool, want: Kind) -> Node:
+        numbers = self.parameters(term)
+        body_term = term.args[1]
+        line = self.line(term)
+        if len(numbers) != 1:
+            return self._call_function(term, numbers, body_term, want)
+        number = numbers[0]
+        body = self._body(number, body_term, None, want, line)
+        rows = self._rows(number, body, line)
+        projection: ast.expr = self.constant(None, line)
+        if project and self.depth == 0:
+            fields = projected_fields(number, body_term)
+            if fields:
+                attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
+                narrow = self._body(number, body_term, attributes, want, line)
+                struct = self.keep(runtime.projection(tuple(attributes)), line)
+                projection = _at(
+                    ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line
+                )
+        flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
+        code = self.call(
+            "RowFunction",
+            [rows, projection, self.constant(flags, line), self.keep(term, line)],
+            line,
+        )
+        return Node(code, Kind.VALUE, body.determinism, True)
+
+    def _body(
+        self, number: int, term: Term, fields: dict[str, str] | None, want: Kind, line: int
+    ) -> Node:
+        before = self.scope
+        self.scope = {**before, number: Variable(self.variable_name(number), fields)}
+        self.implicit.append(number)
+        self.depth += 1
+        try:
+            node = self.compile(term)
+        finally:
+            self.scope = before
+            self.implicit.pop()
+            self.depth -= 1
+        if want is Kind.DATUM and node.kind not in PLAIN:
+            code = self.datum(node, line)
+            return Node(code, Kind.DATUM, node.determinism, node.closes)
+        return node
+
+    def _rows(self, number: int, body: Node, line: int) -> ast.expr:
+        name = self.variable_name(number)
+        element = body.code
+        if body.closes:  # a closure must not see the next row
+            inner = self.lambda_([name], element, line)
+            element = _at(ast.Call(inner, [self.name(name, line)], []), line)
+        loop = ast.comprehension(
+            _at(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
+        )
+        return self.lambda_(["rows"], _at(ast.ListComp(element, [loop]), line), line)
+
+    def _call_function(
+        self, term: Term, numbers: list[int], body_term: Term, want: Kind
+    ) -> Node:
+        line = self.line(term)
+        before = self.scope
+        self.scope = dict(before)
+        names = []
+        for number in numbers:
+            name = self.variable_name(number)
+            names.append(name if name not in names else self.temp())
+            self.scope[number] = Variable(name)
+        self.depth += 1
+        try:
+            node = self.compile(body_term)
+        finally:
+            self.scope = before
+            self.depth -= 1
+        body = self.datum(node, line) if want is Kind.DATUM else node.code
+        flags = int(node.determinism)
+        code = self.call(
+            "Function",
+            [
+                self.constant(len(numbers), line),
+                self.lambda_(names, body, line),
+                self.constant(flags, line),
+                self.keep(term, line),
+            ],
+            line,
+        )
+        return Node(code, Kind.VALUE, node.determinism, True)
+
+    def parameters(self, term: Term) -> list[int]:
+        """The variable numbers of a FUNC."""
+        if len(term.args) != 2:
+            raise CompileError(
+                f"FUNC takes exactly two arguments (got {len(term.args)})", frames=term.path
+            )
+        if term.optargs:
+            raise CompileError("FUNC takes no optional arguments.", frames=term.path)
+        first = term.args[0]
+        if first.type != DATUM or first.value.__class__ is not list:
+            raise CompileError(
+                "CLIENT ERROR: FUNC variables must be a literal *array* of numbers.",
+                frames=term.path,
+            )
+        numbers = self.pin(first)
+        if not all(number.__class__ is int for number in numbers):
+            raise CompileError(
+                "CLIENT ERROR: FUNC variables must be a literal array of *numbers*.",
+                frames=term.path,
+            )
+        return list(numbers)
+
+    # ---- r.args
+
+    def _spliced(self, term: Term) -> Node:
+        """A term with r.args: it is compiled when the arrays are known."""
+        line = self.line(term)
+        parts: list[ast.expr] = []
+        for arg in term.args:
+            if arg.type != ARGS:
+                parts.append(self.constant(None, line))
+                continue
+            assert arg.spec is not None
+            self.check_arity(arg, arg.spec)
+            array = self.check(self.compile(arg.args[0]), Arg.ARRAY, self.line(arg), 0)
+            parts.append(array)
+        names = dict(self.scope)
+        captured = [self.name(var.name, line) for var in names.values()]
+        for arg in _subtree(term):
+            if arg.type == DATUM:
+                self.pinned.add(id(arg))
+        code = self.call(
+            "splice",
+            [
+                self.name("env", line),
+                self.keep((term, dict(names), list(self.implicit)), line),
+                _at(ast.List(parts, ast.Load()), line),
+                _at(ast.Tuple(captured, ast.Load()), line),
+            ],
+            line,
+        )
+        return Node(code, Kind.ANY, Determinism.ALWAYS, True)
+
+    # ---- code objects
+
+    def code(self, body: ast.expr, extra: Sequence[str] = ()) -> Callable[..., Any]:
+        """The finished function `(env, p, *extra)`."""
+        function = self.lambda_(["env", "p", *extra], body, 1)
+        tree = ast.Expression(function)
+        compiled: CodeType = compile(tree, self.filename, "eval")
+        namespace = {**base_namespace(self.specs), **self.constants}
+        result: Callable[..., Any] = eval(compiled, namespace)  # noqa: S307 our own code
+        return result
+
+
+_CHECKS: Final = {
+    Arg.STRING: "a if a.__class__ is str else slow",
+    Arg.NUMBER: "a if a.__class__ is int or a.__class__ is float else slow",
+    Arg.INT: "a if a.__class__ is int else slow",
+    Arg.ARRAY: "a if a.__class__ is list else slow",
+}
+
+_base: dict[str, Any] = {}
+
+
+def base_namespace(specs: dict[int, TermSpec]) -> dict[str, Any]:
+    """What generated code may name: the run-time helpers and every term's `run`."""
+    if not _base:
+        _base.update(runtime.NAMES)
+        for spec in specs.values():
+            if spec.run is not None:
+                _base[f"run_{spec.type}"] = spec.run
+            for name, value in spec.names.items():
+                assert _base.setdefault(name, value) is value, name
+    return _base
+
+
+def arity_message(least: int, most: int | None, found: int) -> str:
+    if most is None:
+        wanted = f"{least} or more arguments"
+    elif least == most:
+        wanted = f"{least} argument{'' if least == 1 else 's'}"
+    else:
+        wanted = f"between {least} and {most} arguments"
+    return f"Expected {wanted} but found {found}."
+
+
+def _subtree(term: Term) -> list[Term]:
+    found = [term]
+    for part in found:
+        found.extend(part.args)
+        found.extend(part.optargs.values())
+    return found
+
+
+_FIELD_TERMS: Final = (31, 170)
+
+
+def projected_fields(number: int, body: Term) -> set[str] | None:
+    """The top-level fields of the variable that a body reads, None when it needs the whole row."""
+    fields: set[str] = set()
+    pending = [body]
+    while pending:
+        term = pending.pop()
+        if term.type in _FIELD_TERMS and len(term.args) == 2 and not term.optargs:
+            row, field = term.args
+            if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
+                fields.add(field.value)
+                continue
+        if _is_row(term, number) or term.type in (FUNC, ARGS):
+            return None
+        pending.extend(term.args)
+        pending.extend(term.optargs.values())
+    return fields if 0 < len(fields) <= PROJECTED_FIELDS_MAX else None
+
+
+def _is_row(term: Term, number: int) -> bool:
+    if term.type == IMPLICIT_VAR:
+        return True
+    return term.type == VAR and len(term.args) == 1 and term.args[0].value == number
+
+
+def _field_function(specs: dict[int, TermSpec], field: Term) -> Term:
+    """`row -> row.get_field(field)`, every part of it standing where the field name stands."""
+    path = field.path
+    row = Term(VAR, [datum(-1, path)], {}, path, specs[VAR])
+    body = Term(31, [row, field], {}, path, specs[31])
+    return Term(FUNC, [datum([-1], path), body], {}, path, specs[FUNC])
+
+
+def compile_now(
+    specs: dict[int, TermSpec],
+    term: Term,
+    scope: dict[int, Variable],
+    implicit: list[int],
+) -> Callable[..., Any]:
+    """Compiles a term at run time within the scope it stands in: `(env, p, *scope values)`."""
+    compiler = Compiler(specs, parametrize=False)
+    compiler.scope = dict(scope)
+    compiler.implicit = list(implicit)
+    node = compiler.compile(term)
+    return finished(compiler, compiler.code(node.code, [var.name for var in scope.values()]))
+
+
+def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., Any]:
+    runtime.register_paths(compiler.filename, compiler.paths)
+    return function
+
+
+__all__ = [
+    "PLAIN",
+    "PSEUDOTYPE_KEYS",
+    "Compiler",
+    "Kind",
+    "Node",
+    "Variable",
+    "compile_now",
+]

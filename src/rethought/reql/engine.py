@@ -1,0 +1,438 @@
+"""Answers queries: plan, evaluation, response.
+
+Purpose: the one object the wire talks to. A START becomes a plan (`reql.plan`), is evaluated in place when that is
+short and cannot wait, else in a greenlet (`exec.schedule`), and its value becomes a response. What always holds: every
+query gets exactly one answer (none for noreply, none once it is cancelled); a write is answered only after its commit
+(hard: after its sync); anything but a `ReqlError` that escapes evaluation is logged and answered as INTERNAL.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from rethought.auth.verifier import Verifier
+from rethought.catalog.model import SYSTEM_DATABASE_ID
+from rethought.catalog.permissions import ADMIN, denied
+from rethought.conversation import Reply, Running
+from rethought.datum.jsonbytes import encode
+from rethought.errors import InternalError, QueryLogicError, ReqlError
+from rethought.exec.cursor import Batches
+from rethought.exec.env import SLICE_S, Env, Killed, Options
+from rethought.exec.functions import Function
+from rethought.exec.grouping import GroupedStream, sorted_groups
+from rethought.exec.local import LocalTable
+from rethought.exec.schedule import Scheduler
+from rethought.exec.values import (
+    DATUM_CLASSES,
+    Grouped,
+    SingleSelection,
+    Stream,
+    need_number,
+    value_type,
+)
+from rethought.limits import Limits
+from rethought.reql.function_source import function_json
+from rethought.reql.functions import FunctionCompiler
+from rethought.reql.plan import Plan, PlanCache
+from rethought.reql.runtime import backtrace
+
+log = logging.getLogger("rethought.query")
+
+Done = Callable[[Reply | None], None]
+
+ATOM: Final = b'{"t":1,"r":['
+SEQUENCE: Final = b'{"t":2,"r":['
+PARTIAL: Final = b'{"t":3,"r":['
+NO_NOTES: Final = b'],"n":[]}'
+
+
+class Client:
+    """Somebody who runs queries."""
+
+    __slots__ = ("address", "catalog", "port", "user")
+
+    def __init__(self, catalog: Any, user: str, address: str, port: int) -> None:
+        self.catalog = catalog
+        self.user = user
+        self.address = address
+        self.port = port
+
+    def require(self, permission: str, target: Any) -> None:
+        """Refuses what this user may not do with a table, a database or (None) everything."""
+        if self.user == ADMIN:
+            return
+        database = table = None
+        if target is not None:
+            holder = getattr(target, "db", None)
+            database = (target if holder is None else holder).id
+            table = None if holder is None else target.id
+            if getattr(target, "system", False):
+                database = SYSTEM_DATABASE_ID
+        if not self.catalog.permissions.allows(self.user, permission, database, table):
+            raise denied(self.user, permission)
+
+
+class Engine:
+    """See the module. One per node."""
+
+    def __init__(
+        self, catalog: Any, limits: Limits, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.catalog = catalog
+        self.limits = limits
+        self.loop = loop
+        self.scheduler = Scheduler(loop)
+        self.plans = PlanCache(limits)
+        self._tables: dict[Any, LocalTable] = {}
+        self.running: set[Query] = set()
+        inner = Client(catalog, ADMIN, "", 0)
+        self.compiler = FunctionCompiler(Env(self, inner, catalog, limits, self.scheduler))
+
+    # ---- what the wire calls
+
+    def client(self, user: str, address: str, port: int) -> Client:
+        return Client(self.catalog, user, address, port)
+
+    def start(self, client: Client, body: bytes, done: Done) -> Reply | Running | None:
+        try:
+            plan, params = self.plans.find(body)
+        except ReqlError as error:
+            return Reply(failure(error))
+        except Exception:
+            log.exception("a query could not be compiled")
+            return Reply(failure(InternalError("The query could not be compiled.", frames=())))
+        query = Query(self, client, plan, params, done)
+        if plan.in_place and query.run_in_place():
+            return query.answer()
+        self.scheduler.spawn(query.run)
+        return query.answer()
+
+    def server_info(self, client: Client) -> bytes:
+        identity = self.catalog.identity
+        return b'{"t":5,"r":[%b]}' % encode(
+            {"id": identity.id, "name": identity.name, "proxy": False}
+        )
+
+    def verifier(self, user: str) -> Verifier | None:
+        found: Verifier | None = self.catalog.users.verifier(user)
+        return found
+
+    # ---- what evaluation calls
+
+    def table(self, handle: Any, form: str) -> Any:
+        """The table behind a catalog's object."""
+        if handle.system:
+            return handle.bound(self, form)
+        found = self._tables.get(handle)
+        if found is None or handle.dropped:
+            if len(self._tables) > 10_000:
+                self._tables.clear()
+            found = self._tables[handle] = LocalTable(handle)
+        return found
+
+    def write_hook(self, handle: Any) -> Function:
+        """A table's write hook, compiled once."""
+        hook = handle.write_hook
+        if hook.compiled is None:
+            hook.compiled = self.compiler.function(function_json(hook.function))
+        compiled: Function = hook.compiled
+        return compiled
+
+    def close(self) -> None:
+        """Ends what is still running."""
+        for query in list(self.running):
+            query.cancel()
+
+
+class Query:
+    """One query on its way: evaluation, its commits, its answer."""
+
+    __slots__ = (
+        "_done",
+        "_finished",
+        "_later",
+        "_reply",
+        "_waiting",
+        "client",
+        "engine",
+        "env",
+        "params",
+        "plan",
+        "started",
+    )
+
+    def __init__(
+        self, engine: Engine, client: Client, plan: Plan, params: tuple[Any, ...], done: Done
+    ) -> None:
+        self.engine = engine
+        self.client = client
+        self.plan = plan
+        self.params = params
+        self.started = perf_counter()
+        env = self.env = Env(engine, client, engine.catalog, engine.limits, engine.scheduler)
+        env.plan = plan
+        env.params = params
+        self._done = done
+        self._later = False
+        self._finished = False
+        self._waiting = 0
+        self._reply: Reply | None = None
+
+    def answer(self) -> Reply | Running | None:
+        """What `start` returns after evaluation has begun."""
+        if self._finished:
+            return self._reply
+        self._later = True
+        self.engine.running.add(self)
+        return self
+
+    def cancel(self) -> None:
+        self._done = _nobody
+        self.env.cancel()
+
+    def run_in_place(self) -> bool:
+        """Evaluates here and now; False when the value is a stream, which may take long."""
+        env = self.env
+        try:
+            if self.plan.globals:
+                self._settle(env)
+            value = self.plan.run(env, self.params)
+            if isinstance(value, Stream | GroupedStream):
+                return False
+            body = respond(env, value)
+        except ReqlError as error:
+            body = failure(error)
+        except Exception as error:
+            body = internal(error)
+        env.end_batch()
+        self._finish(Reply(self._profiled(body)))
+        return True
+
+    def run(self) -> None:
+        """Evaluates in a greenlet."""
+        env = self.env
+        env.slice_end = perf_counter() + SLICE_S
+        cursor = None
+        try:
+            if self.plan.globals:
+                self._settle(env)
+            if self.plan.transaction:
+                body, cursor = self._in_transaction(env)
+            else:
+                body, cursor = self._evaluate(env)
+        except ReqlError as error:
+            body = failure(error)
+        except Killed:
+            body = b""
+        except Exception as error:
+            body = internal(error)
+        env.end_batch()
+        self._finish(Reply(self._profiled(body), cursor))
+
+    def _evaluate(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
+        value = self.plan.run(env, self.params)
+        if isinstance(value, Stream) and not value.array:
+            from rethought.reql.feeds import feed_cursor
+
+            if value.feed:
+                return feed_cursor(self, env, value)
+            return self._first_batch(env, value)
+        return respond(env, value), None
+
+    def _in_transaction(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
+        from rethought.exec.transaction import Transaction
+
+        with Transaction(env):
+            value = self.plan.run(env, self.params)
+            if isinstance(value, Stream) and not value.array:
+                value = value.to_list(env)
+            return respond(env, value), None
+
+    def _first_batch(self, env: Env, stream: Stream) -> tuple[bytes, "StreamCursor | None"]:
+        batches = Batches(env, stream)
+        rows = batches.next()
+        if batches.finished:
+            return SEQUENCE + rows + NO_NOTES, None
+        return PARTIAL + rows + NO_NOTES, StreamCursor(self.engine, env, batches)
+
+    def _settle(self, env: Env) -> None:
+        """Makes the global optional arguments the defaults of every term."""
+        params = self.params
+        env.defaults = Options(
+            env,
+            {
+                name: lambda function=function: function(env, params)  # type: ignore[misc]
+                for name, function in self.plan.globals.items()
+            },
+        )
+        if "array_limit" in env.defaults:
+            limit = need_number(env, env.defaults.value("array_limit"), None)
+            if limit < 1:
+                raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")
+            env.array_limit = int(limit)
+
+    def _profiled(self, body: bytes) -> bytes:
+        if not self.plan.profile or b'"t":18' in body[:20]:
+            return body
+        spent = (perf_counter() - self.started) * 1000
+        profile = [{"description": "Evaluating query.", "duration(ms)": spent, "sub_tasks": []}]
+        return body[:-1] + b',"p":' + encode(profile) + b"}"
+
+    def _finish(self, reply: Reply) -> None:
+        tickets = self.env.tickets
+        self._reply = reply
+        if not tickets:
+            self._deliver()
+            return
+        self._waiting = len(tickets)
+        for ticket in tickets:
+            ticket.add(self._committed)
+
+    def _committed(self, error: ReqlError | None) -> None:
+        if error is not None and self._reply is not None:
+            self._reply = Reply(failure(error))
+        self._waiting -= 1
+        if not self._waiting:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        if self.plan.noreply:
+            if self._reply is not None and self._reply.cursor is not None:
+                self._reply.cursor.close()
+            self._reply = None
+        self._finished = True
+        if self._later:
+            self.engine.running.discard(self)
+            self._done(self._reply)
+
+
+def _nobody(_: Reply | None) -> None:
+    """Where the answers of cancelled queries go."""
+
+
+class StreamCursor:
+    """A stream that goes on with CONTINUE."""
+
+    __slots__ = ("_closed", "_finished", "_later", "_reply", "batches", "done", "engine", "env")
+
+    def __init__(self, engine: Engine, env: Env, batches: Batches) -> None:
+        self.engine = engine
+        self.env = env
+        self.batches = batches
+        self._closed = False
+
+    def more(self, done: Callable[[Reply], None]) -> Reply | Running:
+        self.done = done
+        self._later = False
+        self._finished = False
+        self._reply: Reply | None = None
+        self.engine.scheduler.spawn(self._run)
+        if self._finished:
+            assert self._reply is not None
+            return self._reply
+        self._later = True
+        return self
+
+    def _run(self) -> None:
+        env = self.env
+        env.slice_end = perf_counter() + SLICE_S
+        try:
+            rows = self.batches.next()
+            if self.batches.finished:
+                reply = Reply(SEQUENCE + rows + NO_NOTES)
+            else:
+                reply = Reply(PARTIAL + rows + NO_NOTES, self)
+        except ReqlError as error:
+            reply = Reply(failure(error))
+        except Killed:
+            reply = Reply(b"")
+        except Exception as error:
+            reply = Reply(internal(error))
+        env.end_batch()
+        self._reply = reply
+        self._finished = True
+        if self._later and not self._closed:
+            self.done(reply)
+
+    def cancel(self) -> None:
+        self._closed = True
+        self.env.cancel()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.env.cancel()
+            if self._finished_reading():
+                self.batches.close()
+
+    def _finished_reading(self) -> bool:
+        return getattr(self, "_finished", True)
+
+
+# ---- values as responses
+
+
+def respond(env: Env, value: Any) -> bytes:
+    """A complete response for anything but a lazy stream."""
+    kind = value.__class__
+    if kind is SingleSelection or isinstance(value, SingleSelection):
+        document = value.document
+        return ATOM + (b"null" if document is None else bytes(document)) + b"]}"
+    if kind in DATUM_CLASSES:
+        check_answer(value)
+        return ATOM + encode(value) + b"]}"
+    if isinstance(value, Stream):
+        limit = env.array_limit
+        parts = []
+        count = 0
+        for chunk in value.chunks(env):
+            count += chunk.count
+            if chunk.count:
+                parts.append(chunk.joined())
+        if count > limit:
+            value.to_list(env)
+        return ATOM + b"[" + b",".join(parts) + b"]]}"
+    if isinstance(value, GroupedStream):
+        value = value.collect(env)
+    if isinstance(value, Grouped):
+        data = [[name, part] for name, part in sorted_groups(value)]
+        check_answer(data)
+        return ATOM + encode({"$reql_type$": "GROUPED_DATA", "data": data}) + b"]}"
+    raise QueryLogicError(
+        "Query result must be of type DATUM, GROUPED_DATA, or STREAM (got "
+        f"{value_type(value)}).",
+        frames=(),
+    )
+
+
+def check_answer(value: Any) -> None:
+    """Refuses what must not leave: a stray literal."""
+    if value.__class__ is dict and value.get("$reql_type$") == "LITERAL":
+        raise QueryLogicError(
+            "Stray literal keyword found: literal is only legal inside of the object passed to "
+            "merge or update and cannot nest inside other literals."
+        )
+
+
+def failure(error: ReqlError) -> bytes:
+    """The response for an error."""
+    body: dict[str, Any] = {"t": error.response_type}
+    if error.error_type is not None:
+        body["e"] = error.error_type
+    body["r"] = [error.message]
+    body["b"] = list(backtrace(error))
+    return msgspec.json.encode(body)
+
+
+def internal(error: Exception) -> bytes:
+    """The response for a bug of ours, which goes to the log."""
+    if isinstance(error, RecursionError):
+        from rethought.errors import ResourceLimitError
+
+        return failure(ResourceLimitError("The query is nested too deep.", frames=()))
+    log.error("a query failed inside", exc_info=error)
+    return failure(InternalError(f"Unexpected exception: {error}", frames=()))

@@ -1,0 +1,38 @@
+"""Functions that outlive a query: index functions and write hooks, compiled from their source.
+
+What always holds: they run outside any query, never give way and never wait; their errors are their caller's affair.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from rethought.errors import CompileError, QueryLogicError
+from rethought.exec.env import Env
+from rethought.exec.functions import Function
+from rethought.exec.values import need_function
+from rethought.reql.compiler import Compiler, finished
+from rethought.reql.plan import tree_literal
+from rethought.reql.terms import SPECS
+from rethought.reql.tree import TreeBuilder
+
+
+class FunctionCompiler:
+    """Compiles FUNC terms as drivers send them, for evaluation in `env`."""
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        env.slice_end = float("inf")
+
+    def function(self, term_json: Any) -> Function:
+        """The function of a FUNC term. Raises QueryLogicError."""
+        try:
+            tree = TreeBuilder(SPECS, tree_literal).build(term_json, None, ())
+            compiler = Compiler(SPECS, parametrize=False)
+            run = finished(compiler, compiler.code(compiler.compile(tree).code))
+        except CompileError as error:
+            raise QueryLogicError(error.message) from None
+        return need_function(self.env, run(self.env, ()), None)
+
+    def row_function(self, term_json: Any) -> Callable[[Any], Any]:
+        """The same as a plain function of one document."""
+        return self.function(term_json).invoke

@@ -1,0 +1,74 @@
+"""Literals of a query: from JSON as sent to canonical data.
+
+What always holds: what comes out satisfies the invariants of a datum. The value is changed in place where that is
+possible (it was decoded for this query and belongs to nobody else). Called by the tree builder and by plans.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from rethought.datum.values import from_json
+
+_INTEGER_MAX: Final = 2**53
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class NotLiteralError(Exception):
+    """There is a term in it."""
+
+
+def literal_of(value: Any) -> Any:
+    """A JSON value in which only `[2, [...]]` (MAKE_ARRAY) is a term, as a datum."""
+    kind = value.__class__
+    if kind is dict:
+        for key, item in value.items():
+            part = item.__class__
+            if part is str or part is bool or item is None:
+                continue
+            if part is int:
+                if not -_INTEGER_MAX <= item <= _INTEGER_MAX:
+                    value[key] = float(item)
+                continue
+            value[key] = literal_of(item)
+        if "$reql_type$" in value:
+            return from_json(value)
+        return value
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if -_INTEGER_MAX <= value <= _INTEGER_MAX else float(value)
+    if kind is float:
+        return _canonical(value)
+    if kind is list and value[:1] == [2] and value[0] is not True:
+        if len(value) == 1:
+            return []
+        if len(value) == 2 and value[1].__class__ is list:
+            return [literal_of(item) for item in value[1]]
+    raise NotLiteralError
+
+
+def _canonical(value: float) -> int | float:
+    if value.is_integer() and -_INTEGER_MAX <= value <= _INTEGER_MAX:
+        whole = int(value)
+        return whole if whole or str(value)[0] != "-" else value
+    return value
+
+
+# ---- the literals of a cached plan, from the slice of bytes where they stand
+
+
+def number_slice(part: bytes) -> Any:
+    if part.isdigit() and len(part) < 16 and (part[0] != 0x30 or len(part) == 1):
+        return int(part)
+    return literal_of(_decode(part))
+
+
+def text_slice(part: bytes) -> str:
+    """A string without escapes, quotes included."""
+    return str(part[1:-1], "utf-8")
+
+
+def any_slice(part: bytes) -> Any:
+    return literal_of(_decode(part))
+

@@ -1,0 +1,268 @@
+"""Plans: compiled queries, found again by the shape of their bytes.
+
+Drivers send the same query with other constants over and over. A query's *shape* is its bytes with every letter and
+digit made one byte; queries of one shape have their literals at the same places. A plan compares the bytes between
+its parameters and decodes the parameters; a difference means another plan.
+
+Invariants:
+  1. A plan answers a query only if all its bytes outside the parameters are the same, and every parameter is a literal.
+  2. Anything unusual (escapes, odd numbers, broken JSON) goes the long way, which gives the exact answer or error.
+  3. The cache is bounded in entries and bytes, whatever clients send.
+Called by the engine.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
+from rethought.datum.values import from_json
+from rethought.errors import ClientError, CompileError, Frame, QueryLogicError, ReqlError
+from rethought.limits import Limits
+from rethought.reql import literals
+from rethought.reql.compiler import Compiler, finished
+from rethought.reql.spec import Effect
+from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
+from rethought.reql.tree import DATUM, Span, Term, TreeBuilder, check_nesting, scan
+
+SHAPE: Final = bytes(
+    0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256)
+)
+CACHED_BYTES_MAX: Final = 8_192
+PLANS_MAX: Final = 4_096
+PLANS_PER_SHAPE: Final = 8
+
+START: Final = 1
+
+Match = Callable[[bytes], tuple[Any, ...] | None]
+
+_IN_PLACE: Final = frozenset(
+    {1, 2, 3, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 65, 66, 67}
+    | {92, 94, 170, 186, 32, 33, 34, 35, 52, 103, 180, 181}
+)
+"""Terms whose evaluation is short and never waits, as long as no rows come into it."""
+
+
+class Plan:
+    """A compiled query. `run(env, p)` gives its value; `globals` are the global optional arguments."""
+
+    __slots__ = ("globals", "in_place", "match", "noreply", "profile", "run", "transaction", "writes")
+
+    def __init__(
+        self,
+        run: Callable[..., Any],
+        global_optargs: dict[str, Callable[..., Any]],
+        *,
+        noreply: bool,
+        profile: bool,
+        transaction: bool,
+        in_place: bool,
+        writes: bool,
+    ) -> None:
+        self.run = run
+        self.globals = global_optargs
+        self.noreply = noreply
+        self.profile = profile
+        self.transaction = transaction
+        self.in_place = in_place
+        self.writes = writes
+        self.match: Match | None = None
+
+
+class PlanCache:
+    """Finds or makes the plan of a query."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._shapes: dict[bytes, list[Plan]] = {}
+        self._count = 0
+
+    def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]]:
+        """The plan and the parameters of a START query. Raises ClientError or CompileError."""
+        if len(body) <= CACHED_BYTES_MAX:
+            shape = body.translate(SHAPE)
+            for plan in self._shapes.get(shape, ()):
+                assert plan.match is not None
+                params = plan.match(body)
+                if params is not None:
+                    return plan, params
+            plan, params, match = self._make(body, parametrize=True)
+            if match is not None:
+                plan.match = match
+                self._keep(shape, plan)
+            return plan, params
+        plan, params, _ = self._make(body, parametrize=False)
+        return plan, params
+
+    def _keep(self, shape: bytes, plan: Plan) -> None:
+        if self._count >= PLANS_MAX:
+            oldest = next(iter(self._shapes))
+            self._count -= len(self._shapes.pop(oldest))
+        plans = self._shapes.setdefault(shape, [])
+        if len(plans) >= PLANS_PER_SHAPE:
+            plans.pop()
+            self._count -= 1
+        plans.insert(0, plan)
+        self._count += 1
+
+    def _make(
+        self, body: bytes, *, parametrize: bool
+    ) -> tuple[Plan, tuple[Any, ...], Match | None]:
+        json = decode_query(body)
+        kind, rest = query_parts(json)
+        if kind != START:
+            raise ClientError("Server could not parse query: Expected a START query.")
+        if not rest:
+            raise CompileError("Expected a term in a START query.", frames=())
+        check_depth(rest[0], self.limits.nesting_max)
+        span = scan(body) if parametrize else None
+        return compile_query(
+            rest[0],
+            rest[1] if len(rest) > 1 else {},
+            body if parametrize else None,
+            span,
+            self.limits,
+        )
+
+
+def check_depth(json: Any, most: int) -> None:
+    """Refuses trees that are nested too deep to handle."""
+    level = [json]
+    for _ in range(2 * most):
+        below: list[Any] = []
+        for part in level:
+            kind = part.__class__
+            if kind is list:
+                below.extend(item for item in part if item.__class__ in _CONTAINERS)
+            elif kind is dict or kind is RepeatedKeys:
+                below.extend(item for item in part.values() if item.__class__ in _CONTAINERS)
+        if not below:
+            return
+        level = below
+    raise CompileError(f"The query is nested too deep (more than {most} levels).", frames=())
+
+
+_CONTAINERS: Final = frozenset({list, dict, RepeatedKeys})
+
+
+def compile_query(
+    root: Any, optargs: dict[str, Any], body: bytes | None, span: Span | None, limits: Limits
+) -> tuple[Plan, tuple[Any, ...], Match | None]:
+    """Compiles a query; with `body` and `span` also what recognises queries of the same shape."""
+    parts = span[2] if span is not None else None
+    builder = TreeBuilder(SPECS, tree_literal)
+    builder.keep_arrays = "array_limit" in optargs
+    builder.array_limit = limits.array_limit
+    tree = builder.build(root, parts[1] if parts else None, ())
+    if optargs.__class__ is RepeatedKeys:
+        raise CompileError(
+            f"Duplicate global optional argument: `{optargs.repeated}`.", frames=()
+        )
+    settings = {}
+    spans = parts[2][2] if parts and len(parts) > 2 else None
+    for index, (name, value) in enumerate(optargs.items()):
+        if name not in GLOBAL_OPTARGS:
+            raise CompileError(
+                f"Unrecognized global optional argument `{name}`.", frames=()
+            )
+        settings[name] = builder.build(value, spans[index] if spans else None, ())
+    check_nesting(tree)
+    compiler = Compiler(SPECS, parametrize=body is not None)
+    node = compiler.compile(tree)
+    flags = {name: _static(compiler, settings, name) for name in _STATIC}
+    functions: dict[str, Callable[..., Any]] = {}
+    codes = {
+        name: compiler.compile(term)
+        for name, term in settings.items()
+        if name not in _STATIC
+    }
+    run = finished(compiler, compiler.code(node.code))
+    for name, code in codes.items():
+        functions[name] = compiler.code(code.code)
+    terms = list(_walk(tree))
+    plan = Plan(
+        run,
+        functions,
+        noreply=flags["noreply"],
+        profile=flags["profile"],
+        transaction=flags["transaction"],
+        in_place=all(term.type in _IN_PLACE for term in terms),
+        writes=any(term.spec is not None and Effect.WRITE in term.spec.effect for term in terms),
+    )
+    params = tuple(term.value for term in compiler.params)
+    match = None if body is None else matcher(body, compiler)
+    return plan, params, match
+
+
+_STATIC: Final = ("noreply", "profile", "transaction")
+
+
+def _static(compiler: Compiler, settings: dict[str, Term], name: str) -> bool:
+    term = settings.get(name)
+    return term is not None and term.type == DATUM and compiler.pin(term) is True
+
+
+def _walk(tree: Term) -> Iterator[Term]:
+    pending = [tree]
+    while pending:
+        term = pending.pop()
+        yield term
+        pending.extend(term.args)
+        pending.extend(term.optargs.values())
+
+
+def tree_literal(value: Any, path: tuple[Frame, ...]) -> Any:
+    """A scalar of the tree as a datum."""
+    try:
+        return from_json(value)
+    except QueryLogicError as error:
+        raise CompileError(error.message, frames=path) from None
+
+
+def matcher(body: bytes, compiler: Compiler) -> Match:
+    """A function that recognises queries of this plan and takes their parameters out."""
+    free = sorted(
+        (term.span, index)
+        for index, term in enumerate(compiler.params)
+        if term.span is not None and id(term) not in compiler.pinned
+    )
+    names: dict[str, Any] = {}
+    tests = []
+    fields: dict[int, str] = {}
+    position = 0
+    for number, ((start, end), index) in enumerate(free):
+        if start > position:
+            names[f"c{number}"] = body[position:start]
+            tests.append(f"b[{position}:{start}] == c{number}")
+        fields[index] = f"{_decoder_of(body[start:end])}(b[{start}:{end}])"
+        position = end
+    if position < len(body):
+        names["rest"] = body[position:]
+        tests.append(f"b[{position}:] == rest")
+    for index, term in enumerate(compiler.params):
+        if index not in fields:
+            names[f"fixed{index}"] = term.value
+            fields[index] = f"fixed{index}"
+    values = "".join(f"{fields[index]}, " for index in range(len(compiler.params)))
+    source = f"lambda b: ({values}) if {' and '.join(tests) or 'True'} else None"
+    names.update(
+        number=literals.number_slice, text=literals.text_slice, other=literals.any_slice
+    )
+    recognise: Match = eval(source, names)  # noqa: S307 our own source
+    if not free:
+        return recognise
+
+    def match(body: bytes) -> tuple[Any, ...] | None:
+        try:
+            return recognise(body)
+        except (literals.NotLiteralError, ValueError, RecursionError, ReqlError):
+            return None
+
+    return match
+
+
+def _decoder_of(part: bytes) -> str:
+    if part[0] == 0x22:
+        return "other" if b"\\" in part else "text"
+    return "number" if part[0] in b"0123456789" else "other"
+
+

@@ -1,0 +1,185 @@
+"""What generated code calls by name, and how a traceback becomes a backtrace.
+
+What always holds: generated functions carry the number of the term in each line number and their plan's name as file
+name, so the deepest generated frame of a traceback names the term that failed. Only the compiler refers to `NAMES`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final
+
+from rethought.errors import CompileError, Frame, NonExistenceError, QueryLogicError, ReqlError
+from rethought.exec import values
+from rethought.exec.env import Env, Options
+from rethought.exec.functions import (
+    Function,
+    Projection,
+    ProjectionMissError,
+    RowFunction,
+    constant_function,
+)
+from rethought.exec.grouping import GroupedStream
+from rethought.exec.ops import EmptyError
+from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
+from rethought.reql.tree import ARGS, Term, datum
+
+MISSING: Final = object()
+
+# ---- backtraces
+
+_PATHS_MAX: Final = 50_000
+_paths: OrderedDict[str, list[tuple[Frame, ...]]] = OrderedDict()
+
+
+def register_paths(filename: str, paths: list[tuple[Frame, ...]]) -> None:
+    """Remembers where the terms of a plan stand."""
+    _paths[filename] = paths
+    if len(_paths) > _PATHS_MAX:
+        _paths.popitem(last=False)
+
+
+def backtrace(error: ReqlError) -> tuple[Frame, ...]:
+    """The frames of an error that evaluation raised."""
+    if error.frames is not None:
+        return error.frames
+    found: tuple[Frame, ...] = ()
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if filename.startswith("<reql"):
+            paths = _paths.get(filename)
+            if paths is not None and trace.tb_lineno < len(paths):
+                found = paths[trace.tb_lineno]
+        trace = trace.tb_next
+    return (*found, *error.at)
+
+
+# ---- grouped data
+
+
+def per_group(env: Env, value: Any, term: Callable[[Any], Any]) -> Any:
+    """Runs a term on each group's reduction."""
+    if isinstance(value, GroupedStream):
+        value = value.collect(env)
+    if not isinstance(value, Grouped):
+        return term(value)
+    groups = []
+    for group, reduction in value.groups:
+        env.tick()
+        result = term(reduction)
+        if isinstance(result, Stream):
+            result = result.to_list(env)
+        groups.append((group, need_datum(env, result, None)))
+    return Grouped(groups)
+
+
+# ---- functions
+
+
+@lru_cache(maxsize=1024)
+def projection(fields: tuple[str, ...]) -> Projection:
+    return Projection(fields)
+
+
+def projection_miss() -> Any:
+    raise ProjectionMissError
+
+
+def as_function(env: Env, value: Any, shortcut: str | None, name: str) -> Function:
+    """What stands where a function is wanted."""
+    if isinstance(value, Function):
+        return value
+    if shortcut == "constant":
+        constant = need_datum(env, value, None)
+        return constant_function(lambda: constant, 0)
+    if shortcut == "field":
+        from rethought.reql.terms.fields import get_field_row
+
+        if value.__class__ is SingleSelection:
+            value = value.datum()
+        if value.__class__ is not str:
+            raise values.wrong_datum("STRING", need_datum(env, value, None))
+        return RowFunction(lambda rows: [get_field_row(env, row, value) for row in rows], None, 0, None)
+    raise wrong_value("FUNCTION", value)
+
+
+# ---- r.args
+
+
+def splice(
+    env: Env, place: tuple[Term, dict[int, Any], list[int]], arrays: list[Any], captured: Any
+) -> Any:
+    """Compiles and runs a term whose arguments are known only now."""
+    from rethought.reql.compiler import compile_now
+    from rethought.reql.terms import SPECS
+
+    term, scope, implicit = place
+    args: list[Term] = []
+    for arg, array in zip(term.args, arrays, strict=True):
+        if arg.type == ARGS:
+            args.extend(datum(value, arg.path) for value in array)
+        else:
+            args.append(arg)
+    known = Term(term.type, args, term.optargs, term.path, term.spec)
+    try:
+        function = compile_now(SPECS, known, scope, implicit)
+    except CompileError as error:
+        raise QueryLogicError(error.message, frames=error.frames) from None
+    return function(env, (), *captured)
+
+
+# ---- default and friends
+
+
+def default(env: Env, value: Callable[[], Any], fallback: Callable[[], Any]) -> Any:
+    """The value, or the fallback where it is null or raises NON_EXISTENCE."""
+    try:
+        result = value()
+        if result.__class__ is SingleSelection and result.document is None:
+            result = None
+        if result is not None:
+            return result
+        failure: NonExistenceError | None = None
+    except NonExistenceError as error:
+        failure = error
+    try:
+        other = fallback()
+        if isinstance(other, Function):
+            message = None if failure is None else failure.message
+            other = other.invoke(message) if other.arity else other.invoke()
+    except EmptyError:
+        if failure is not None:
+            raise failure from None
+        return None
+    return other
+
+
+NAMES: Final[dict[str, Any]] = {
+    "Function": Function,
+    "MISSING": MISSING,
+    "Options": Options,
+    "RowFunction": RowFunction,
+    "as_function": as_function,
+    "constant_function": constant_function,
+    "default_": default,
+    "need_array": values.need_array,
+    "need_datum": values.need_datum,
+    "need_db": values.need_database,
+    "need_function": values.need_function,
+    "need_geometry": values.need_geometry,
+    "need_int": values.need_int,
+    "need_number": values.need_number,
+    "need_object": values.need_object,
+    "need_selection": values.need_selection,
+    "need_sequence": values.need_sequence,
+    "need_string": values.need_string,
+    "need_table": values.need_table,
+    "need_time": values.need_time,
+    "per_group": per_group,
+    "projection_miss": projection_miss,
+    "splice": splice,
+}
+
+__all__ = ["NAMES", "backtrace", "projection", "register_paths"]

@@ -1,0 +1,396 @@
+"""Terms that reduce a sequence to one value, and grouping."""
+
+from typing import Any, Final
+
+from rethought.datum.order import equal
+from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.exec.chunk import Chunk
+from rethought.exec.env import Env, Options
+from rethought.exec.functions import Function, RowFunction
+from rethought.exec.grouping import GroupedStream, sorted_groups
+from rethought.exec.ops import Filter
+from rethought.exec.reductions import (
+    Average,
+    Count,
+    Extreme,
+    Reduce,
+    Reduction,
+    Sum,
+    reduce_stream,
+)
+from rethought.exec.table import Selection
+from rethought.exec.values import (
+    Grouped,
+    SingleSelection,
+    as_stream,
+    need_sequence,
+    wrong_value,
+)
+from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.spec import (
+    Arg,
+    Effect,
+    Grouped as OnGroups,
+    TermSpec,
+    at_least,
+    between,
+    exactly,
+)
+from rethought.reql.tree import FUNC, Term
+
+
+def terminal(env: Env, value: Any, reduction: Reduction) -> Any:
+    """A reduction over a sequence, or over every group."""
+    if isinstance(value, GroupedStream):
+        return value.reduce(env, reduction)
+    if isinstance(value, Grouped):
+        from rethought.reql.runtime import per_group
+
+        return per_group(env, value, lambda group: terminal(env, group, reduction))
+    return reduce_stream(env, as_stream(need_sequence(env, value, 0)), reduction)
+
+
+def _result(c: Compiler, term: Term, name: str, nodes: list[Node]) -> Node:
+    line = c.line(term)
+    code = c.call(name, [c.name("env", line), *(node.code for node in nodes)], line)
+    kind = Kind.ANY if nodes[0].kind is Kind.ANY else Kind.VALUE
+    return c.node(term, code, nodes, kind)
+
+
+# ---- count
+
+
+def count(c: Compiler, term: Term) -> Node:
+    """SEQUENCE | STRING | BINARY | OBJECT [, value | FUNCTION] -> NUMBER"""
+    node = c.compile(term.args[0])
+    if len(term.args) == 1:
+        return _result(c, term, "count_", [node])
+    wanted = term.args[1]
+    function = c.function(wanted, project=True) if wanted.type == FUNC else c.compile(wanted)
+    if wanted.type != FUNC:
+        line = c.line(term)
+        code = c.call(
+            "function_or_datum",
+            [c.name("env", line), function.code, c.constant(1, line)],
+            line,
+        )
+        function = Node(code, Kind.VALUE, function.determinism, function.closes)
+    return _result(c, term, "count_of", [node, function])
+
+
+def count_(env: Env, value: Any) -> Any:
+    kind = value.__class__
+    if kind is SingleSelection:
+        value = value.datum()
+        kind = value.__class__
+    if kind is str or kind is list:
+        return len(value)
+    if isinstance(value, Selection):
+        assert value.table is not None
+        known = value.table.count(env, value.range)
+        if known is not None:
+            return known
+    if kind is dict:
+        if value.get("$reql_type$") == "BINARY":
+            from rethought.datum.binary import decode_binary
+
+            return len(decode_binary(value))
+        if "$reql_type$" not in value:
+            return len(value)
+    return terminal(env, value, Count())
+
+
+def count_of(env: Env, value: Any, wanted: Any) -> Any:
+    if isinstance(wanted, Function):
+        predicate = wanted
+    else:
+        predicate = RowFunction(lambda rows: [equal(row, wanted) for row in rows], None, 8, None)
+    from rethought.reql.terms.sequences import streaming
+
+    return count_(env, streaming(env, value, Filter(predicate)))
+
+
+# ---- sum, avg, min, max, reduce
+
+
+def _keyed(name: str) -> Any:
+    def compile_(c: Compiler, term: Term) -> Node:
+        node = c.compile(term.args[0])
+        line = c.line(term)
+        function = Node(c.constant(None, line), Kind.VALUE)
+        if len(term.args) > 1:
+            function = c.function(term.args[1], shortcut="field", name=name, project=True)
+        options = Node(c.options(term), Kind.VALUE)
+        return _result(c, term, f"{name}_", [node, function, options])
+
+    return compile_
+
+
+def sum_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    if opts.has("index"):
+        raise QueryLogicError("Cannot call sum on an index.")
+    return terminal(env, value, Sum(function))
+
+
+def avg_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    if opts.has("index"):
+        raise QueryLogicError("Cannot call avg on an index.")
+    return terminal(env, value, Average(function))
+
+
+def min_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    return _extreme(env, value, function, opts, "min", 1)
+
+
+def max_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    return _extreme(env, value, function, opts, "max", -1)
+
+
+def _extreme(
+    env: Env, value: Any, function: Function | None, opts: Options, name: str, sign: int
+) -> Any:
+    index = opts.value("index")
+    if index is not None:
+        if function is not None:
+            raise QueryLogicError(f"Cannot provide both a function and an index to {name}.")
+        return _indexed_extreme(env, value, index, name, sign)
+    if function is None and isinstance(value, Selection) and _orderable(value, None):
+        assert value.table is not None
+        return _indexed_extreme(env, value, value.table.primary_key, name, sign)
+    result = terminal(env, value, Extreme(name, function, sign))
+    table = getattr(value, "table", None)
+    if table is not None and result.__class__ is dict:
+        from rethought.datum.jsonbytes import encode
+
+        return SingleSelection(table, result.get(table.primary_key), encode(result))
+    return result
+
+
+def _orderable(value: Selection, index: str | None) -> bool:
+    return value.range.keys is None and value.range.index == index
+
+
+def _indexed_extreme(env: Env, value: Any, index: Any, name: str, sign: int) -> Any:
+    from rethought.reql.terms.ordering import by_index
+
+    if not isinstance(value, Selection):
+        raise wrong_value("TABLE_SLICE", value, 0)
+    table = value.table
+    assert table is not None
+    ordered = by_index(env, value, index, descending=sign < 0)
+    for chunk in ordered.chunks(env, 1):
+        document = bytes(chunk.documents()[0])
+        from rethought.datum.jsonbytes import decode
+
+        return LimitedSelection(ordered, table, decode(document)[table.primary_key], document)
+    if index == table.primary_key:
+        raise NonExistenceError(f"`{name}` found no entries in the specified index.")
+    raise QueryLogicError(f"`{name}` found no entries in the specified index.")
+
+
+class LimitedSelection(SingleSelection):
+    """The first row of an ordered slice; a changefeed on it follows that place, not the row."""
+
+    __slots__ = ("ordered",)
+
+    def __init__(self, ordered: Selection, table: Any, key: Any, document: bytes) -> None:
+        super().__init__(table, key, document)
+        self.ordered = ordered
+
+
+def reduce_term(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, FUNCTION(left, right) -> datum"""
+    return _result(
+        c, term, "reduce_", [c.compile(term.args[0]), c.function(term.args[1])]
+    )
+
+
+def reduce_(env: Env, value: Any, function: Function) -> Any:
+    return terminal(env, value, Reduce(function))
+
+
+# ---- group
+
+
+def group(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, (FUNCTION | field)... [, index, multi] -> GROUPED_STREAM"""
+    node = c.compile(term.args[0])
+    keys = [
+        c.function(arg, shortcut="field", name="group", project=True) for arg in term.args[1:]
+    ]
+    line = c.line(term)
+    code = c.call(
+        "group_",
+        [c.name("env", line), node.code, c.options(term), *(key.code for key in keys)],
+        line,
+    )
+    return c.node(term, code, [node, *keys], Kind.ANY)
+
+
+def group_(env: Env, value: Any, opts: Options, *keys: Function) -> GroupedStream:
+    if isinstance(value, GroupedStream | Grouped):
+        raise QueryLogicError(
+            "Cannot call `group` on the output of `group` (did you mean to `ungroup`?)."
+        )
+    sequence = need_sequence(env, value, 0)
+    multi = opts.value("multi")
+    index = opts.value("index")
+    if index is None and not keys:
+        raise QueryLogicError("Cannot group by nothing.")
+    fan = multi is not None and multi is not False
+    if index is None:
+        return GroupedStream(as_stream(sequence), list(keys), multi=fan)
+    if not isinstance(sequence, Selection):
+        raise wrong_value("TABLE_SLICE", value, 0)
+    return _group_index(env, sequence, list(keys), index, multi=fan)
+
+
+def _group_index(
+    env: Env, selection: Selection, keys: list[Function], index: Any, *, multi: bool
+) -> GroupedStream:
+    table = selection.table
+    assert table is not None
+    if index == table.primary_key:
+        pkey = table.primary_key
+        function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
+        return GroupedStream(selection, [*keys, function], multi=multi)
+    definition = table.index(index)
+    indexed = (
+        selection.narrowed(index=index) if selection.range.index is None else selection
+    )
+    return IndexGroupedStream(indexed, keys, definition, multi=multi)
+
+
+class IndexGroupedStream(GroupedStream):
+    """Groups by the entries of an index: every entry is a row of its own."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        keys: list[Function],
+        definition: Any,
+        *,
+        multi: bool,
+        ops: Any = (),
+    ) -> None:
+        from rethought.exec.values import Generated, Stream
+
+        entries: dict[int, list[Any]] = {}
+
+        def chunks(env: Env) -> Any:
+            assert selection.table is not None
+            for chunk, values in selection.table.keyed_chunks(env, selection.range):
+                entries[id(chunk)] = values
+                yield chunk
+                entries.pop(id(chunk), None)
+
+        def entry_keys(chunk: Chunk) -> list[Any]:
+            return [[value] for value in entries[id(chunk)]]
+
+        self.selection = selection
+        self.definition = definition
+        super().__init__(
+            Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops
+        )
+
+    def through(self, op: Any) -> GroupedStream:
+        return IndexGroupedStream(
+            self.selection, self.keys, self.definition, multi=self.multi, ops=(*self.ops, op)
+        )
+
+
+def ungroup(env: Env, value: Any) -> list[Any]:
+    """GROUPED_DATA -> ARRAY of {group, reduction}"""
+    if isinstance(value, GroupedStream):
+        value = value.collect(env)
+    if not isinstance(value, Grouped):
+        raise wrong_value("GROUPED_DATA", value, 0)
+    return [{"group": name, "reduction": part} for name, part in sorted_groups(value)]
+
+
+TERMS: Final = (
+    TermSpec(
+        37,
+        "reduce",
+        exactly(2),
+        compile=reduce_term,
+        optargs=("base",),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"reduce_": reduce_},
+    ),
+    TermSpec(
+        43,
+        "count",
+        between(1, 2),
+        compile=count,
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"count_": count_, "count_of": count_of},
+    ),
+    TermSpec(
+        144,
+        "group",
+        at_least(1),
+        compile=group,
+        optargs=("index", "multi"),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.WHOLE,
+        datum=False,
+        names={"group_": group_},
+    ),
+    TermSpec(
+        145,
+        "sum",
+        between(1, 2),
+        compile=_keyed("sum"),
+        optargs=("index",),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"sum_": sum_},
+    ),
+    TermSpec(
+        146,
+        "avg",
+        between(1, 2),
+        compile=_keyed("avg"),
+        optargs=("index",),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"avg_": avg_},
+    ),
+    TermSpec(
+        147,
+        "min",
+        between(1, 2),
+        compile=_keyed("min"),
+        optargs=("index",),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"min_": min_},
+    ),
+    TermSpec(
+        148,
+        "max",
+        between(1, 2),
+        compile=_keyed("max"),
+        optargs=("index",),
+        effect=Effect.FORBIDS_WRITES,
+        grouped=OnGroups.STREAM,
+        datum=False,
+        names={"max_": max_},
+    ),
+    TermSpec(
+        150,
+        "ungroup",
+        exactly(1),
+        run=ungroup,
+        args=(Arg.ANY,),
+        grouped=OnGroups.WHOLE,
+    ),
+)

@@ -1,0 +1,395 @@
+"""ORDER_BY, UNION and the ASC / DESC that only they take."""
+
+import ast
+import heapq
+from collections.abc import Iterator
+from functools import cmp_to_key
+from typing import Any, Final
+
+from rethought.datum.order import compare, order_key
+from rethought.datum.text import pretty
+from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.env import Env, Options, too_many
+from rethought.exec.functions import Function
+from rethought.exec.reductions import SKIP, keys_of
+from rethought.exec.table import Selection
+from rethought.exec.values import (
+    Encoded,
+    Generated,
+    Ordering,
+    Rows,
+    Stream,
+    as_stream,
+    finish,
+    need_sequence,
+    wrong_datum,
+)
+from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.spec import (
+    ANY_NUMBER,
+    Arg,
+    Determinism,
+    Grouped,
+    TermSpec,
+    at_least,
+    exactly,
+)
+from rethought.reql.tree import ASC, DESC, MAKE_ARRAY, Term
+
+_NUMBERS: Final = ({int}, {float}, {int, float})
+
+# ---- order_by
+
+
+def order_by(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, (field | FUNCTION, perhaps in ASC / DESC)... [, index] -> SELECTION | ARRAY"""
+    node = c.compile(term.args[0])
+    keys = [_key(c, arg) for arg in term.args[1:]]
+    if any(key.determinism is Determinism.NEVER for key in keys):
+        keys = [Node(c.call("unsortable", [], c.line(term)), Kind.VALUE)]
+    line = c.line(term)
+    index = c.constant(None, line)
+    if "index" in term.optargs:
+        optarg = term.optargs["index"]
+        value = c.compile(optarg)
+        index = value.code  # type: ignore[assignment]
+
+    def build(first: Node) -> Node:
+        code = c.call(
+            "order_by_",
+            [c.name("env", line), first.code, index, *(key.code for key in keys)],
+            line,
+        )
+        return c.node(term, code, [first, *keys], Kind.VALUE)
+
+    return c.grouped(term, node, build)
+
+
+def unsortable() -> Any:
+    raise QueryLogicError("Sorting by a non-deterministic function is not supported.")
+
+
+def _key(c: Compiler, arg: Term) -> Node:
+    descending = arg.type == DESC
+    inner = arg
+    if arg.type in (ASC, DESC):
+        assert arg.spec is not None
+        c.check_arity(arg, arg.spec)
+        inner = arg.args[0]
+    function = c.function(inner, shortcut="field", name="order_by", project=True)
+    line = c.line(arg)
+    code = c.call("sort_key", [function.code, c.constant(descending, line)], line)
+    return Node(code, Kind.VALUE, function.determinism, function.closes)
+
+
+class SortKey:
+    """One key of an order."""
+
+    __slots__ = ("descending", "function")
+
+    def __init__(self, function: Function, descending: bool) -> None:
+        self.function = function
+        self.descending = descending
+
+
+def ordering(env: Env, key: Any, *, descending: bool) -> Ordering:
+    return Ordering(key, descending=descending)
+
+
+def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
+    if index is None and "index" in env.defaults:
+        index = env.defaults["index"]()
+    sequence = need_sequence(env, value, 0)
+    if index is None:
+        if not keys:
+            raise QueryLogicError("Must specify something to order by.")
+        return sort_sequence(env, sequence, list(keys))
+    descending = False
+    if isinstance(index, Ordering):
+        descending, index = index.descending, index.key
+    if index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    if not isinstance(sequence, Selection) or sequence.range.keys is not None:
+        if sequence.__class__ is list and not sequence:
+            return sequence
+        raise QueryLogicError(
+            "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure "
+            "order_by comes before any transformations (such as map) or filters.",
+            0,
+        )
+    ordered = by_index(env, sequence, index, descending=descending)
+    return ordered if not keys else _break_ties(ordered, SortedBy(index, descending), list(keys))
+
+
+def by_index(env: Env, selection: Selection, index: str, *, descending: bool) -> Selection:
+    """The selection in the order of an index."""
+    table = selection.table
+    assert table is not None
+    current = selection.range
+    if current.descending is not None:
+        raise QueryLogicError("Cannot perform multiple indexed ORDER_BYs on the same table.")
+    primary = index == table.primary_key
+    if current.index is not None or not current.whole:
+        between_on = current.index or table.primary_key
+        if between_on != index:
+            raise QueryLogicError(
+                f"Cannot order by index `{index}` after calling BETWEEN on index `{between_on}`."
+            )
+    if not primary:
+        definition = table.index(index)
+        if definition.geo:
+            raise QueryLogicError(
+                f"Index `{index}` is a geospatial index.  Only get_nearest and get_intersecting "
+                "can use a geospatial index."
+            )
+    return selection.narrowed(index=None if primary else index, descending=descending)
+
+
+class SortedBy:
+    """An order that rows already have."""
+
+    __slots__ = ("descending", "index")
+
+    def __init__(self, index: str, descending: bool) -> None:
+        self.index = index
+        self.descending = descending
+
+
+def _break_ties(ordered: Selection, by: SortedBy, keys: list[SortKey]) -> Stream:
+    """Rows with equal index values in the order of the keys."""
+    table = ordered.table
+    assert table is not None
+
+    def chunks(env: Env) -> Iterator[Chunk]:
+        run: list[Any] = []
+        last: Any = SKIP
+        for chunk, values in _with_values(env, ordered):
+            env.tick()
+            for row, value in zip(chunk.datums(), values, strict=True):
+                if last is not SKIP and compare(value, last) != 0:
+                    yield of_rows(sort_rows(run, keys))
+                    run = []
+                last = value
+                run.append(row)
+                if len(run) > env.array_limit:
+                    raise ResourceLimitError(
+                        f"Too many rows (> {env.array_limit}) with the same value for index "
+                        f"`{by.index}`:\n{pretty(value)}"
+                    )
+        if run:
+            yield of_rows(sort_rows(run, keys))
+
+    return Stream(Generated(chunks), table=table)
+
+
+def _with_values(env: Env, ordered: Selection) -> Iterator[tuple[Chunk, list[Any]]]:
+    table = ordered.table
+    assert table is not None
+    if ordered.range.index is not None:
+        yield from table.keyed_chunks(env, ordered.range)
+        return
+    for chunk in ordered.chunks(env):
+        yield chunk, [row[table.primary_key] for row in chunk.datums()]
+
+
+# ---- sorting at hand
+
+
+def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
+    """Everything in memory, in order: an array, or a selection of a table's rows."""
+    stream = as_stream(sequence)
+    stream.refuse_endless()
+    limit = env.array_limit
+    columns: list[list[Any]] = [[] for _ in keys]
+    items: list[Any] = []
+    encoded = stream.table is not None
+    for chunk in stream.chunks(env):
+        env.tick()
+        encoded = encoded and chunk.encoded
+        for column, key in zip(columns, keys, strict=True):
+            column.extend(keys_of(key.function, chunk))
+        items.extend(chunk.documents() if encoded else chunk.datums())
+        if len(items) > limit:
+            raise ResourceLimitError(too_many(limit))
+    order = _order(columns, keys)
+    rows = [items[at] for at in order]
+    if stream.table is None:
+        return rows if not encoded else Stream(Encoded(rows)).to_list(env)
+    source = Encoded(rows) if encoded else Rows(rows)
+    return Stream(source, table=stream.table, array=True)
+
+
+def sort_rows(rows: list[Any], keys: list[SortKey]) -> list[Any]:
+    if len(rows) < 2:
+        return rows
+    chunk = of_rows(rows)
+    columns = [keys_of(key.function, chunk) for key in keys]
+    return [rows[at] for at in _order(columns, keys)]
+
+
+def _order(columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
+    """The positions of the rows in order; stable, the last key first."""
+    order = list(range(len(columns[0])))
+    for column, key in zip(reversed(columns), reversed(keys), strict=True):
+        kinds = set(map(type, column))
+        if kinds not in _NUMBERS and kinds != {str}:
+            column = [(0,) if part is SKIP else (1, order_key(part)) for part in column]
+        order.sort(key=column.__getitem__, reverse=key.descending)
+    return order
+
+
+# ---- union
+
+
+def union(c: Compiler, term: Term) -> Node:
+    """SEQUENCE... [, interleave] -> SEQUENCE"""
+    nodes = [c.compile(arg) for arg in term.args]
+    line = c.line(term)
+    keys: ast.expr = c.constant(None, line)
+    interleave = term.optargs.get("interleave")
+    if interleave is not None:
+        keys = _interleave(c, interleave)
+
+    def build(first: list[Node]) -> Node:
+        code = c.call(
+            "union_", [c.name("env", line), keys, *(node.code for node in first)], line
+        )
+        return c.node(term, code, first, Kind.VALUE)
+
+    if not nodes:
+        return build([])
+    return c.grouped(term, nodes[0], lambda first: build([first, *nodes[1:]]))
+
+
+def _interleave(c: Compiler, optarg: Term) -> ast.expr:
+    line = c.line(optarg)
+    if optarg.type == 1 and optarg.value.__class__ is bool:
+        return c.constant(c.pin(optarg), line)
+    if optarg.type == MAKE_ARRAY:
+        parts = optarg.args
+    elif optarg.type == 1 and optarg.value.__class__ is list:
+        from rethought.reql.tree import datum
+
+        parts = [datum(part, optarg.path) for part in c.pin(optarg)]
+    else:
+        parts = [optarg]
+    elements = [_key(c, part).code for part in parts]
+    code = ast.Tuple(
+        elements, ast.Load(), lineno=line, col_offset=0, end_lineno=line, end_col_offset=0
+    )
+    return code
+
+
+def union_(env: Env, interleave: Any, *values: Any) -> Any:
+    sequences = [need_sequence(env, value, at) for at, value in enumerate(values)]
+    if not sequences:
+        return []
+    if isinstance(interleave, tuple) and interleave:
+        return _merged(env, sequences, list(interleave))
+    if all(sequence.__class__ is list for sequence in sequences):
+        joined = [row for sequence in sequences for row in sequence]
+        if len(joined) > env.array_limit:
+            raise ResourceLimitError(too_many(env.array_limit))
+        return joined
+    return Stream(Union([as_stream(sequence) for sequence in sequences]))
+
+
+class Union(Generated):
+    """Streams one after the other; feeds among them last."""
+
+    def __init__(self, parts: list[Stream]) -> None:
+        ordered = sorted(parts, key=lambda part: part.feed or part.infinite)
+        super().__init__(
+            self._chunks,
+            infinite=any(part.infinite for part in parts),
+            feed=any(part.feed for part in parts),
+        )
+        self.parts = ordered
+
+    def _chunks(self, env: Env) -> Iterator[Chunk]:
+        for part in self.parts:
+            yield from part.chunks(env)
+
+
+def _merged(env: Env, sequences: list[Any], keys: list[SortKey]) -> Any:
+    streams = [as_stream(sequence) for sequence in sequences]
+
+    def key_of(row: Any) -> list[Any]:
+        out = []
+        for key in keys:
+            try:
+                out.append(key.function.over([row])[0])
+            except NonExistenceError:
+                out.append(SKIP)
+        return out
+
+    def compare_keys(left: list[Any], right: list[Any]) -> int:
+        for key, a, b in zip(keys, left, right, strict=True):
+            if a is SKIP or b is SKIP:
+                found = (a is not SKIP) - (b is not SKIP)
+            else:
+                found = compare(a, b)
+            if found:
+                return -found if key.descending else found
+        return 0
+
+    def checked(stream: Stream) -> Iterator[tuple[Any, Any]]:
+        last = None
+        for row in stream.rows(env):
+            key = key_of(row)
+            if last is not None and compare_keys(last, key) > 0:
+                raise QueryLogicError(
+                    "The streams given as arguments are not ordered by given ordering."
+                )
+            last = key
+            yield (key, row)
+
+    def chunks(env: Env) -> Iterator[Chunk]:
+        by_key = cmp_to_key(compare_keys)
+        out = []
+        for _, row in heapq.merge(
+            *(checked(stream) for stream in streams), key=lambda pair: by_key(pair[0])
+        ):
+            out.append(row)
+            if len(out) >= 500:
+                yield of_rows(out)
+                out = []
+        if out:
+            yield of_rows(out)
+
+    first = next((sequence for sequence in sequences if sequence.__class__ is not list), [])
+    infinite = any(stream.infinite for stream in streams)
+    return finish(env, first, Stream(Generated(chunks, infinite=infinite)))
+
+
+def asc(env: Env, key: Any) -> Ordering:
+    return ordering(env, key, descending=False)
+
+
+def desc(env: Env, key: Any) -> Ordering:
+    return ordering(env, key, descending=True)
+
+
+TERMS: Final = (
+    TermSpec(
+        41,
+        "orderby",
+        at_least(1),
+        compile=order_by,
+        optargs=("index",),
+        datum=False,
+        names={"order_by_": order_by_, "sort_key": SortKey, "unsortable": unsortable},
+    ),
+    TermSpec(
+        44,
+        "union",
+        ANY_NUMBER,
+        compile=union,
+        optargs=("interleave",),
+        datum=False,
+        names={"union_": union_},
+    ),
+    TermSpec(73, "asc", exactly(1), run=asc, args=(Arg.ANY,), grouped=Grouped.WHOLE, datum=False),
+    TermSpec(74, "desc", exactly(1), run=desc, args=(Arg.ANY,), grouped=Grouped.WHOLE, datum=False),
+)

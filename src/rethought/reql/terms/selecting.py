@@ -1,0 +1,263 @@
+"""Databases, tables and the parts of a table: get, get_all, between."""
+
+import re
+from typing import Any, Final
+
+from rethought.datum.keys import index_key, primary_key
+from rethought.datum.text import compact
+from rethought.datum.values import MAXVAL, MINVAL, type_name
+from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.exec.env import Env, Options
+from rethought.exec.table import Range, Selection, bound_is_open
+from rethought.exec.values import SingleSelection, need_database, need_datum, wrong_datum, wrong_value
+from rethought.reql.spec import (
+    Arg,
+    Determinism,
+    Effect,
+    TermSpec,
+    at_least,
+    between,
+    exactly,
+)
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+def check_name(kind: str, name: str, at: int) -> None:
+    if not _NAME.match(name):
+        raise QueryLogicError(
+            f"{kind} name `{name}` invalid (Use A-Z, a-z, 0-9, _ and - only).", at
+        )
+
+
+def db(env: Env, name: str) -> Any:
+    """STRING -> DB"""
+    check_name("Database", name, 0)
+    return env.catalog.database(name)
+
+
+def table(env: Env, *args: Any, opts: Options) -> Selection:
+    """[DB,] STRING -> TABLE"""
+    if len(args) == 2:
+        database = need_database(env, args[0], 0)
+        name = args[1]
+    else:
+        database = env.database()
+        name = args[0]
+    if name.__class__ is not str:
+        raise wrong_datum("STRING", need_datum(env, name, len(args) - 1), len(args) - 1)
+    check_name("Table", name, len(args) - 1)
+    form = "name"
+    if opts or opts.env.defaults:
+        form = _table_options(opts)
+    found = env.engine.table(env.catalog.table(database, name), form)
+    env.require("read", found.handle)
+    return Selection(found, _WHOLE)
+
+
+_WHOLE: Final = Range()
+
+
+def _table_options(opts: Options) -> str:
+    if opts.has("use_outdated"):
+        raise QueryLogicError(
+            "The `use_outdated` optarg is no longer supported.  Use the `read_mode` optarg instead."
+        )
+    mode = opts.value("read_mode")
+    if mode is not None and mode not in ("single", "majority", "outdated"):
+        if mode.__class__ is not str:
+            raise wrong_datum("STRING", mode, "read_mode")
+        raise QueryLogicError(
+            f'Read mode `{mode}` unrecognized (options are "majority", "single", and "outdated").'
+        )
+    form = opts.value("identifier_format")
+    if form is not None and form not in ("name", "uuid"):
+        if form.__class__ is not str:
+            raise wrong_datum("STRING", form, "identifier_format")
+        raise QueryLogicError(
+            f'Identifier format `{form}` unrecognized (options are "name" and "uuid").'
+        )
+    return form or "name"
+
+
+def _need_whole(value: Any) -> Selection:
+    if not isinstance(value, Selection) or value.sliced or value.range.keys is not None:
+        raise wrong_value("TABLE", value, 0)
+    return value
+
+
+def get(env: Env, target: Any, key: Any) -> SingleSelection:
+    """TABLE, key -> SELECTION<OBJECT>"""
+    whole = target if target.__class__ is Selection and not target.sliced else _need_whole(target)
+    found = whole.table
+    assert found is not None
+    return SingleSelection(found, key, found.read(env, key))
+
+
+def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
+    """TABLE, key... [, index] -> SELECTION<STREAM>"""
+    whole = _need_whole(target)
+    found = whole.table
+    assert found is not None
+    index = _index_name(opts)
+    for at, key in enumerate(keys, 1):
+        if key is None:
+            raise NonExistenceError("Keys cannot be NULL.", at)
+    if index is None or index == found.primary_key:
+        for key in keys:
+            if key is not MINVAL and key is not MAXVAL:
+                primary_key(key)
+        wanted = tuple(key for key in keys if key is not MINVAL and key is not MAXVAL)
+        return Selection(found, Range(keys=wanted))
+    definition = found.index(index)
+    if definition.geo:
+        raise QueryLogicError(
+            "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead."
+        )
+    for at, key in enumerate(keys, 1):
+        if key.__class__ is dict and "$reql_type$" not in key:
+            raise QueryLogicError(
+                "Secondary keys must be a number, string, bool, pseudotype, or array "
+                f"(got {compact(key)} of type {type_name(key)}).",
+                at,
+            )
+        if key is not MINVAL and key is not MAXVAL:
+            index_key(key)
+    wanted = tuple(key for key in keys if key is not MINVAL and key is not MAXVAL)
+    return Selection(found, Range(index=index, keys=wanted))
+
+
+def _index_name(opts: Options) -> Any:
+    index = opts.value("index")
+    if index is not None and index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    return index
+
+
+def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
+    """TABLE | TABLE_SLICE, lower, upper [, index, bounds] -> TABLE_SLICE"""
+    if lower is None or upper is None:
+        raise QueryLogicError(
+            "Cannot use `null` in BETWEEN, use `r.minval` or `r.maxval` to denote unboundedness."
+        )
+    return _between(env, target, lower, upper, opts)
+
+
+def between_deprecated(
+    env: Env, target: Any, lower: Any, upper: Any, opts: Options
+) -> Selection:
+    return _between(
+        env,
+        target,
+        MINVAL if lower is None else lower,
+        MAXVAL if upper is None else upper,
+        opts,
+    )
+
+
+def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
+    if not isinstance(target, Selection) or target.range.keys is not None:
+        raise wrong_value("TABLE_SLICE", target, 0)
+    found = target.table
+    assert found is not None
+    index = _index_name(opts)
+    current = target.range
+    ordered_on = None
+    if current.descending is not None:
+        ordered_on = current.index or found.primary_key
+    if index is None:
+        index = ordered_on or found.primary_key
+    if not current.whole:
+        raise QueryLogicError("Cannot perform multiple BETWEENs on the same table.")
+    if ordered_on is not None and ordered_on != index:
+        raise QueryLogicError(
+            f"Cannot call BETWEEN on index `{index}` after ordering on index `{ordered_on}`."
+        )
+    left = opts.value("left_bound")
+    right = opts.value("right_bound")
+    name = None if index == found.primary_key else index
+    if name is not None:
+        definition = found.index(name)
+        if definition.geo:
+            raise QueryLogicError(
+                f"Index `{index}` is a geospatial index.  Only get_nearest and get_intersecting "
+                "can use a geospatial index."
+            )
+    _check_bounds(lower, upper, name)
+    return target.narrowed(
+        index=name,
+        lower=lower,
+        upper=upper,
+        lower_open=bound_is_open("closed" if left is None else left, "left_bound"),
+        upper_open=bound_is_open("open" if right is None else right, "right_bound"),
+    )
+
+
+def _check_bounds(lower: Any, upper: Any, index: str | None) -> None:
+    from rethought.datum.keys import index_bound, primary_bound
+
+    encode = primary_bound if index is None else index_bound
+    for bound in (lower, upper):
+        if bound is not MINVAL and bound is not MAXVAL:
+            encode(bound)
+
+
+TERMS: Final = (
+    TermSpec(
+        14, "db", exactly(1), run=db, args=(Arg.STRING,), determinism=Determinism.NEVER, datum=False
+    ),
+    TermSpec(
+        15,
+        "table",
+        between(1, 2),
+        run=table,
+        args=(Arg.ANY, Arg.ANY),
+        optargs=("read_mode", "identifier_format", "use_outdated"),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+    TermSpec(
+        16,
+        "get",
+        exactly(2),
+        run=get,
+        args=(Arg.ANY, Arg.DATUM),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+    TermSpec(
+        78,
+        "get_all",
+        at_least(1),
+        run=get_all,
+        args=(Arg.ANY,),
+        optargs=("index",),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+    TermSpec(
+        182,
+        "between",
+        exactly(3),
+        run=between_,
+        args=(Arg.ANY, Arg.DATUM, Arg.DATUM),
+        optargs=("index", "left_bound", "right_bound"),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+    TermSpec(
+        36,
+        "between_deprecated",
+        exactly(3),
+        run=between_deprecated,
+        args=(Arg.ANY, Arg.DATUM, Arg.DATUM),
+        optargs=("index", "left_bound", "right_bound"),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+)
