@@ -78,13 +78,13 @@ class Env:
         client: Any,
         catalog: Any,
         limits: Limits,
-        scheduler: "Scheduler",
+        scheduler: Any,
     ) -> None:
         self.engine = engine
         self.client = client
         self.catalog = catalog
         self.limits = limits
-        self.scheduler = scheduler
+        self.scheduler: Scheduler = scheduler
         self.array_limit = limits.array_limit
         self.defaults = Options(self, {})
         self.plan: Any = None

@@ -15,8 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from rethought.auth.verifier import Verifier
-from rethought.catalog.model import SYSTEM_DATABASE_ID
-from rethought.catalog.permissions import ADMIN, denied
+from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, QueryLogicError, ReqlError
@@ -63,17 +62,8 @@ class Client:
 
     def require(self, permission: str, target: Any) -> None:
         """Refuses what this user may not do with a table, a database or (None) everything."""
-        if self.user == ADMIN:
-            return
-        database = table = None
-        if target is not None:
-            holder = getattr(target, "db", None)
-            database = (target if holder is None else holder).id
-            table = None if holder is None else target.id
-            if getattr(target, "system", False):
-                database = SYSTEM_DATABASE_ID
-        if not self.catalog.permissions.allows(self.user, permission, database, table):
-            raise denied(self.user, permission)
+        if self.user != ADMIN:
+            self.catalog.permissions.require(self.user, permission, target)
 
 
 class Engine:
@@ -89,8 +79,7 @@ class Engine:
         self.plans = PlanCache(limits)
         self._tables: dict[Any, LocalTable] = {}
         self.running: set[Query] = set()
-        inner = Client(catalog, ADMIN, "", 0)
-        self.compiler = FunctionCompiler(Env(self, inner, catalog, limits, self.scheduler))
+        self.compiler = FunctionCompiler()
 
     # ---- what the wire calls
 
@@ -236,9 +225,9 @@ class Query:
     def _evaluate(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
         value = self.plan.run(env, self.params)
         if isinstance(value, Stream) and not value.array:
-            from rethought.reql.feeds import feed_cursor
-
             if value.feed:
+                from rethought.reql.feeds import feed_cursor
+
                 return feed_cursor(self, env, value)
             return self._first_batch(env, value)
         return respond(env, value), None

@@ -10,6 +10,7 @@ from rethought.errors import CompileError, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.values import need_function
+from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.compiler import Compiler, finished
 from rethought.reql.plan import tree_literal
 from rethought.reql.terms import SPECS
@@ -17,11 +18,11 @@ from rethought.reql.tree import TreeBuilder
 
 
 class FunctionCompiler:
-    """Compiles FUNC terms as drivers send them, for evaluation in `env`."""
+    """Compiles FUNC terms as drivers send them. They are deterministic, so they reach no table."""
 
-    def __init__(self, env: Env) -> None:
-        self.env = env
-        env.slice_end = float("inf")
+    def __init__(self) -> None:
+        self.env = Env(None, None, None, DEFAULT_LIMITS, None)
+        self.env.slice_end = float("inf")
 
     def function(self, term_json: Any) -> Function:
         """The function of a FUNC term. Raises QueryLogicError."""

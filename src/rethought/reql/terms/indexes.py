@@ -1,0 +1,286 @@
+"""Terms of secondary indexes and write hooks.
+
+What always holds: a function that is kept proves deterministic and compiles; what is kept is its source. Status objects
+carry it as text for people and as binary that INDEX_CREATE and SET_WRITE_HOOK take back.
+"""
+
+from typing import Any, Final
+
+from rethought.catalog.model import Index, IndexDefinition, TableHandle
+from rethought.catalog.records import FunctionRecord
+from rethought.datum.binary import binary, binary_bytes
+from rethought.errors import InternalError, OpFailedError, QueryLogicError, ReqlError
+from rethought.exec.env import Env, Options
+from rethought.exec.functions import Function
+from rethought.exec.values import need_datum, wrong_datum, wrong_value
+from rethought.reql.function_binary import (
+    UNRECOGNIZED,
+    decode_hook,
+    decode_index,
+    encode_hook,
+    encode_index,
+)
+from rethought.reql.function_source import field_source, source_of
+from rethought.reql.printing import print_hook, print_index
+from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, at_least, between, exactly
+from rethought.reql.terms.admin import changed, special
+
+HOOK_PARAMS: Final = 3
+
+
+# ---- indexes
+
+
+def index_create(env: Env, table: Any, name: str, *rest: Any, opts: Options) -> Any:
+    _refuse_system(table)
+    definition = _definition(env, name, rest, opts)
+    env.require("config", table)
+    env.writing(table.group)
+    env.catalog.create_index(table, name, definition)
+    changed(env, table.group)
+    return {"created": 1}
+
+
+def _definition(env: Env, name: str, rest: tuple[Any, ...], opts: Options) -> IndexDefinition:
+    multi = geo = False
+    if not rest:
+        function = field_source(name)
+    elif isinstance(rest[0], Function):
+        if rest[0].determinism != Determinism.ALWAYS:
+            raise QueryLogicError(
+                "Could not prove function deterministic.  Index functions must be deterministic.",
+                2,
+                1,
+            )
+        function = source_of(rest[0])
+    else:
+        function, multi, geo = _from_binary(env, rest[0])
+    multi = _flag(opts, "multi", multi)
+    geo = _flag(opts, "geo", geo)
+    definition = IndexDefinition(function, multi=multi, geo=geo)
+    if rest and not isinstance(rest[0], Function):
+        _check_compiles(env, definition)
+    return definition
+
+
+def _from_binary(env: Env, value: Any) -> tuple[FunctionRecord, bool, bool]:
+    data = need_datum(env, value, 2) if _is_datum(value) else value
+    if data.__class__ is not dict or data.get("$reql_type$") != "BINARY":
+        raise wrong_value("FUNCTION", data, 2)
+    try:
+        params, body, multi, geo = decode_index(binary_bytes(data))
+    except ReqlError as error:
+        error.at = (2,) if isinstance(error, QueryLogicError) else ()
+        raise
+    return FunctionRecord(params, body), multi, geo
+
+
+def _is_datum(value: Any) -> bool:
+    return not hasattr(value, "chunks")
+
+
+def _check_compiles(env: Env, definition: IndexDefinition) -> None:
+    """A function from outside may be any tree of terms."""
+    try:
+        env.catalog.sources.make_rule(definition)
+    except ReqlError as error:
+        raise InternalError(UNRECOGNIZED) from error
+
+
+def _flag(opts: Options, name: str, default: bool) -> bool:
+    if not opts.has(name):
+        return default
+    value = opts.value(name)
+    if value.__class__ is not bool:
+        raise wrong_datum("BOOL", value, name)
+    return bool(value)
+
+
+def _refuse_system(table: Any) -> None:
+    if table.system:
+        raise special("you can't create secondary indexes on the tables in it.")
+
+
+def index_drop(env: Env, table: Any, name: str) -> Any:
+    _no_system_index(table, name)
+    env.require("config", table)
+    env.writing(table.group)
+    env.catalog.drop_index(table, name)
+    changed(env, table.group)
+    return {"dropped": 1}
+
+
+def _no_system_index(table: Any, name: str) -> None:
+    if table.system:
+        raise OpFailedError(
+            f"Index `{name}` does not exist on table `{table.db.name}.{table.name}`."
+        )
+
+
+def index_rename(env: Env, table: Any, old: str, new: str, *, opts: Options) -> Any:
+    _no_system_index(table, old)
+    overwrite = _flag(opts, "overwrite", False)
+    env.require("config", table)
+    env.writing(table.group)
+    renamed = env.catalog.rename_index(table, old, new, overwrite=overwrite)
+    changed(env, table.group)
+    return {"renamed": 1 if renamed else 0}
+
+
+def index_list(env: Env, table: Any) -> Any:
+    return sorted(table.indexes)
+
+
+def index_status(env: Env, table: Any, *names: str) -> Any:
+    return [_status(table, index) for index in _chosen(table, names)]
+
+
+def index_wait(env: Env, table: Any, *names: str) -> Any:
+    while True:
+        chosen = _chosen(table, names)
+        building = [index for index in chosen if not table.group.index_ready(index.number)]
+        if not building:
+            return [_status(table, index) for index in chosen]
+        env.wait(table.group.when_index_ready(building[0].number))
+
+
+def _chosen(table: Any, names: tuple[str, ...]) -> list[Index]:
+    """The indexes of these names (none: all), by name."""
+    for name in names:
+        if name not in table.indexes:
+            raise not_found(table, name)
+    return [table.indexes[name] for name in sorted(set(names) or table.indexes)]
+
+
+def not_found(table: Any, name: str) -> OpFailedError:
+    return OpFailedError(f"Index `{name}` was not found on table `{table.db.name}.{table.name}`.")
+
+
+def _status(table: TableHandle, index: Index) -> dict[str, Any]:
+    function = index.definition.function
+    params, body = function.params, function.body
+    ready = table.group.index_ready(index.number)
+    result = {
+        "index": index.name,
+        "ready": ready,
+        "multi": index.multi,
+        "geo": index.geo,
+        "outdated": False,
+        "function": binary(encode_index(params, body, multi=index.multi, geo=index.geo)),
+        "query": print_index(index.name, params, body, multi=index.multi, geo=index.geo),
+    }
+    if not ready:
+        result["progress"] = table.group.index_progress(index.number)
+    return result
+
+
+# ---- write hooks
+
+
+def set_write_hook(env: Env, table: Any, hook: Any) -> Any:
+    function = _hook_source(env, hook)
+    if table.system:
+        raise special("you can't set a write hook on the tables in it.")
+    try:
+        env.require("config", table)
+    except ReqlError as error:  # the original answers so
+        raise InternalError(f"Unexpected exception: {error.message}") from error
+    replaced = table.write_hook is not None
+    env.writing(table.group)
+    env.catalog.set_write_hook(table, function)
+    changed(env, table.group)
+    if function is None:
+        return {"deleted": 1}
+    return {"replaced": 1} if replaced else {"created": 1}
+
+
+def _hook_source(env: Env, hook: Any) -> FunctionRecord | None:
+    if isinstance(hook, Function):
+        if hook.determinism != Determinism.ALWAYS:
+            raise QueryLogicError(
+                "Could not prove function deterministic.  Write hook functions must be "
+                "deterministic.",
+                1,
+                1,
+            )
+        function = source_of(hook)
+    else:
+        value = need_datum(env, hook, 1) if _is_datum(hook) else hook
+        if value is None:
+            return None
+        if value.__class__ is not dict or value.get("$reql_type$") != "BINARY":
+            raise wrong_value("FUNCTION", value, 1)
+        params, body = decode_hook(binary_bytes(value))
+        function = FunctionRecord(params, body)
+        _check_compiles(env, IndexDefinition(function, multi=False, geo=False))
+    if len(function.params) != HOOK_PARAMS:
+        raise QueryLogicError("Write hook functions must expect 3 arguments.")
+    return function
+
+
+def get_write_hook(env: Env, table: Any) -> Any:
+    if table.system or table.write_hook is None:
+        return None
+    env.require("config", table)
+    return hook_row(table.write_hook.function)
+
+
+def hook_row(function: FunctionRecord) -> dict[str, Any]:
+    """How a write hook is shown."""
+    return {
+        "function": binary(encode_hook(function.params, function.body)),
+        "query": print_hook(function.params, function.body),
+    }
+
+
+_WRITE: Final[dict[str, Any]] = {
+    "effect": Effect.READ | Effect.WRITE,
+    "determinism": Determinism.NEVER,
+}
+_READ: Final[dict[str, Any]] = {"effect": Effect.READ, "determinism": Determinism.NEVER}
+_TABLE_NAME: Final = (Arg.TABLE, Arg.STRING)
+
+TERMS: Final = (
+    TermSpec(
+        75,
+        "index_create",
+        between(2, 3),
+        index_create,
+        args=(*_TABLE_NAME, Arg.ANY),
+        optargs=("multi", "geo"),
+        **_WRITE,
+    ),
+    TermSpec(76, "index_drop", exactly(2), index_drop, args=_TABLE_NAME, **_WRITE),
+    TermSpec(77, "index_list", exactly(1), index_list, args=(Arg.TABLE,), **_READ),
+    TermSpec(
+        139,
+        "index_status",
+        at_least(1),
+        index_status,
+        args=(Arg.TABLE,),
+        rest=Arg.STRING,
+        **_READ,
+    ),
+    TermSpec(
+        140,
+        "index_wait",
+        at_least(1),
+        index_wait,
+        args=(Arg.TABLE,),
+        rest=Arg.STRING,
+        **_WRITE,
+    ),
+    TermSpec(
+        156,
+        "index_rename",
+        exactly(3),
+        index_rename,
+        args=(*_TABLE_NAME, Arg.STRING),
+        optargs=("overwrite",),
+        **_WRITE,
+    ),
+    TermSpec(
+        189, "set_write_hook", exactly(2), set_write_hook, args=(Arg.TABLE, Arg.ANY), **_WRITE
+    ),
+    TermSpec(190, "get_write_hook", exactly(1), get_write_hook, args=(Arg.TABLE,), **_READ),
+)
