@@ -67,8 +67,8 @@ class WriteBatch:
         "_execute",
         "_rows",
         "_tables",
-        "_touched",
         "_writer",
+        "before",
         "changes",
         "depth",
         "failed",
@@ -82,7 +82,7 @@ class WriteBatch:
         self._connection = writer.connection
         self._execute = writer.connection.execute
         self._tables = writer.tables
-        self._touched: list[Table] = []
+        self.before: dict[TableId, tuple[int, int, int]] = {}  # counters of the tables it changed
         self._rows: dict[TableId, dict[bytes, int]] = defaultdict(dict)  # row numbers looked up
         self.views: list[Snapshot] = []
         self.changes: list[Change] = []
@@ -119,6 +119,9 @@ class WriteBatch:
         """Inserts, replaces or deletes, by which side is None. `old` is what `get` gave; docs are the decoded sides."""
         assert self._writer.batch is self, ENDED
         state = self._tables[table]
+        if table not in self.before:
+            self.before[table] = state.counters
+            state.unsaved = True
         try:
             if old is None:
                 if new is None:
@@ -152,9 +155,6 @@ class WriteBatch:
         except apsw.Error as error:
             raise self._writer.fail_write(error) from error
         self.changes.append(Change(table, key, old, new))
-        if not state.dirty:
-            state.dirty = True
-            self._touched.append(state)
         if self.size > self._writer.options.transaction_bytes_max:
             raise self._writer.fail(ResourceLimitError(TOO_LARGE))
 
@@ -200,7 +200,7 @@ class WriteBatch:
         """From here until `release` or `rollback_to` the batch does not commit. They nest."""
         self.depth += 1
         self._command(f"SAVEPOINT s{self.depth}")
-        counters = {state.id: (state.docs, state.bytes, state.largest) for state in self._touched}
+        counters = {table: self._tables[table].counters for table in self.before}
         return Savepoint(self.depth, len(self.changes), self.size, counters)
 
     def rollback_to(self, savepoint: Savepoint) -> None:
@@ -213,13 +213,8 @@ class WriteBatch:
         self._leave(savepoint)
         del self.changes[savepoint.changes :]
         self.size = savepoint.size
-        kept = [state for state in self._touched if state.id in savepoint.counters]
-        for state in self._touched:
-            if state not in kept:
-                self._writer.reload_counters(state)
-        for state in kept:
-            state.docs, state.bytes, state.largest = savepoint.counters[state.id]
-        self._touched = kept
+        for table, before in self.before.items():
+            self._tables[table].counters = savepoint.counters.get(table, before)
         self._rows.clear()
 
     def release(self, savepoint: Savepoint) -> None:
@@ -247,12 +242,6 @@ class WriteBatch:
         if not self.views:
             self.views.append(self._writer.view())
         return self.views[0]
-
-    # ---- the room's own
-
-    def touched(self) -> list[Table]:
-        """Tables whose counters have to be written."""
-        return self._touched
 
 
 ENDED = "a write batch is used after its end"

@@ -33,11 +33,11 @@ from rethought.store.batch import WriteBatch
 from rethought.store.connection import read_error, write_error
 from rethought.store.journal import Journal
 from rethought.store.layout import COUNTER_PUT
-from rethought.store.model import Commit, Listener, Loop
+from rethought.store.model import Commit, Listener, Loop, Size
 from rethought.store.options import GroupOptions
 from rethought.store.snapshot import Readers, Snapshot
 from rethought.store.sync import Syncer
-from rethought.store.tables import Table, Tables
+from rethought.store.tables import Tables
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,32 @@ class Writer:
 
     def load(self) -> None:
         """Reads from the file what is kept in memory."""
-        self.tables.load(self.connection)
-        self.seq = self.journal.load()
+        tables = self.tables
+        tables.load(self.connection)
+        since = self.journal.load()
+        self.seq = self.journal.saved_seq
+        for commit in since:
+            self.seq = commit.seq
+            for table, _, old, new in commit.changes:
+                if table in tables:
+                    tables[table].count(old, new)
+                    tables[table].unsaved = True
         self._stale = False
+
+    def save_counters(self, seq: int) -> None:
+        """Writes the counters into the file, as part of the open transaction."""
+        for state in self.tables.values():
+            if state.unsaved:
+                self._execute(COUNTER_PUT, (state.id, *state.counters))
+                state.unsaved = False
+        self.journal.save(seq)
+
+    def save(self) -> None:
+        """Before closing: the next opening has nothing to add up."""
+        if not self.connection.in_transaction and self.journal.saved_seq != self.seq:
+            self._execute("BEGIN IMMEDIATE")
+            self.save_counters(self.seq)
+            self._execute("COMMIT")
 
     # ---- reading
 
@@ -86,21 +109,24 @@ class Writer:
             return current
         if self.batch is not None:
             if self.batch.depth:
-                return self._view(self.seq).acquire().moved()
+                sizes = self.tables.sizes()
+                for table, (docs, bytes_, _) in self.batch.before.items():
+                    sizes[table] = Size(docs, bytes_)
+                return self._view().moved(sizes)
             self.commit()
         if not self._reading:
             self._execute("BEGIN")
             self._reading = True
-        current = self._current = self._view(self.seq)
+        current = self._current = self._view()
         return current
 
     def view(self) -> Snapshot:
         """What the open batch sees."""
-        return self._view(self.seq, inside=True)
+        return self._view()
 
-    def _view(self, seq: int, *, inside: bool = False) -> Snapshot:
+    def _view(self) -> Snapshot:
         return Snapshot(
-            seq, self.connection, self.tables, self._readers, self.path, self.options, inside=inside
+            self.seq, self.connection, self.tables, self._readers, self.path, self.options
         )
 
     def end_reading(self) -> bool:
@@ -157,7 +183,6 @@ class Writer:
         if batch.depth:
             return  # a savepoint holds it open; its end schedules the commit
         changes = batch.changes
-        touched = batch.touched()
         journal = self.journal
         reached = self.options.disk.reached
         execute = self._execute
@@ -169,18 +194,15 @@ class Writer:
                 seq += 1
                 now = self.options.clock()
                 journal.append(seq, now, changes)
+                if journal.save_due(seq, now):
+                    self.save_counters(seq)
                 journal.trim(now)
-                journal.save(seq)
-            for state in touched:
-                execute(COUNTER_PUT, (state.id, state.docs, state.bytes, state.largest))
             reached("commit.journalled")
             execute("COMMIT")
         except apsw.Error as error:
             self.fail_write(error)
             return
         reached("commit.after")
-        for state in touched:
-            state.dirty = False
         self.batch = None
         self.seq = seq
         for view in batch.views:
@@ -241,10 +263,6 @@ class Writer:
         for ticket in batch.tickets:
             ticket.finish(error)
         return error
-
-    def reload_counters(self, state: Table) -> None:
-        """After a rollback to a savepoint: a table the batch had not touched before it."""
-        state.load(self.connection)
 
     def refuse(self) -> None:
         """Writes nothing more until `accept` (invariant 7)."""

@@ -310,6 +310,7 @@ class Group:
         writer.end_reading()
         self._readers.close()
         try:
+            writer.save()
             if not writer.connection.in_transaction:
                 writer.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error:

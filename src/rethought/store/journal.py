@@ -14,7 +14,7 @@ import msgspec
 from rethought.store.layout import (
     COUNTER,
     COUNTER_PUT,
-    JOURNAL_ENDS,
+    JOURNAL_FIRST,
     JOURNAL_OLDEST,
     JOURNAL_PUT,
     JOURNAL_READ,
@@ -37,7 +37,17 @@ def unpack(entries: bytes) -> list[Change]:
 class Journal:
     """The journal of one group. `rows` and `bytes` are as the open batch leaves them."""
 
-    __slots__ = ("_connection", "_next_look", "_options", "bytes", "dirty", "first", "rows")
+    __slots__ = (
+        "_connection",
+        "_next_look",
+        "_options",
+        "_trimming",
+        "bytes",
+        "first",
+        "rows",
+        "saved_bytes",
+        "saved_seq",
+    )
 
     def __init__(self, connection: apsw.Connection, options: GroupOptions) -> None:
         self._connection = connection
@@ -45,18 +55,28 @@ class Journal:
         self.rows = 0
         self.bytes = 0
         self.first = 0  # oldest sequence number that is kept, 0 when there is none
-        self.dirty = False
+        self.saved_seq = 0  # the commit that `counters` in the file are of
+        self.saved_bytes = 0
+        self._trimming = False
         self._next_look = 0.0
 
-    def load(self) -> int:
-        """Reads the journal's ends again; the newest sequence number."""
-        ends: Any = self._connection.execute(JOURNAL_ENDS).fetchone()
+    def load(self) -> Iterator[Commit]:
+        """Reads the journal's numbers as they were saved, then gives the commits since, to be added up."""
         counted: Any = self._connection.execute(COUNTER, (0,)).fetchone()
-        newest: int
-        self.rows, self.bytes, newest = counted
-        self.first = ends[0] or 0
-        self.dirty = False
-        return max(newest, ends[1] or 0)
+        self.rows, self.bytes, self.saved_seq = counted
+        self.saved_bytes = self.bytes
+        first: Any = self._connection.execute(JOURNAL_FIRST).get
+        self.first = first or 0
+        after = self.saved_seq
+        while True:
+            rows: list[Any] = self._connection.execute(JOURNAL_READ, (after, READ_ROWS)).fetchall()
+            for seq, time, entries in rows:
+                self.rows += 1
+                self.bytes += len(entries)
+                yield Commit(seq, time, unpack(entries))
+            if not rows:
+                return
+            after = rows[-1][0]
 
     def append(self, seq: int, time: float, changes: list[Change]) -> None:
         entries = pack(changes)
@@ -64,12 +84,15 @@ class Journal:
         self.rows += 1
         self.bytes += len(entries)
         self.first = self.first or seq
-        self.dirty = True
 
     def trim(self, now: float) -> None:
         """Forgets some of the oldest commits if the journal is too large or they are too old; never the newest."""
         options = self._options
-        if self.bytes <= options.journal_bytes and now < self._next_look:
+        if self.bytes > options.journal_bytes + options.journal_bytes // 16:
+            self._trimming = True
+        elif self.bytes <= options.journal_bytes:
+            self._trimming = False
+        if not self._trimming and now < self._next_look:
             return
         oldest: list[Any] = self._connection.execute(
             JOURNAL_OLDEST, (options.journal_trim_rows,)
@@ -77,7 +100,7 @@ class Journal:
         before = now - options.journal_seconds
         last = rows = freed = 0
         for seq, time, size in oldest:
-            if rows == self.rows - 1 or (
+            if seq >= self.saved_seq or (
                 time >= before and self.bytes - freed <= options.journal_bytes
             ):
                 break
@@ -87,14 +110,23 @@ class Journal:
             self.rows -= rows
             self.bytes -= freed
             self.first = last + 1
-            self.dirty = True
+            self.saved_bytes -= freed
         if rows < len(oldest):
             self._next_look = now + TRIM_EVERY_S
 
+    def save_due(self, seq: int, now: float) -> bool:
+        options = self._options
+        return (
+            seq - self.saved_seq >= options.save_commits
+            or self.bytes - self.saved_bytes >= options.save_bytes
+            or now >= self._next_look  # so that what is old may be forgotten
+        )
+
     def save(self, seq: int) -> None:
-        """Writes the counters; the newest sequence number outlives the rows."""
+        """Writes the numbers, with those of all tables; the newest sequence number outlives the rows."""
         self._connection.execute(COUNTER_PUT, (0, self.rows, self.bytes, seq))
-        self.dirty = False
+        self.saved_seq = seq
+        self.saved_bytes = self.bytes
 
     def read(self, after: int, limit: int) -> Iterator[Commit]:
         """Commits after a sequence number, oldest first; each step is a read of its own, so it sees later ones too."""

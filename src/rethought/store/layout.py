@@ -1,8 +1,9 @@
 """The tables inside a group's file, and the SQL that touches them.
 
 What always holds: a document lives in `t_<table>` under its number `r` and its key `k`; each of its index entries in
-`i_<index>`; `counters` agrees with them in every committed state; `journal` has one row per commit that changed
-something. SQL is built here and only here. Version 1 of the format; see decision 0002 for the shape of the tables.
+`i_<index>`; `journal` has one row per commit that changed something. `counters` are those of the commit named in its
+row 0 (`largest`), and the journal has every commit since: writing them with each commit would cost a page of the log.
+SQL is built here and only here. Version 1 of the format; see decision 0002 for the shape of the tables.
 """
 
 from typing import Final
@@ -26,12 +27,13 @@ META_ITEMS: Final = "SELECT name, value FROM meta WHERE name>=? AND name<? ORDER
 META_PUT: Final = "INSERT OR REPLACE INTO meta VALUES(?,?)"
 META_DELETE: Final = "DELETE FROM meta WHERE name=?"
 COUNTER: Final = "SELECT docs, bytes, largest FROM counters WHERE t=?"
+PIN: Final = "SELECT t FROM counters WHERE t=0"
 COUNTERS: Final = "SELECT t, docs, bytes, largest FROM counters"
 COUNTER_PUT: Final = "INSERT OR REPLACE INTO counters VALUES(?,?,?,?)"
 COUNTER_DELETE: Final = "DELETE FROM counters WHERE t=?"
 JOURNAL_PUT: Final = "INSERT INTO journal VALUES(?,?,?)"
 JOURNAL_READ: Final = "SELECT seq, time, entries FROM journal WHERE seq>? ORDER BY seq LIMIT ?"
-JOURNAL_ENDS: Final = "SELECT min(seq), max(seq) FROM journal"
+JOURNAL_FIRST: Final = "SELECT min(seq) FROM journal"
 JOURNAL_OLDEST: Final = "SELECT seq, time, length(entries) FROM journal ORDER BY seq LIMIT ?"
 JOURNAL_TRIM: Final = "DELETE FROM journal WHERE seq<=?"
 

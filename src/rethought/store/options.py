@@ -30,6 +30,11 @@ class GroupOptions:
     journal_bytes: int = 64 << 20  # ... and the oldest ones beyond this size
     journal_trim_rows: int = 64  # commits forgotten in one step
 
+    save_commits: int = (
+        256  # counters are saved with every so many commits; opening adds up the journal since
+    )
+    save_bytes: int = 4 << 20  # ... or after so many bytes of journal
+
     checkpoint_bytes: int = 4 << 20  # new log before a checkpoint round starts
     log_bytes: int = 64 << 20  # log size that makes writers wait for a last round
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from rethought.store.connection import connect, read_error
-from rethought.store.layout import AFTER, CLOSED, COUNTER, NONE, OPEN, Range
+from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
 from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
 from rethought.store.options import GroupOptions
 
@@ -45,7 +45,7 @@ class Readers:
         """A connection whose transaction has begun on the last committed state."""
         connection = self._idle.pop() if self._idle else self._open()
         connection.execute("BEGIN")
-        connection.execute(COUNTER, (0,)).fetchall()  # the first read fixes the state
+        connection.execute(PIN).fetchall()  # the first read fixes the state
         self.busy += 1
         return connection
 
@@ -77,8 +77,8 @@ class Snapshot:
         "_own",
         "_path",
         "_readers",
+        "_sizes",
         "_tables",
-        "inside",
         "seq",
     )
 
@@ -90,11 +90,9 @@ class Snapshot:
         readers: Readers,
         path: Path,
         options: GroupOptions,
-        *,
-        inside: bool = False,
     ) -> None:
         self.seq = seq
-        self.inside = inside  # a view into the open batch
+        self._sizes: dict[TableId, Size] | None = None  # None: as the tables say now
         self._execute: Callable[..., Any] = connection.execute
         self._tables = tables
         self._readers = readers
@@ -120,18 +118,22 @@ class Snapshot:
     def held(self) -> bool:
         return self._holders > 0
 
-    def leave_writer(self) -> None:
-        """Called before the writer's connection leaves this state: moves to an own connection if anybody holds it."""
-        self.inside = False
+    def leave_writer(self, sizes: dict[TableId, Size] | None = None) -> None:
+        """Called before the writer's connection leaves this state: moves to an own connection if anybody holds it.
+
+        `sizes` are those of the committed state, when the tables' counters are ahead of it.
+        """
         if self._holders:
             self._own = self._readers.take()
+            self._sizes = sizes or self._tables.sizes()
             self._execute = self._own.execute
         else:
             self._execute = _released
 
-    def moved(self) -> "Snapshot":
-        """On a connection of its own at once, held by the caller."""
-        self.leave_writer()
+    def moved(self, sizes: dict[TableId, Size]) -> "Snapshot":
+        """On a connection of its own at once."""
+        self._holders += 1
+        self.leave_writer(sizes)
         self._holders -= 1
         return self
 
@@ -270,14 +272,10 @@ class Snapshot:
         return self.size(table).documents
 
     def size(self, table: TableId) -> Size:
-        if self.inside:
-            state = self._tables[table]
-            return Size(state.docs, state.bytes)
-        try:
-            row: Any = self._execute(COUNTER, (table,)).fetchone()
-        except apsw.Error as error:
-            raise read_error(self._path, error) from error
-        return Size(row[0], row[1]) if row else Size(0, 0)
+        if self._sizes is not None:
+            return self._sizes.get(table) or Size(0, 0)
+        state = self._tables[table]
+        return Size(state.docs, state.bytes)
 
     def count_range(
         self,

@@ -10,8 +10,8 @@ import apsw
 import msgspec
 
 from rethought.errors import InternalError, OpFailedError
-from rethought.store.layout import COUNTER, COUNTERS, META_ITEMS, IndexSql, TableSql
-from rethought.store.model import IndexId, IndexRule, TableId
+from rethought.store.layout import COUNTERS, META_ITEMS, IndexSql, TableSql
+from rethought.store.model import IndexId, IndexRule, Size, TableId
 
 PREFIX: Final = "store/"
 NEXT: Final = "store/next"
@@ -68,7 +68,7 @@ class Indexes(dict[IndexId, Index]):
 class Table:
     """A table: counters as the open batch leaves them."""
 
-    __slots__ = ("bytes", "dirty", "docs", "id", "indexes", "largest", "sql")
+    __slots__ = ("bytes", "docs", "id", "indexes", "largest", "sql", "unsaved")
 
     def __init__(self, id_: TableId) -> None:
         self.id = id_
@@ -77,13 +77,25 @@ class Table:
         self.docs = 0
         self.bytes = 0
         self.largest = 0  # no document has ever been larger
-        self.dirty = False  # counters differ from the file's
+        self.unsaved = False  # the file's counters are those of an earlier commit
 
-    def load(self, connection: apsw.Connection) -> None:
-        """Reads the counters again from the file (as the open transaction sees it)."""
-        row: Any = connection.execute(COUNTER, (self.id,)).fetchone()
-        self.docs, self.bytes, self.largest = row or (0, 0, 0)
-        self.dirty = False
+    @property
+    def counters(self) -> tuple[int, int, int]:
+        return self.docs, self.bytes, self.largest
+
+    @counters.setter
+    def counters(self, values: tuple[int, int, int]) -> None:
+        self.docs, self.bytes, self.largest = values
+
+    def count(self, old: bytes | None, new: bytes | None) -> None:
+        """Counts one change."""
+        if old is not None:
+            self.docs -= 1
+            self.bytes -= len(old)
+        if new is not None:
+            self.docs += 1
+            self.bytes += len(new)
+            self.largest = max(self.largest, len(new))
 
 
 class Tables(dict[TableId, Table]):
@@ -97,6 +109,9 @@ class Tables(dict[TableId, Table]):
     def __missing__(self, table: TableId) -> Table:
         raise OpFailedError("The table was dropped while the query was running.")
 
+    def sizes(self) -> dict[TableId, Size]:
+        return {table: Size(state.docs, state.bytes) for table, state in self.items()}
+
     def index(self, index: IndexId) -> Index:
         for table in self.values():
             if index in table.indexes:
@@ -104,7 +119,10 @@ class Tables(dict[TableId, Table]):
         raise OpFailedError("The index was dropped while the query was running.")
 
     def load(self, connection: apsw.Connection) -> None:
-        """Reads everything again from the file; rules already known stay."""
+        """Reads everything again from the file; rules already known stay.
+
+        The counters are those of the commit they were last saved with: the caller adds what the journal has since.
+        """
         rules = {
             index.id: index.rule for table in self.values() for index in table.indexes.values()
         }
@@ -131,4 +149,4 @@ class Tables(dict[TableId, Table]):
         for number, docs, bytes_, largest in counted:
             if number in self:
                 state = self[TableId(number)]
-                state.docs, state.bytes, state.largest = docs, bytes_, largest
+                state.counters = docs, bytes_, largest
