@@ -25,7 +25,8 @@ def field_source(name: str) -> FunctionRecord:
 def source_of(function: Function) -> FunctionRecord:
     """The source of a function that was sent as one. Raises when it refers to variables outside."""
     term = function.term
-    assert term is not None and term.type == FUNC, "only functions that were sent have a source"
+    assert term is not None, "only functions that were sent have a source"
+    assert term.type == FUNC
     params = [int(number) for number in term.args[0].value]
     body = term.args[1]
     _refuse_captures(body, frozenset(params))

@@ -1,7 +1,7 @@
 """How many shards and replicas a table is to have: the optional arguments of TABLE_CREATE and RECONFIGURE.
 
-What always holds: reading checks what the query alone shows (QueryLogicError, blamed on the argument), `check_placement`
-what depends on the servers (OpFailedError). Pure functions.
+What always holds: reading checks what the query alone shows (QueryLogicError, blamed on the argument), and
+`check_placement` what depends on the servers (OpFailedError). Pure functions.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,84 @@
+"""The users and their passwords.
+
+What always holds: there is a user `admin`; a name is its SASLprep form; what is kept of a password is a SCRAM verifier.
+Changing users takes effect for the next login; who is logged in stays so, but loses permissions with the user.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rethought.auth.saslprep import saslprep
+from rethought.auth.verifier import Verifier, make_verifier
+from rethought.catalog.permissions import ADMIN
+from rethought.catalog.records import USER, decode, encode
+from rethought.catalog.storing import commit
+from rethought.errors import OpFailedError
+
+if TYPE_CHECKING:
+    from rethought.store import Group
+
+RandomBytes = Callable[[int], bytes]
+
+
+class Users:
+    """Every user, in memory and in the system group."""
+
+    def __init__(
+        self, group: "Group", changed: Callable[[str, object], None], random_bytes: RandomBytes
+    ) -> None:
+        self._group = group
+        self._changed = changed
+        self._random_bytes = random_bytes
+        self._users: dict[str, Verifier] = {
+            name.removeprefix(USER): decode(value, type=Verifier)
+            for name, value in group.meta_items(USER)
+        }
+
+    def create_admin(self) -> None:
+        """A new data directory gets its first user, without a password."""
+        if ADMIN not in self._users:
+            self.set_password(ADMIN, "")
+
+    def verifier(self, name: str) -> Verifier | None:
+        return self._users.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self._users)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._users
+
+    def has_password(self, name: str) -> bool:
+        return not self._users[name].empty
+
+    def make_verifier(self, password: str, iterations: int | None = None) -> Verifier:
+        """What to keep of a password. Takes milliseconds; with many iterations, call it on another thread."""
+        return make_verifier(password, iterations, random_bytes=self._random_bytes)
+
+    def set_password(self, name: str, password: str) -> None:
+        self.put(name, self.make_verifier(password))
+
+    def put(self, name: str, verifier: Verifier) -> None:
+        """Creates a user or changes its password."""
+        self._group.meta_put(USER + name, encode(verifier))
+        commit(self._group)
+        self._users[name] = verifier
+        self._changed("user", name)
+
+    def delete(self, name: str) -> None:
+        if name == ADMIN:
+            raise OpFailedError(f"The user `{ADMIN}` can't be deleted.")
+        if name not in self._users:
+            raise OpFailedError(f"User `{name}` not found.")
+        self._group.meta_delete(USER + name)
+        commit(self._group)
+        del self._users[name]
+        self._changed("user", name)
+
+
+def prepare_name(name: str) -> str:
+    """The form under which a user name is kept. Raises ValueError."""
+    prepared = saslprep(name)
+    if not prepared:
+        raise ValueError("Empty username")
+    return prepared
