@@ -33,8 +33,9 @@ from rethought.wire.tls import TlsError, load_certificate, make_context
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from rethought.catalog.catalog import Catalog
-    from rethought.store import Group
+    from rethought.catalog import Catalog, IndexDefinition
+    from rethought.catalog.model import Rule
+    from rethought.store import GroupOptions
 
 log = logging.getLogger("rethought.server")
 
@@ -307,31 +308,24 @@ def pid_file(path: Path | None) -> Iterator[None]:
 
 
 def open_catalog(config: Config) -> "Catalog":
-    from rethought.catalog.catalog import MissingFileError
-    from rethought.catalog.catalog import open_catalog as open_
+    from rethought import catalog, store
 
     loop = asyncio.get_running_loop()
     options = group_options(config)
-
-    def open_group(path: Path) -> "Group":
-        from rethought.store import Group
-
-        return Group.open(path, options, loop)
-
     try:
-        return open_(
+        return catalog.open_catalog(
             config.directory,
-            open_group,
-            index_rule_maker(),
+            lambda path: store.open_group(path, loop=loop, options=options),
+            make_index_rule,
             server_name=config.server_name or default_server_name(),
             server_tags=config.server_tag,
         )
-    except MissingFileError as error:
+    except catalog.MissingFileError as error:
         raise StartError(str(error)) from error
 
 
-def group_options(config: Config) -> Any:
-    from rethought.store.options import GroupOptions
+def group_options(config: Config) -> "GroupOptions":
+    from rethought.store import GroupOptions
 
     return GroupOptions(
         key=None if config.encryption_key_file is None else read_key(config.encryption_key_file),
@@ -429,11 +423,12 @@ def driver_tls(config: Config) -> "SSLContext | None":
         raise StartError(str(error)) from error
 
 
-def index_rule_maker() -> Any:
-    """What compiles index functions; the catalog calls it when an index is first needed."""
-    from rethought.reql.index_rules import make_rule
+def make_index_rule(definition: "IndexDefinition") -> "Rule":
+    """Compiles an index function; the catalog calls this when an index is first needed."""
+    from rethought.exec.index_rules import rule_for
+    from rethought.reql.functions import compile_function
 
-    return make_rule
+    return rule_for(definition, compile_function)
 
 
 def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop) -> Any:

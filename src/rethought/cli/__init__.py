@@ -6,7 +6,7 @@ stack; nothing heavy is imported before the command is known. `build_app` is the
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from rethought.cli import create, serve, version
 from rethought.cli import help as help_command
@@ -23,7 +23,7 @@ def build_app() -> App:
         help_flags=["--help", "-h"],
         help_format="plaintext",
         print_error=True,
-        exit_on_error=True,
+        exit_on_error=False,
     )
     app.command(serve.serve, name="serve", help_epilogue=serve.EXAMPLE)
     app.command(create.create, name="create", help_epilogue=create.EXAMPLE)
@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
         build_app()(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         sys.exit(130)
+    except CycloptsError:  # it has been explained already
+        sys.exit(1)
     except Exception as error:
         if not is_for_the_operator(error):
             raise

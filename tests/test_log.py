@@ -1,0 +1,65 @@
+"""The log: one line per entry, with or without a terminal, a disk, or a sane message."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rethought import log as server_log
+
+
+@pytest.fixture
+def console() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    server_log.setup(console=stream)
+    yield stream
+    server_log.LOG.close_file()
+    server_log.ROOT.removeHandler(server_log.LOG)
+    server_log.ROOT.propagate = True
+
+
+def test_a_line_of_the_file_has_time_uptime_level_and_message(
+    console: io.StringIO, tmp_path: Path
+) -> None:
+    server_log.setup(console=console, file=tmp_path / "log")
+    server_log.notice("ready, %s", "here")
+    logging.getLogger("rethought.wire").warning("two\nlines")
+    first, second = (tmp_path / "log").read_text().splitlines()
+    pattern = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9} \d+\.\d{6}s notice: ready, here"
+    assert re.fullmatch(pattern, first)
+    assert second.endswith(r" warn: two\nlines")
+    assert console.getvalue() == "ready, here\nwarn: two\nlines\n"
+
+
+def test_info_goes_to_the_file_only(console: io.StringIO, tmp_path: Path) -> None:
+    server_log.setup(console=console, file=tmp_path / "log")
+    logging.getLogger("rethought.server").info("quiet")
+    assert console.getvalue() == ""
+    assert "info: quiet" in (tmp_path / "log").read_text()
+
+
+def test_json_entries(console: io.StringIO) -> None:
+    server_log.setup(console=console, json=True)
+    server_log.notice("ready")
+    entry = json.loads(console.getvalue())
+    assert (entry["level"], entry["message"]) == ("notice", "ready")
+    assert entry["time"].endswith("Z")
+
+
+def test_an_exception_is_logged_with_its_stack(console: io.StringIO) -> None:
+    try:
+        raise ZeroDivisionError("on purpose")
+    except ZeroDivisionError:
+        logging.getLogger("rethought.wire").exception("bug")
+    assert "ZeroDivisionError: on purpose" in server_log.recent()[-1].message
+
+
+def test_a_closed_console_or_a_wrong_format_stops_nobody(console: io.StringIO) -> None:
+    console.close()
+    wrong = logging.LogRecord("x", 30, "", 1, "nobody %s sees %s this", (1,), None)
+    server_log.LOG.emit(wrong)
+    assert server_log.recent()[-1].message == "nobody %s sees %s this"
