@@ -1,0 +1,88 @@
+"""The documents are held to the code: what they name exists, and what they show runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.serverprocess import ServerProcess, running
+
+TOP = Path(__file__).parent.parent
+DOCUMENTS = [
+    *TOP.glob("*.md"),
+    *(TOP / "docs").glob("*.md"),
+    *(TOP / "examples").glob("*/README.md"),
+]
+PATH = re.compile(
+    r"`((?:docs|tests|src|examples|tools|bench|\.ci)/[\w./-]*|[\w-]+\.(?:md|toml|lock))`"
+)
+MAKE = re.compile(r"\bmake ([a-z]+)\b")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [
+        code for kind, code in BLOCK.findall((TOP / "README.md").read_text()) if kind == language
+    ]
+
+
+def shown_output(code: str) -> str:
+    """The comment lines at the end of a block, or after a call: what the reader is promised to see."""
+    trailing = [line[2:] for line in code.splitlines() if line.startswith("# ")]
+    behind = re.findall(r"console\.log\(.*\); // (.*)", code)
+    return "".join(f"{line}\n" for line in [*trailing, *behind])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_what_a_document_names_exists(document: Path) -> None:
+    text = document.read_text()
+    missing = [
+        name
+        for name in PATH.findall(text)
+        if not (TOP / name).exists() and not (document.parent / name).exists()
+    ]
+    targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+    spoken = set(MAKE.findall("".join(re.findall(r"`[^`\n]+`|^```.*?^```", text, re.M | re.S))))
+    assert not missing
+    assert spoken <= targets
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with running(tmp_path_factory.mktemp("docs") / "data") as process:
+        yield process
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_the_python_of_the_readme_prints_what_it_says(number: int, server: ServerProcess) -> None:
+    code = blocks("python")[number]
+    assert "28015" in code
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("28015", str(server.port))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (shown_output(code), "")
+
+
+def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess) -> None:
+    node, packages = shutil.which("node"), TOP / "tests" / "js" / "node_modules"
+    if node is None or not (packages / "rethinkdb").exists():
+        pytest.skip("node or the npm package rethinkdb is not installed")
+    (code,) = blocks("js")
+    done = subprocess.run(
+        [node, "-e", code.replace("28015", str(server.port))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "NODE_PATH": str(packages), "NO_COLOR": "1"},
+    )
+    assert (done.stdout, done.stderr) == (shown_output(code), "")
