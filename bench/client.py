@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 HELLO: Final = struct.pack("<III", 0x400C2D20, 0, 0x7E6970C7)  # V0_4, no key, JSON
@@ -136,26 +137,24 @@ def throughput(
     depth: int = 32,
 ) -> float:
     """Queries a second with a full pipeline: each answer is replaced by a new query."""
-    clients = [Connection(port) for _ in range(connections)]
-    selector = selectors.DefaultSelector()
-    for client in clients:
-        selector.register(client.socket, selectors.EVENT_READ, client)
-        client.socket.sendall(b"".join(client.frame(make()) for _ in range(depth)))
-    done = 0
-    begin = now = time.perf_counter()
-    end = begin + seconds
-    while now < end:
-        for key, _ in selector.select(1):
-            client = key.data
-            client.receive()
-            if count := client.skip():
-                done += count
-                client.socket.sendall(b"".join(client.frame(make()) for _ in range(count)))
-        now = time.perf_counter()
-    selector.close()
-    for client in clients:
-        client.close()
-    return done / (now - begin)
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        for _ in range(connections):
+            client = stack.enter_context(closing(Connection(port)))
+            selector.register(client.socket, selectors.EVENT_READ, client)
+            client.socket.sendall(b"".join(client.frame(make()) for _ in range(depth)))
+        done = 0
+        begin = now = time.perf_counter()
+        end = begin + seconds
+        while now < end:
+            for key, _ in selector.select(1):
+                client = key.data
+                client.receive()
+                if count := client.skip():
+                    done += count
+                    client.socket.sendall(b"".join(client.frame(make()) for _ in range(count)))
+            now = time.perf_counter()
+        return done / (now - begin)
 
 
 def latencies(port: int, make: Callable[[], bytes], *, count: int) -> list[float]:
@@ -220,32 +219,28 @@ def feed(
     window: int = 64,
 ) -> float:
     """Changes delivered a second: one writer with `window` writes under way, every subscriber gets every change."""
-    followers = [Subscriber(port, subscription) for _ in range(subscribers)]
-    for follower in followers:
-        follower.wait_ready()
-    writer = Connection(port)
-    selector = selectors.DefaultSelector()
-    for follower in followers:
-        selector.register(follower.connection.socket, selectors.EVENT_READ, follower)
-    selector.register(writer.socket, selectors.EVENT_READ, None)
-    sent = window
-    begin = time.perf_counter()
-    writer.socket.sendall(b"".join(writer.frame(make()) for _ in range(window)))
-    while any(follower.changes < writes for follower in followers):
-        if time.perf_counter() - begin > FEED_S_MAX:
-            raise BenchmarkError("the feeds did not deliver every change in time")
-        for key, _ in selector.select(1):
-            if key.data is not None:
-                key.data.on_readable()
-                continue
-            writer.receive()
-            more = min(writer.skip(), writes - sent)
-            sent += more
-            if more:
-                writer.socket.sendall(b"".join(writer.frame(make()) for _ in range(more)))
-    taken = time.perf_counter() - begin
-    selector.close()
-    for follower in followers:
-        follower.connection.close()
-    writer.close()
-    return subscribers * writes / taken
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        followers = [Subscriber(port, subscription) for _ in range(subscribers)]
+        for follower in followers:
+            stack.enter_context(closing(follower.connection))
+            follower.wait_ready()
+            selector.register(follower.connection.socket, selectors.EVENT_READ, follower)
+        writer = stack.enter_context(closing(Connection(port)))
+        selector.register(writer.socket, selectors.EVENT_READ, None)
+        sent = min(window, writes)
+        begin = time.perf_counter()
+        writer.socket.sendall(b"".join(writer.frame(make()) for _ in range(sent)))
+        while any(follower.changes < writes for follower in followers):
+            if time.perf_counter() - begin > FEED_S_MAX:
+                raise BenchmarkError("the feeds did not deliver every change in time")
+            for key, _ in selector.select(1):
+                if key.data is not None:
+                    key.data.on_readable()
+                    continue
+                writer.receive()
+                more = min(writer.skip(), writes - sent)
+                sent += more
+                if more:
+                    writer.socket.sendall(b"".join(writer.frame(make()) for _ in range(more)))
+        return subscribers * writes / (time.perf_counter() - begin)
