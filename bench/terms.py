@@ -53,6 +53,7 @@ def document(number: int) -> dict[str, Term]:
     return {
         "id": number,
         "name": f"user-{number:07d}",
+        "email": f"user-{number:07d}@mail.example.org",
         "age": number * 7919 % 100,
         "score": (number * 104729 % 100003) / 7.0,
         "city": f"city-{number % 97}",
