@@ -1,7 +1,8 @@
 """Arrays: putting elements in, taking them out, and arrays as sets.
 
 What always holds: no argument is changed; a result longer than the query's array limit is a ResourceLimitError.
-Set terms keep the first of equal elements and the order in which they were first seen.
+Set terms keep the first of equal elements and the order in which they were first seen. That something is no array is
+found by the term itself, so the error blames the term, not the argument.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rethought.datum.order import hash_key
 from rethought.datum.values import Datum
 from rethought.errors import NonExistenceError, QueryLogicError
-from rethought.reql.checks import int_of, within_array_limit
+from rethought.reql.checks import array_of, int_of, within_array_limit
 from rethought.reql.spec import Arg, TermSpec, between, exactly
 
 if TYPE_CHECKING:
@@ -29,108 +30,113 @@ def position(index: int, size: int) -> int:
     return size + index
 
 
-def no_such_place(index: int, size: int) -> NonExistenceError:
-    return NonExistenceError(f"Index `{index}` out of bounds for array of size: `{size}`.")
+def within(place: int, least_size: int, size: int) -> int:
+    """The place, refused when there would have to be `least_size` elements and there are only `size`."""
+    if size < least_size:
+        raise NonExistenceError(f"Index `{place}` out of bounds for array of size: `{size}`.")
+    return place
 
 
-def append(env: "Env", array: Array, value: Datum) -> Array:
+def append(env: "Env", array: Datum, value: Datum) -> Array:
     """ARRAY, DATUM -> ARRAY"""
-    within_array_limit(env, len(array) + 1)
-    return [*array, value]
+    return _limited(env, [*array_of(array), value])
 
 
-def prepend(env: "Env", array: Array, value: Datum) -> Array:
+def prepend(env: "Env", array: Datum, value: Datum) -> Array:
     """ARRAY, DATUM -> ARRAY"""
-    within_array_limit(env, len(array) + 1)
-    return [value, *array]
+    return _limited(env, [value, *array_of(array)])
 
 
-def insert_at(env: "Env", array: Array, index: int, value: Datum) -> Array:
+def insert_at(env: "Env", array: Datum, index: int, value: Datum) -> Array:
     """ARRAY, NUMBER, DATUM -> ARRAY: before the element at that place; -1 is behind the last."""
     return splice_at(env, array, index, [value])
 
 
-def splice_at(env: "Env", array: Array, index: int, other: Array) -> Array:
+def splice_at(env: "Env", array: Datum, index: int, other: Datum) -> Array:
     """ARRAY, NUMBER, ARRAY -> ARRAY: the elements of the other array before that place."""
-    at = position(index, len(array) + 1)
-    if at > len(array):
-        raise no_such_place(at, len(array))
-    within_array_limit(env, len(array) + len(other))
-    return [*array[:at], *other, *array[at:]]
+    elements = array_of(array)
+    size = len(elements)
+    at = position(index, size + 1)
+    within(at, at, size)
+    return _limited(env, [*elements[:at], *array_of(other), *elements[at:]])
 
 
-def change_at(env: "Env", array: Array, index: int, value: Datum) -> Array:
+def change_at(env: "Env", array: Datum, index: int, value: Datum) -> Array:
     """ARRAY, NUMBER, DATUM -> ARRAY"""
-    at = position(index, len(array))
-    if at >= len(array):
-        raise no_such_place(at, len(array))
-    return [*array[:at], value, *array[at + 1 :]]
+    elements = array_of(array)
+    size = len(elements)
+    at = position(index, size)
+    within(at, at + 1, size)
+    return [*elements[:at], value, *elements[at + 1 :]]
 
 
-def delete_at(env: "Env", array: Array, index: int, *end: Datum) -> Array:
+def delete_at(env: "Env", array: Datum, index: int, *end: Datum) -> Array:
     """ARRAY, NUMBER[, NUMBER] -> ARRAY: without one element, or without those up to an end that is not included."""
-    size = len(array)
+    elements = array_of(array)
+    size = len(elements)
+    start = position(index, size)
     if not end:
-        at = position(index, size)
-        if at >= size:
-            raise no_such_place(at, size)
-        return [*array[:at], *array[at + 1 :]]
-    start, stop = position(index, size), position(int_of(end[0], 2), size)
-    for place in (start, stop):
-        if place > size:
-            raise no_such_place(place, size)
+        within(start, start + 1, size)
+        return [*elements[:start], *elements[start + 1 :]]
+    stop = position(int_of(end[0], 2), size)
+    within(start, start, size)
+    within(stop, stop, size)
     if start > stop:
         raise QueryLogicError(f"Start index `{start}` is greater than end index `{stop}`.")
-    return [*array[:start], *array[stop:]]
+    return [*elements[:start], *elements[stop:]]
 
 
 # ---- as sets
 
 
-def set_insert(env: "Env", array: Array, value: Datum) -> Array:
+def set_insert(env: "Env", array: Datum, value: Datum) -> Array:
     """ARRAY, DATUM -> ARRAY"""
-    return _distinct(env, [*array, value])
+    return _distinct(env, [*array_of(array), value])
 
 
-def set_union(env: "Env", left: Array, right: Array) -> Array:
+def set_union(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY"""
-    return _distinct(env, [*left, *right])
+    return _distinct(env, [*array_of(left), *array_of(right)])
 
 
-def set_intersection(env: "Env", left: Array, right: Array) -> Array:
+def set_intersection(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what both have, in the order of the second."""
-    wanted = {hash_key(value) for value in left}
-    return _distinct(env, [value for value in right if hash_key(value) in wanted])
+    wanted = {hash_key(value) for value in array_of(left)}
+    return _distinct(env, [value for value in array_of(right) if hash_key(value) in wanted])
 
 
-def set_difference(env: "Env", left: Array, right: Array) -> Array:
+def set_difference(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what only the first has."""
-    unwanted = {hash_key(value) for value in right}
-    return _distinct(env, [value for value in left if hash_key(value) not in unwanted])
+    elements = array_of(left)
+    unwanted = {hash_key(value) for value in array_of(right)}
+    return _distinct(env, [value for value in elements if hash_key(value) not in unwanted])
 
 
 def _distinct(env: "Env", values: Array) -> Array:
     first: dict[object, Datum] = {}
     for value in values:
         first.setdefault(hash_key(value), value)
-    within_array_limit(env, len(first))
-    return list(first.values())
+    return _limited(env, list(first.values()))
+
+
+def _limited(env: "Env", array: Array) -> Array:
+    within_array_limit(env, len(array))
+    return array
 
 
 # ---- the table
 
-_ARRAY_AND_VALUE: Final = (Arg.ARRAY, Arg.DATUM)
-_TWO_ARRAYS: Final = (Arg.ARRAY, Arg.ARRAY)
+_AT: Final = (Arg.DATUM, Arg.INT)
 
 TERMS: Final = (
-    TermSpec(29, "append", exactly(2), run=append, args=_ARRAY_AND_VALUE),
-    TermSpec(80, "prepend", exactly(2), run=prepend, args=_ARRAY_AND_VALUE),
-    TermSpec(82, "insert_at", exactly(3), run=insert_at, args=(Arg.ARRAY, Arg.INT, Arg.DATUM)),
-    TermSpec(83, "delete_at", between(2, 3), run=delete_at, args=(Arg.ARRAY, Arg.INT)),
-    TermSpec(84, "change_at", exactly(3), run=change_at, args=(Arg.ARRAY, Arg.INT, Arg.DATUM)),
-    TermSpec(85, "splice_at", exactly(3), run=splice_at, args=(Arg.ARRAY, Arg.INT, Arg.ARRAY)),
-    TermSpec(88, "set_insert", exactly(2), run=set_insert, args=_ARRAY_AND_VALUE),
-    TermSpec(89, "set_intersection", exactly(2), run=set_intersection, args=_TWO_ARRAYS),
-    TermSpec(90, "set_union", exactly(2), run=set_union, args=_TWO_ARRAYS),
-    TermSpec(91, "set_difference", exactly(2), run=set_difference, args=_TWO_ARRAYS),
+    TermSpec(29, "append", exactly(2), run=append),
+    TermSpec(80, "prepend", exactly(2), run=prepend),
+    TermSpec(82, "insert_at", exactly(3), run=insert_at, args=_AT),
+    TermSpec(83, "delete_at", between(2, 3), run=delete_at, args=_AT),
+    TermSpec(84, "change_at", exactly(3), run=change_at, args=_AT),
+    TermSpec(85, "splice_at", exactly(3), run=splice_at, args=_AT),
+    TermSpec(88, "set_insert", exactly(2), run=set_insert),
+    TermSpec(89, "set_intersection", exactly(2), run=set_intersection),
+    TermSpec(90, "set_union", exactly(2), run=set_union),
+    TermSpec(91, "set_difference", exactly(2), run=set_difference),
 )

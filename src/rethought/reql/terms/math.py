@@ -18,7 +18,7 @@ from rethought.datum.order import compare, equal
 from rethought.datum.text import number_text
 from rethought.datum.values import INTEGER_MAX, Datum, Number, is_time, number, to_int
 from rethought.errors import QueryLogicError
-from rethought.reql.checks import array_of, int_of, number_of, within_array_limit, wrong_type
+from rethought.reql.checks import array_of, number_of, within_array_limit, wrong_type
 from rethought.reql.spec import Arg, Determinism, TermSpec, at_least, between, exactly
 
 if TYPE_CHECKING:
@@ -169,9 +169,8 @@ def div(env: "Env", *values: Datum) -> Datum:
     return quotient
 
 
-def mod(env: "Env", left: Datum, right: Datum) -> int:
+def mod(env: "Env", dividend: int, divisor: int) -> int:
     """NUMBER, NUMBER -> NUMBER: of integers, with the sign of the dividend."""
-    dividend, divisor = int_of(left, 0), int_of(right, 1)
     if divisor == 0:
         raise QueryLogicError("Cannot take a number modulo 0.")
     remainder = abs(dividend) % abs(divisor)
@@ -286,7 +285,7 @@ def random_(env: "Env", *bounds: Number, opts: "Options") -> Number:
     wants_float = opts.value("float") not in (None, False) if opts.has("float") else not bounds
     if wants_float:
         lower, upper = (0, 1) if not bounds else (0, *bounds)[-2:]
-        return number(lower + (upper - lower) * random.random())
+        return number(_between(lower, upper, random.random()))
     if not bounds:
         raise QueryLogicError("Generating a random integer requires one or two bounds.")
     least, most = (0, *bounds)[-2:]
@@ -294,6 +293,13 @@ def random_(env: "Env", *bounds: Number, opts: "Options") -> Number:
     if least >= most:
         raise QueryLogicError(f"Lower bound ({least}) is not less than upper bound ({most}).")
     return random.randrange(least, most)
+
+
+def _between(lower: Number, upper: Number, fraction: float) -> Number:
+    width = float(upper) - lower
+    if math.isfinite(width):
+        return lower + width * fraction
+    return lower * (1.0 - fraction) + upper * fraction
 
 
 def _whole_bound(which: str, value: Number) -> int:
@@ -388,7 +394,8 @@ TERMS: Final = (
         "mod",
         exactly(2),
         run=mod,
-        inline="a % b if a.__class__ is int is b.__class__ and a >= 0 and b > 0 else slow",
+        rest=Arg.INT,
+        inline="a % b if a >= 0 and b > 0 else slow",
     ),
     TermSpec(
         183,

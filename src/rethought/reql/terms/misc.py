@@ -3,9 +3,18 @@
 import uuid as uuids
 from typing import TYPE_CHECKING, Final
 
-from rethought.datum.values import MAXVAL, MINVAL, TYPE_KEY, Datum, binary, is_binary
+from rethought.datum.values import (
+    MAXVAL,
+    MINVAL,
+    STRAY_LITERAL,
+    TYPE_KEY,
+    Datum,
+    binary,
+    is_binary,
+)
+from rethought.errors import QueryLogicError
 from rethought.reql.checks import wrong_type
-from rethought.reql.compiler import Node
+from rethought.reql.compiler import Kind, Node
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, between, exactly
 
 if TYPE_CHECKING:
@@ -44,6 +53,43 @@ def literal(env: "Env", *value: Datum) -> Datum:
     return {TYPE_KEY: "LITERAL", "value": value[0]} if value else {TYPE_KEY: "LITERAL"}
 
 
+def stray_literal(env: "Env") -> Datum:
+    raise QueryLogicError(STRAY_LITERAL)
+
+
+def compile_stray(c: "Compiler", term: "Term") -> Node:
+    """A literal where none may be: an error, but only when it is evaluated."""
+    line = c.line(term)
+    return Node(c.call("stray_literal", [c.name("env", line)], line), Kind.DATUM)
+
+
+_MARKER: Final = 137
+_STRAY: Final = TermSpec(_MARKER, "literal", between(0, 1), compile=compile_stray)
+
+_MAKE_OBJECT: Final = 3
+_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT = 65, 64, 69, 92
+_HANDS_ON: Final = frozenset({_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT})
+"""Terms whose value is that of an argument: a literal is legal there where it is legal for them."""
+
+_FILTER, _MERGE, _UPDATE = 39, 35, 53
+_TAKES: Final = frozenset({_FILTER, _MERGE, _UPDATE})
+"""Terms that know what to do with literals in the arguments behind their first."""
+
+
+def mark_stray_literals(root: "Term") -> None:
+    """Turns every literal of the tree that no merge, update or filter will see into the error it must raise."""
+    pending = [(root, False)]
+    while pending:
+        term, legal = pending.pop()
+        if term.type == _MARKER and not legal:
+            term.spec = _STRAY
+        takes, hands_on = term.type in _TAKES, legal and term.type in _HANDS_ON
+        for at, arg in enumerate(term.args):
+            pending.append((arg, hands_on or (takes and at > 0)))
+        for part in term.optargs.values():
+            pending.append((part, legal and term.type == _MAKE_OBJECT))
+
+
 def minval(env: "Env") -> Datum:
     """-> less than everything else"""
     return MINVAL
@@ -57,7 +103,14 @@ def maxval(env: "Env") -> Datum:
 TERMS: Final = (
     TermSpec(169, "uuid", between(0, 1), run=uuid, compile=compile_uuid, args=(Arg.STRING,)),
     TermSpec(155, "binary", exactly(1), run=binary_),
-    TermSpec(137, "literal", between(0, 1), run=literal, grouped=Grouped.WHOLE),
+    TermSpec(
+        _MARKER,
+        "literal",
+        between(0, 1),
+        run=literal,
+        grouped=Grouped.WHOLE,
+        names={"stray_literal": stray_literal},
+    ),
     TermSpec(180, "minval", exactly(0), run=minval),
     TermSpec(181, "maxval", exactly(0), run=maxval),
 )
