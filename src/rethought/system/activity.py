@@ -1,0 +1,235 @@
+"""`jobs`, `stats`, `logs` and `current_issues`: what the server does and how it fares.
+
+What always holds: everything is computed when somebody looks; rates are of the second before. Users who are not `admin`
+see and end only their own queries.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid5
+
+from rethought.catalog.model import TableHandle
+from rethought.catalog.permissions import ADMIN
+from rethought.datum.time import make_time
+from rethought.errors import OpFailedError
+from rethought.system.node import Counters, LogEntry, Node
+from rethought.system.table import Asking, Row
+
+if TYPE_CHECKING:
+    from rethought.catalog import Catalog
+    from rethought.exec.env import Env
+
+TERMINATED: Final = "Query terminated by the `rethinkdb.jobs` table."
+ISSUE_NAMESPACE: Final = UUID("0b6f6a0c-8c59-4e2b-9f5e-6a1c1b3a7d42")
+JOB_NAMESPACE: Final = UUID("5d3b3c1e-51f8-4c7a-8a53-0f4e7f0c2b9d")
+RATE_SECONDS: Final = 1.0
+
+
+class Jobs:
+    """`jobs`."""
+
+    def __init__(self, catalog: "Catalog", node: Node) -> None:
+        self._catalog = catalog
+        self._node = node
+
+    def rows(self, asking: Asking) -> list[Row]:
+        rows = self._queries(asking)
+        if asking.user in (None, ADMIN):
+            rows += self._builds(asking)
+        return rows
+
+    def row(self, key: Any, asking: Asking) -> Row | None:
+        return next((row for row in self.rows(asking) if row["id"] == key), None)
+
+    def _queries(self, asking: Asking) -> list[Row]:
+        now = self._node.clock()
+        server = self._server(asking)
+        return [
+            {
+                "id": ["query", query.id],
+                "type": "query",
+                "servers": [server],
+                "duration_sec": max(0.0, now - query.started),
+                "info": {
+                    "client_address": query.address,
+                    "client_port": query.port,
+                    "query": query.text(),
+                    "user": query.user,
+                },
+            }
+            for query in self._node.queries()
+            if asking.user in (None, ADMIN, query.user)
+        ]
+
+    def _builds(self, asking: Asking) -> list[Row]:
+        rows = []
+        for table in self._catalog.user_tables():
+            for index in table.indexes.values():
+                if not table.group.index_ready(index.number):
+                    rows.append(self._build(table, index, asking))
+        return rows
+
+    def _build(self, table: TableHandle, index: Any, asking: Asking) -> Row:
+        id_ = uuid5(JOB_NAMESPACE, f"{table.id}/{index.number}")
+        return {
+            "id": ["index_construction", str(id_)],
+            "type": "index_construction",
+            "servers": [self._server(asking)],
+            "duration_sec": None,
+            "info": {
+                "db": table.db.name if asking.by_name else table.db.id,
+                "table": table.name if asking.by_name else table.id,
+                "index": index.name,
+                "progress": table.group.index_progress(index.number),
+            },
+        }
+
+    def _server(self, asking: Asking) -> str:
+        identity = self._catalog.identity
+        return identity.name if asking.by_name else identity.id
+
+    def write(
+        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+    ) -> None:
+        if new is not None:
+            raise OpFailedError(
+                "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates."
+            )
+        if old is not None:
+            if old["type"] != "query":
+                raise OpFailedError(f"Jobs of type `{old['type']}` cannot be interrupted.")
+            self._node.kill(old["id"][1], TERMINATED)
+
+
+class Stats:
+    """The rows of `stats`. Rates need two looks; the first one says zero."""
+
+    def __init__(self, catalog: "Catalog", node: Node) -> None:
+        self._catalog = catalog
+        self._node = node
+        self._before = (node.clock(), Counters())
+        self._rates = (0.0, 0.0, 0.0)
+
+    def rows(self, asking: Asking) -> list[Row]:
+        identity = self._catalog.identity
+        server = identity.name if asking.by_name else identity.id
+        counters = self._node.counters()
+        rates = self._rates_now(counters)
+        engine = {
+            "client_connections": counters.client_connections,
+            "clients_active": counters.clients_active,
+            "queries_per_sec": rates[0],
+            "read_docs_per_sec": rates[1],
+            "written_docs_per_sec": rates[2],
+        }
+        totals = {
+            "queries_total": counters.queries,
+            "read_docs_total": counters.read_docs,
+            "written_docs_total": counters.written_docs,
+        }
+        rows: list[Row] = [
+            {"id": ["cluster"], "query_engine": engine},
+            {
+                "id": ["server", identity.id],
+                "server": server,
+                "query_engine": {**engine, **totals},
+            },
+        ]
+        for table in self._catalog.user_tables():
+            rows += self._table_rows(table, server, asking)
+        return rows
+
+    def _rates_now(self, counters: Counters) -> tuple[float, float, float]:
+        now = self._node.clock()
+        at, before = self._before
+        spent = now - at
+        if spent >= RATE_SECONDS:
+            self._rates = (
+                (counters.queries - before.queries) / spent,
+                (counters.read_docs - before.read_docs) / spent,
+                (counters.written_docs - before.written_docs) / spent,
+            )
+            self._before = (now, counters)
+        return self._rates
+
+    def _table_rows(self, table: TableHandle, server: str, asking: Asking) -> list[Row]:
+        names = {
+            "db": table.db.name if asking.by_name else table.db.id,
+            "table": table.name if asking.by_name else table.id,
+        }
+        size = table.group.snapshot().size(table.number).bytes
+        rates = {"read_docs_per_sec": 0.0, "written_docs_per_sec": 0.0}
+        return [
+            {"id": ["table", table.id], **names, "query_engine": rates},
+            {
+                "id": ["table_server", table.id, self._catalog.identity.id],
+                **names,
+                "server": server,
+                "query_engine": {**rates, "read_docs_total": 0, "written_docs_total": 0},
+                "storage_engine": {
+                    "cache": {"in_use_bytes": 0},
+                    "disk": {
+                        "read_bytes_per_sec": 0.0,
+                        "read_bytes_total": 0,
+                        "written_bytes_per_sec": 0.0,
+                        "written_bytes_total": 0,
+                        "space_usage": {
+                            "data_bytes": size,
+                            "garbage_bytes": 0,
+                            "metadata_bytes": 0,
+                            "preallocated_bytes": 0,
+                        },
+                    },
+                },
+            },
+        ]
+
+
+class Logs:
+    """The rows of `logs`."""
+
+    def __init__(self, catalog: "Catalog", node: Node) -> None:
+        self._catalog = catalog
+        self._node = node
+
+    def rows(self, asking: Asking) -> list[Row]:
+        identity = self._catalog.identity
+        server = identity.name if asking.by_name else identity.id
+        return [_log_row(entry, identity.id, server) for entry in self._node.logs()]
+
+
+def _log_row(entry: LogEntry, id_: str, server: str) -> Row:
+    return {
+        "id": [nanosecond_text(entry.time_ns), id_],
+        "level": entry.level,
+        "message": entry.message,
+        "server": server,
+        "timestamp": make_time(round(entry.time_ns / 1e9, 3), "+00:00"),
+        "uptime": entry.uptime_seconds,
+    }
+
+
+def nanosecond_text(time_ns: int) -> str:
+    """`2026-11-22T07:02:15.570678159`."""
+    from datetime import UTC, datetime
+
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}"
+
+
+class Issues:
+    """The rows of `current_issues`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def rows(self, asking: Asking) -> list[Row]:
+        return [
+            {
+                "id": str(uuid5(ISSUE_NAMESPACE, f"{issue.type}/{issue.subject}")),
+                "type": issue.type,
+                "critical": issue.critical,
+                "info": issue.info,
+                "description": issue.description,
+            }
+            for issue in self._node.issues()
+        ]

@@ -1,0 +1,86 @@
+"""What the system tables are told about the running process.
+
+What always holds: everything here is data or a function without side effects, except `kill`; the defaults describe a
+process of which nothing is known, so that tests and embedders give only what they need. Filled in by `server.py`.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import time
+
+from rethought import VERSION
+
+COMPATIBLE_VERSION = "2.4.4"
+"""The version of the protocol's original that clients are told; tools read it from `server_status`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningQuery:
+    """A query under way. `text` prints it; that is costly, so it happens only for whoever looks."""
+
+    id: str
+    user: str
+    address: str
+    port: int
+    started: float  # seconds since 1970
+    text: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Totals since the start. Rates are made of two of them."""
+
+    queries: int = 0
+    read_docs: int = 0
+    written_docs: int = 0
+    client_connections: int = 0
+    clients_active: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of the log."""
+
+    time_ns: int
+    uptime_seconds: float
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Something an operator should know. `subject` makes its id stable."""
+
+    type: str
+    subject: str
+    critical: bool
+    info: dict[str, object]
+    description: str
+
+
+def _version() -> str:
+    return f"rethinkdb {COMPATIBLE_VERSION} (rethought {VERSION})"
+
+
+@dataclass(slots=True)
+class Node:
+    """The process. Ports are None for what it does not listen on."""
+
+    hostname: str = "localhost"
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    driver_port: int = 28015
+    http_port: int | None = None
+    cluster_port: int = 29015
+    pid: int = field(default_factory=os.getpid)
+    argv: tuple[str, ...] = tuple(sys.argv)
+    version: str = field(default_factory=_version)
+    started: float = field(default_factory=time)
+    cache_mb: Callable[[], float] = lambda: 0.0
+    clock: Callable[[], float] = time
+    queries: Callable[[], list[RunningQuery]] = list
+    kill: Callable[[str, str], bool] = lambda id_, message: False
+    counters: Callable[[], Counters] = Counters
+    logs: Callable[[], list[LogEntry]] = list
+    issues: Callable[[], list[Issue]] = list

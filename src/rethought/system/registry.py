@@ -1,0 +1,82 @@
+"""The list of system tables: name, id, where rows come from, what they follow from.
+
+What always holds: ids are the protocol's own, the same on every server. Adding a system table is a row here and its
+content.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from rethought.system.access import PermissionsContent, UsersContent
+from rethought.system.activity import Issues, Jobs, Logs, Stats
+from rethought.system.node import Node
+from rethought.system.scratch import ReadOnly, Scratch
+from rethought.system.server import ClusterConfig, ServerConfig, ServerStatus
+from rethought.system.table import Content, SystemTable
+from rethought.system.tables import DatabaseConfig, TableConfig, TableStatus
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from rethought.catalog import Catalog
+
+IDS: Final = {
+    "table_config": "4c16a05c-fbdd-5cbf-9e28-57d927474b01",
+    "server_config": "528a6285-67b5-5a84-a90d-051a3f44db1c",
+    "db_config": "77e2a360-e196-5a6e-8a02-341743cfe122",
+    "cluster_config": "2678573f-3a6c-525b-9bc9-60389f644458",
+    "table_status": "bd984e39-2e8b-5ef3-9ca8-cec6a9de24a1",
+    "server_status": "63c45d34-1c3a-58f8-8815-d08d028931c4",
+    "current_issues": "5ed95837-774b-5cde-bb9a-09f8b93b1786",
+    "users": "664a9e0b-8871-51f2-b85c-e0abcb12d3cd",
+    "permissions": "c8083c3a-17a1-5451-bf91-47caa60650be",
+    "jobs": "69be2167-342c-5d03-918c-730335195ed2",
+    "stats": "e078b99f-bbc4-5960-bd94-c74a5826a77d",
+    "logs": "3cb0d6bd-57a9-5c7f-b33d-00224d31a18d",
+    "_debug_scratch": "cd30ca12-d885-5a1c-9f2b-c7c4d360846d",
+    "_debug_stats": "a3c774e7-17a0-539c-84e7-d91100035596",
+    "_debug_table_status": "59519c39-df02-5737-b9ca-5f516f8c5d7d",
+}
+
+TOPICS: Final[dict[str, frozenset[str]]] = {
+    "table_config": frozenset({"table", "index", "database", "server"}),
+    "server_config": frozenset({"server"}),
+    "db_config": frozenset({"database"}),
+    "cluster_config": frozenset({"cluster"}),
+    "table_status": frozenset({"table", "database", "server"}),
+    "server_status": frozenset({"server"}),
+    "users": frozenset({"user"}),
+    "permissions": frozenset({"permission", "user", "table", "database"}),
+    "_debug_scratch": frozenset({"scratch"}),
+    "_debug_table_status": frozenset({"table", "database", "server"}),
+}
+"""What in the catalog a table's rows follow from; tables without a row here are polled for changes."""
+
+
+def system_tables(
+    catalog: "Catalog", node: Node, loop: "AbstractEventLoop | None" = None
+) -> dict[str, SystemTable]:
+    """All system tables by name. Without a loop, changes are noticed at once and never polled."""
+    stats = Stats(catalog, node).rows
+    contents: dict[str, Content] = {
+        "table_config": TableConfig(catalog),
+        "server_config": ServerConfig(catalog),
+        "db_config": DatabaseConfig(catalog),
+        "cluster_config": ClusterConfig(catalog),
+        "table_status": TableStatus(catalog),
+        "server_status": ServerStatus(catalog, node),
+        "current_issues": ReadOnly("current_issues", Issues(node).rows),
+        "users": UsersContent(catalog),
+        "permissions": PermissionsContent(catalog),
+        "jobs": Jobs(catalog, node),
+        "stats": ReadOnly("stats", stats),
+        "logs": ReadOnly("logs", Logs(catalog, node).rows, noun="system table"),
+        "_debug_scratch": Scratch(catalog),
+        "_debug_stats": ReadOnly("_debug_stats", stats),
+        "_debug_table_status": TableStatus(catalog),
+    }
+    return {
+        name: SystemTable(
+            name, IDS[name], content, catalog, topics=TOPICS.get(name), loop=loop
+        )
+        for name, content in contents.items()
+    }
