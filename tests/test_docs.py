@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
+from rethought.config import Config, load
+from rethought.limits import Limits
 from tools.serverprocess import ServerProcess, running
 
 TOP = Path(__file__).parent.parent
@@ -86,3 +89,24 @@ def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess)
         env={**os.environ, "NODE_PATH": str(packages), "NO_COLOR": "1"},
     )
     assert (done.stdout, done.stderr) == (shown_output(code), "")
+
+
+def test_every_setting_and_limit_is_documented() -> None:
+    text = (TOP / "docs" / "operations.md").read_text()
+    options = {f"--{field.encode_name}" for field in fields(Config) if field.name != "limits"}
+    limits = {field.name for field in fields(Limits)}
+    assert {option for option in options if f"`{option}`" not in text} == set()
+    assert {limit for limit in limits if f"`{limit}`" not in text} == set()
+    named = set(re.findall(r"^\| .*", text, re.MULTILINE))
+    spoken = {option for line in named for option in re.findall(r"`(--[\w-]+)`", line)}
+    assert spoken <= options
+
+
+def test_the_configuration_file_of_the_documents_can_be_read(tmp_path: Path) -> None:
+    (code,) = re.findall(
+        r"^```toml\n(.*?)^```", (TOP / "docs/operations.md").read_text(), re.M | re.S
+    )
+    (tmp_path / "server.toml").write_text(code)
+    config = load({}, {}, tmp_path / "server.toml")
+    assert config.driver_port == 28016
+    assert config.limits.array_limit == 200_000
