@@ -10,7 +10,7 @@ CHECKED := src tests tools bench examples
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow check types lint fmt bench conformance lock hooks clean
+.PHONY: help setup run test slow check types lint fmt bench conformance lock docs hooks clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(VENV)/.dev ## measure a server of this tree (ARGS="--docs 20000", ARGS=
 
 conformance: $(VENV)/.dev ## replay recorded queries against a server of this tree (REPLAY=path/to/replay.py)
 	$(BIN)/python -m tools.conformance $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)
+
+docs: $(VENV)/.dev ## write docs/terms.md from the table of terms
+	$(BIN)/python -m tools.terms
 
 lock: $(VENV)/.dev ## write the versions in .venv to requirements-dev.lock
 	$(BIN)/python -m tools.lock $(LOCK)

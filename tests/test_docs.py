@@ -14,6 +14,7 @@ from msgspec.structs import fields
 from rethought.config import Config, load
 from rethought.limits import Limits
 from tools.serverprocess import ServerProcess, running
+from tools.terms import page
 
 TOP = Path(__file__).parent.parent
 DOCUMENTS = [
@@ -110,3 +111,7 @@ def test_the_configuration_file_of_the_documents_can_be_read(tmp_path: Path) -> 
     config = load({}, {}, tmp_path / "server.toml")
     assert config.driver_port == 28016
     assert config.limits.array_limit == 200_000
+
+
+def test_the_page_of_terms_is_what_the_table_says() -> None:
+    assert (TOP / "docs" / "terms.md").read_text() == page(), "run `make docs`"
