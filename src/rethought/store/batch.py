@@ -53,6 +53,7 @@ class Ticket:
 class Savepoint(NamedTuple):
     """A place to go back to."""
 
+    batch: "WriteBatch"
     depth: int
     changes: int
     size: int
@@ -201,12 +202,13 @@ class WriteBatch:
         self.depth += 1
         self._command(f"SAVEPOINT s{self.depth}")
         counters = {table: self._tables[table].counters for table in self.before}
-        return Savepoint(self.depth, len(self.changes), self.size, counters)
+        return Savepoint(self, self.depth, len(self.changes), self.size, counters)
 
     def rollback_to(self, savepoint: Savepoint) -> None:
-        """Undoes what was written since; the savepoint is gone then."""
-        if self.failed is not None:
+        """Undoes what was written since; the savepoint is gone then. Does nothing when all was undone already."""
+        if savepoint.batch.failed is not None:
             return
+        assert savepoint.batch is self, ENDED
         name = f"s{savepoint.depth}"
         self._command(f"ROLLBACK TO {name}")
         self._command(f"RELEASE {name}")
@@ -218,9 +220,10 @@ class WriteBatch:
         self._rows.clear()
 
     def release(self, savepoint: Savepoint) -> None:
-        """Keeps what was written since."""
-        if self.failed is not None:
-            raise self.failed
+        """Keeps what was written since. Raises when it was undone already."""
+        if savepoint.batch.failed is not None:
+            raise savepoint.batch.failed
+        assert savepoint.batch is self, ENDED
         self._command(f"RELEASE s{savepoint.depth}")
         self._leave(savepoint)
 

@@ -141,6 +141,11 @@ class Writer:
             self._reading = False
         return True
 
+    def close(self) -> None:
+        if self._current is not None:
+            self._current.end()
+        self.connection.close()
+
     # ---- writing
 
     def write(self) -> WriteBatch:

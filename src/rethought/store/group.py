@@ -315,7 +315,7 @@ class Group:
                 writer.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error:
             pass  # the log stays and is carried over at the next opening
-        writer.connection.close()
+        writer.close()
 
     # ---- steps
 

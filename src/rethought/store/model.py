@@ -42,14 +42,13 @@ class Page(NamedTuple):
     """A piece of a scan.
 
     `docs` are the documents joined with commas (empty when there are none); `after` is where to go on, None when the
-    range is exhausted; `keys` are the keys in the order of the documents, when asked for: primary keys, or
-    `Position`s of an index.
+    range is exhausted; `keys` are the primary keys, or the index keys, in the order of the documents, when asked for.
     """
 
     docs: bytes
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
     after: Any
-    keys: list[Any] | None = None
+    keys: list[bytes] | None = None
 
 
 class Size(NamedTuple):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
+from rethought.errors import OpFailedError
 from rethought.store.connection import connect, read_error
 from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
 from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
@@ -40,6 +41,7 @@ class Readers:
         self._options = options
         self._idle: list[apsw.Connection] = []
         self.busy = 0
+        self._closed = False
 
     def take(self) -> apsw.Connection:
         """A connection whose transaction has begun on the last committed state."""
@@ -52,12 +54,14 @@ class Readers:
     def give(self, connection: apsw.Connection) -> None:
         self.busy -= 1
         connection.execute("COMMIT")
-        if len(self._idle) < self._options.readers_idle_max:
+        if not self._closed and len(self._idle) < self._options.readers_idle_max:
             self._idle.append(connection)
         else:
             connection.close()
 
     def close(self) -> None:
+        """Closes what is idle now, and what is busy when it is given back."""
+        self._closed = True
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -129,6 +133,10 @@ class Snapshot:
             self._execute = self._own.execute
         else:
             self._execute = _released
+
+    def end(self) -> None:
+        """The group closes under it."""
+        self._execute = _closed
 
     def moved(self, sizes: dict[TableId, Size]) -> "Snapshot":
         """On a connection of its own at once."""
@@ -244,10 +252,8 @@ class Snapshot:
         after = None
         if len(rows) == limit:
             after = rows[-1][1] if single else rows[-1][1:]
-        positions = None
-        if keys:
-            positions = [row[1] for row in rows] if single else [row[1:] for row in rows]
-        return Page(b",".join([row[0] for row in rows]), len(rows), after, positions)
+        found = [row[1] for row in rows] if keys else None
+        return Page(b",".join([row[0] for row in rows]), len(rows), after, found)
 
     def _fit(self, state: "Table", sql: Range, bounds: tuple[Any, ...], limit: int) -> int:
         """How many documents the next page may have, at least 1."""
@@ -308,6 +314,10 @@ def _bounds(lower: Bound, upper: Bound) -> tuple[bytes, ...]:
     if lower is None:
         return () if upper is None else (upper,)
     return (lower,) if upper is None else (lower, upper)
+
+
+def _closed(*_: Any) -> Any:
+    raise OpFailedError("The database was closed while the query was running.")
 
 
 def _released(*_: Any) -> Any:
