@@ -38,14 +38,15 @@ def effect(spec: TermSpec) -> str:
 
 
 def family(module: ModuleType) -> Iterator[str]:
-    name = module.__name__.rpartition(".")[2]
+    title = module.__name__.rpartition(".")[2]
     summary = (module.__doc__ or "").strip().partition("\n")[0]
-    yield f"\n## {name}\n\n{summary}\n\n"
+    yield f"\n## {title}\n\n{summary}\n\n"
     yield "| number | term | arguments | options | effect |\n|---:|---|---|---|---|\n"
     specs: list[TermSpec] = sorted(module.TERMS, key=lambda spec: spec.type)
     for spec in specs:
         options = ", ".join(f"`{option}`" for option in spec.optargs)
-        yield f"| {spec.type} | {JS_NAMES.get(spec.type, spec.name.upper())} | {arity(spec)} | {options} | {effect(spec)} |\n"
+        name = JS_NAMES.get(spec.type, spec.name.upper())
+        yield f"| {spec.type} | {name} | {arity(spec)} | {options} | {effect(spec)} |\n"
 
 
 def page() -> str:
