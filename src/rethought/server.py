@@ -426,9 +426,9 @@ def driver_tls(config: Config) -> "SSLContext | None":
 def make_index_rule(definition: "IndexDefinition") -> "Rule":
     """Compiles an index function; the catalog calls this when an index is first needed."""
     from rethought.exec.index_rules import rule_for
-    from rethought.reql.functions import compile_function
+    from rethought.reql.functions import row_function
 
-    return rule_for(definition, compile_function)
+    return rule_for(definition, row_function)
 
 
 def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop) -> Any:

@@ -8,6 +8,7 @@ Callers: `reql.terms`.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from rethought.datum.text import truncated
 from rethought.datum.values import Datum, Number, to_int, type_name
 from rethought.errors import (
     Frame,
@@ -85,5 +86,7 @@ def is_open_bound(opts: "Options", name: str, default: str) -> bool:
         return default == OPEN
     value = string_of(opts.value(name), name)
     if value not in (OPEN, CLOSED):
-        raise QueryLogicError(f"Expected `open` or `closed` for optarg `{name}` (got `{value}`).")
+        raise QueryLogicError(
+            f"Expected `open` or `closed` for optarg `{name}` (got `{truncated(value)}`)."
+        )
     return value == OPEN

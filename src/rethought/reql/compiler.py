@@ -179,7 +179,9 @@ class Compiler:
         line = self.line(term)
         code = self.call(f"run_{term.type}", [self.name("env", line), *args], line)
         if opts or (term.spec and term.spec.optargs):
-            code.keywords.append(ast.keyword("opts", self.options(term)))
+            code.keywords.append(
+                ast.keyword("opts", self.options(term), lineno=line, col_offset=0)
+            )
         return code
 
     def temp(self) -> str:
@@ -420,7 +422,7 @@ class Compiler:
         body = self.datum(node, line)
         code = self.call(
             "constant_function",
-            [self.lambda_([], body, line), self.constant(node.determinism, line)],
+            [self.lambda_([], body, line), self.constant(int(node.determinism), line)],
             line,
         )
         return Node(code, Kind.VALUE, node.determinism, True)

@@ -35,7 +35,7 @@ from rethought.exec.values import (
 )
 from rethought.limits import Limits
 from rethought.reql.function_source import function_json
-from rethought.reql.functions import FunctionCompiler
+from rethought.reql.functions import compile_function
 from rethought.reql.plan import Plan, PlanCache
 from rethought.reql.runtime import backtrace
 
@@ -79,7 +79,6 @@ class Engine:
         self.plans = PlanCache(limits)
         self._tables: dict[Any, LocalTable] = {}
         self.running: set[Query] = set()
-        self.compiler = FunctionCompiler()
 
     # ---- what the wire calls
 
@@ -127,7 +126,7 @@ class Engine:
         """A table's write hook, compiled once."""
         hook = handle.write_hook
         if hook.compiled is None:
-            hook.compiled = self.compiler.function(function_json(hook.function))
+            hook.compiled = compile_function(function_json(hook.function))
         compiled: Function = hook.compiled
         return compiled
 

@@ -17,23 +17,21 @@ from rethought.reql.terms import SPECS
 from rethought.reql.tree import TreeBuilder
 
 
-class FunctionCompiler:
-    """Compiles FUNC terms as drivers send them. They are deterministic, so they reach no table."""
+_env = Env(None, None, None, DEFAULT_LIMITS, None)
+_env.slice_end = float("inf")
 
-    def __init__(self) -> None:
-        self.env = Env(None, None, None, DEFAULT_LIMITS, None)
-        self.env.slice_end = float("inf")
 
-    def function(self, term_json: Any) -> Function:
-        """The function of a FUNC term. Raises QueryLogicError."""
-        try:
-            tree = TreeBuilder(SPECS, tree_literal).build(term_json, None, ())
-            compiler = Compiler(SPECS, parametrize=False)
-            run = finished(compiler, compiler.code(compiler.compile(tree).code))
-        except CompileError as error:
-            raise QueryLogicError(error.message) from None
-        return need_function(self.env, run(self.env, ()), None)
+def compile_function(term_json: Any) -> Function:
+    """The function of a FUNC term as drivers send it. Raises QueryLogicError."""
+    try:
+        tree = TreeBuilder(SPECS, tree_literal).build(term_json, None, ())
+        compiler = Compiler(SPECS, parametrize=False)
+        run = finished(compiler, compiler.code(compiler.compile(tree).code))
+    except CompileError as error:
+        raise QueryLogicError(error.message) from None
+    return need_function(_env, run(_env, ()), None)
 
-    def row_function(self, term_json: Any) -> Callable[[Any], Any]:
-        """The same as a plain function of one document."""
-        return self.function(term_json).invoke
+
+def row_function(term_json: Any) -> Callable[[Any], Any]:
+    """The same as a plain function of one document."""
+    return compile_function(term_json).invoke

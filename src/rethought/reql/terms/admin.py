@@ -45,6 +45,20 @@ def system_row(env: Env, table: str, key: str) -> Any:
     return None if document is None else decode(document)
 
 
+def refuse_transaction(env: Env) -> None:
+    """What the catalog commits cannot be taken back with a query."""
+    if env.transaction is not None:
+        raise QueryLogicError(
+            "Databases, tables, indexes and system tables cannot be changed in a transaction."
+        )
+
+
+def begin(env: Env, group: Any) -> None:
+    """Called before the catalog changes something in `group`."""
+    refuse_transaction(env)
+    env.writing(group)
+
+
 def changed(env: Env, group: Any) -> None:
     """The query is answered when what was just changed in `group` is on disk."""
     env.tickets.append(env.catalog.durable(group))
@@ -73,7 +87,7 @@ def _database_and_name(env: Env, args: tuple[Any, ...]) -> tuple[Database, str]:
 def db_create(env: Env, name: str) -> Any:
     _check_name("Database", name, 0)
     env.require("config", None)
-    env.writing(env.catalog.group)
+    begin(env, env.catalog.group)
     database = env.catalog.create_database(name)
     changed(env, env.catalog.group)
     row = {"id": database.id, "name": database.name}
@@ -87,7 +101,7 @@ def db_drop(env: Env, name: str) -> Any:
     env.require("config", database)
     for table in database.tables.values():
         env.require("config", table)
-    env.writing(env.catalog.group)
+    begin(env, env.catalog.group)
     row = {"id": database.id, "name": database.name}
     dropped = env.catalog.drop_database(database)
     changed(env, env.catalog.group)
@@ -115,7 +129,7 @@ def table_create(env: Env, *args: Any, opts: Options) -> Any:
     if database.system:
         raise special("you can't create new tables in it.")
     check_placement(placement, env.catalog.identity.server.tags, env.catalog.identity.name)
-    env.writing(database.group)
+    begin(env, database.group)
     table = env.catalog.create_table(
         database,
         name,
@@ -134,7 +148,7 @@ def table_drop(env: Env, *args: Any) -> Any:
         raise special("you can't drop tables in it.")
     table = env.catalog.table(database, name)
     env.require("config", table)
-    env.writing(database.group)
+    begin(env, database.group)
     row = system_row(env, "table_config", table.id)
     env.catalog.drop_table(table)
     changed(env, database.group)
@@ -270,7 +284,7 @@ def reconfigure(env: Env, *args: Any, opts: Options) -> Any:
             changes.append({"old_val": old, "new_val": new})
             continue
         moved = table.shards != placement.shards
-        env.writing(table.group)
+        begin(env, table.group)
         env.catalog.configure_table(table, shards=placement.shards)
         changed(env, table.group)
         new, new_status = _rows(env, table)
@@ -376,7 +390,7 @@ def grant(env: Env, *args: Any) -> Any:
         raise OpFailedError(f"User `{user}` not found.")
     changes = parse_permissions(wanted, everywhere=target is None)
     scope = (user, *scope_of(target))
-    env.writing(env.catalog.group)
+    begin(env, env.catalog.group)
     old, new = env.catalog.permissions.grant(scope, changes)
     changed(env, env.catalog.group)
     return {"granted": 1, "permissions_changes": [{"old_val": old, "new_val": new}]}

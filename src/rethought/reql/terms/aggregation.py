@@ -92,9 +92,9 @@ def count_(env: Env, value: Any) -> Any:
             return known
     if kind is dict:
         if value.get("$reql_type$") == "BINARY":
-            from rethought.datum.binary import decode_binary
+            from rethought.datum.binary import binary_bytes
 
-            return len(decode_binary(value))
+            return len(binary_bytes(value))
         if "$reql_type$" not in value:
             return len(value)
     return terminal(env, value, Count())

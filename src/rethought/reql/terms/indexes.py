@@ -23,7 +23,7 @@ from rethought.reql.function_binary import (
 from rethought.reql.function_source import field_source, source_of
 from rethought.reql.printing import print_hook, print_index
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, at_least, between, exactly
-from rethought.reql.terms.admin import changed, special
+from rethought.reql.terms.admin import begin, changed, special
 
 HOOK_PARAMS: Final = 3
 
@@ -35,7 +35,7 @@ def index_create(env: Env, table: Any, name: str, *rest: Any, opts: Options) -> 
     _refuse_system(table)
     definition = _definition(env, name, rest, opts)
     env.require("config", table)
-    env.writing(table.group)
+    begin(env, table.group)
     env.catalog.create_index(table, name, definition)
     changed(env, table.group)
     return {"created": 1}
@@ -104,7 +104,7 @@ def _refuse_system(table: Any) -> None:
 def index_drop(env: Env, table: Any, name: str) -> Any:
     _no_system_index(table, name)
     env.require("config", table)
-    env.writing(table.group)
+    begin(env, table.group)
     env.catalog.drop_index(table, name)
     changed(env, table.group)
     return {"dropped": 1}
@@ -121,7 +121,7 @@ def index_rename(env: Env, table: Any, old: str, new: str, *, opts: Options) -> 
     _no_system_index(table, old)
     overwrite = _flag(opts, "overwrite", False)
     env.require("config", table)
-    env.writing(table.group)
+    begin(env, table.group)
     renamed = env.catalog.rename_index(table, old, new, overwrite=overwrite)
     changed(env, table.group)
     return {"renamed": 1 if renamed else 0}
@@ -186,7 +186,7 @@ def set_write_hook(env: Env, table: Any, hook: Any) -> Any:
     except ReqlError as error:  # the original answers so
         raise InternalError(f"Unexpected exception: {error.message}") from error
     replaced = table.write_hook is not None
-    env.writing(table.group)
+    begin(env, table.group)
     env.catalog.set_write_hook(table, function)
     changed(env, table.group)
     if function is None:

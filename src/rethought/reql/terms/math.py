@@ -26,38 +26,52 @@ if TYPE_CHECKING:
     from rethought.reql.compiler import Compiler, Node
     from rethought.reql.tree import Term
 
+NUMBERS: Final = (int, float)
+INLINE_ARGS_MAX: Final = 32
+"""Longer chains and folds are one call: nested expressions have their limits."""
+
 # ---- comparisons
 
 
-def eq(env: "Env", *values: Datum) -> bool:
+def eq(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     """DATUM... -> BOOL: each equals its neighbour."""
-    return all(equal(one, other) for one, other in pairwise(values))
+    if not more:
+        return equal(left, right)
+    return all(equal(one, other) for one, other in pairwise((left, right, *more)))
 
 
-def ne(env: "Env", *values: Datum) -> bool:
+def ne(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     """DATUM... -> BOOL: not all neighbours are equal."""
-    return not eq(env, *values)
+    return not eq(env, left, right, *more)
 
 
-def lt(env: "Env", *values: Datum) -> bool:
-    return all(compare(one, other) < 0 for one, other in pairwise(values))
+def lt(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
+    if not more:
+        return compare(left, right) < 0
+    return all(compare(one, other) < 0 for one, other in pairwise((left, right, *more)))
 
 
-def le(env: "Env", *values: Datum) -> bool:
-    return all(compare(one, other) <= 0 for one, other in pairwise(values))
+def le(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
+    if not more:
+        return compare(left, right) <= 0
+    return all(compare(one, other) <= 0 for one, other in pairwise((left, right, *more)))
 
 
-def gt(env: "Env", *values: Datum) -> bool:
-    return all(compare(one, other) > 0 for one, other in pairwise(values))
+def gt(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
+    if not more:
+        return compare(left, right) > 0
+    return all(compare(one, other) > 0 for one, other in pairwise((left, right, *more)))
 
 
-def ge(env: "Env", *values: Datum) -> bool:
-    return all(compare(one, other) >= 0 for one, other in pairwise(values))
+def ge(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
+    if not more:
+        return compare(left, right) >= 0
+    return all(compare(one, other) >= 0 for one, other in pairwise((left, right, *more)))
 
 
 def compile_comparison(c: "Compiler", term: "Term") -> "Node":
     """Pairs of neighbours, each argument evaluated once and only when those before it did not decide."""
-    if len(term.args) == 2:
+    if len(term.args) == 2 or len(term.args) > INLINE_ARGS_MAX:
         return c.plain(term)
     nodes = [c.compile(arg) for arg in term.args]
     return c.grouped(term, nodes[0], lambda first: _chain(c, term, [first, *nodes[1:]]))
@@ -101,6 +115,8 @@ def add(env: "Env", *values: Datum) -> Datum:
 
 
 def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
+    if left.__class__ in NUMBERS and right.__class__ in NUMBERS:
+        return number(left + right)
     kind = left.__class__
     if is_time(left):
         return time.add(left, number_of(right))
@@ -116,14 +132,14 @@ def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
         joined: list[Datum] = [*left, *right]  # type: ignore[misc]
         within_array_limit(env, len(joined))
         return joined
-    return number(number_of(left) + number_of(right))
+    return number(number_of(left) + number_of(right))  # raises: one of them is no number
 
 
 def sub(env: "Env", *values: Datum) -> Datum:
     """NUMBER... -> NUMBER | TIME, NUMBER -> TIME | TIME, TIME -> NUMBER"""
     total = values[0]
     for value in values[1:]:
-        if is_time(total):
+        if total.__class__ is dict and is_time(total):
             total = time.sub(total, value if is_time(value) else number_of(value))
         else:
             total = number(number_of(total) - number_of(value))
@@ -179,6 +195,8 @@ def mod(env: "Env", dividend: int, divisor: int) -> int:
 
 def compile_fold(c: "Compiler", term: "Term") -> "Node":
     """A left fold: each argument is evaluated after the step before it succeeded. One argument is left unchecked."""
+    if len(term.args) > INLINE_ARGS_MAX:
+        return c.plain(term)
     nodes = [c.compile(arg) for arg in term.args]
     return c.grouped(term, nodes[0], lambda first: _fold(c, term, [first, *nodes[1:]]))
 
@@ -312,7 +330,6 @@ def _whole_bound(which: str, value: Number) -> int:
 
 # ---- the table
 
-NUMBERS: Final = (int, float)
 COMPARABLE: Final = (
     int,
     str,
@@ -327,7 +344,9 @@ _ORDER: Final = "a {} b if a.__class__ is b.__class__ and a.__class__ in COMPARA
 
 # A float's result is taken only when it has a fraction, which rules out infinity, nan and what must become an int.
 _INT: Final = "t_m if a.__class__ is int is b.__class__ and {} <= 9007199254740992"
-_FLOAT: Final = "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and {} % 1 > 0 else slow"
+_FLOAT: Final = (
+    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and {} % 1.0 > 0.0 else slow"
+)
 _ADD: Final = (
     _INT.format("-9007199254740992 <= (t_m := a + b)")
     + " else a + b if a.__class__ is str is b.__class__ else "
@@ -342,7 +361,7 @@ _MUL: Final = (
     + _FLOAT.format("(t_m := a * b)")
 )
 _DIV: Final = (
-    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and b and (t_m := a / b) % 1 > 0"
+    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and b and (t_m := a / b) % 1.0 > 0.0"
     " else slow"
 )
 

@@ -302,7 +302,7 @@ def _text(opts: Options, name: str, default: str) -> Any:
 def _slice(
     env: Env, value: Any, start: int, end: int, *, left_open: bool, right_closed: bool
 ) -> Any:
-    from rethought.datum.binary import decode_binary, encode_binary
+    from rethought.datum.binary import binary, binary_bytes
 
     if value.__class__ is SingleSelection:
         value = value.datum()
@@ -316,9 +316,9 @@ def _slice(
             return value.through(Slice(low, high))
         return _slice_stream(value, start, end, left_open, right_closed)
     if value.__class__ is dict and value.get("$reql_type$") == "BINARY":
-        data = decode_binary(value)
+        data = binary_bytes(value)
         low, high = _positions(len(data), start, end, left_open, right_closed)
-        return encode_binary(data[low:high])
+        return binary(data[low:high])
     error = NonExistenceError if value is None else QueryLogicError
     raise error(
         f"Expected ARRAY, BINARY, or STRING, but found {type_name(need_datum(env, value, 0))}."

@@ -1,0 +1,234 @@
+"""Terms that have something done outside of the server: HTTP requests and JavaScript.
+
+What always holds: the query waits, the loop does not; neither may be part of a transaction, which never waits. A
+client that goes away ends the request or the script. Callers: `reql.terms` joins `TERMS`.
+"""
+
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rethought.datum.values import Datum
+from rethought.errors import QueryLogicError, ResourceLimitError
+from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.env import too_many
+from rethought.exec.functions import Function
+from rethought.exec.values import Generated, Stream, value_type
+from rethought.reql.checks import blamed, int_of, number_of
+from rethought.reql.remote import javascript
+from rethought.reql.remote.request import Request, params_of, read_request
+from rethought.reql.remote.targets import Control
+from rethought.reql.remote.transfer import Answer, next_link, perform
+from rethought.reql.spec import Arg, Determinism, TermSpec, exactly
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env, Options
+
+Result = TypeVar("Result")
+
+TRANSFERS_MAX: Final = 16  # at a time; further ones wait
+_threads: Final = ThreadPoolExecutor(TRANSFERS_MAX, thread_name_prefix="http")
+
+SCRIPT_TIMEOUT_S: Final = 5.0
+SCRIPT_TIMEOUT_MAX_S: Final = 3600.0
+CALLS_PER_REQUEST: Final = 32
+
+
+def _refuse_in_transaction(env: "Env", name: str) -> None:
+    if env.transaction is not None:
+        raise QueryLogicError(f"Cannot use `{name}` in a transaction.")
+
+
+# ---- HTTP
+
+
+def http(env: "Env", url: str, *, opts: "Options") -> Any:
+    """STRING -> what the body says | a stream of pages with `page`"""
+    env.require("connect", None)
+    _refuse_in_transaction(env, "http")
+    request = read_request(url, opts)
+    if not opts.has("page"):
+        return _checked(env, _transfer(env, request).body)
+    page = _page(opts)
+    limit = _page_limit(opts)
+    return Stream(Generated(lambda env: _pages(env, request, page, limit)))
+
+
+def _transfer(env: "Env", request: Request) -> Answer:
+    control = Control()
+    allowed = bool(getattr(env.limits, "http_private_targets", False))
+    work = partial(perform, request, control, private_allowed=allowed)
+    future = env.scheduler.loop.run_in_executor(_threads, work)
+    try:
+        answer: Answer = env.wait(future)
+    except BaseException:
+        control.stop()
+        raise
+    return answer
+
+
+def _checked(env: "Env", body: Datum) -> Datum:
+    if isinstance(body, list) and len(body) > env.array_limit:
+        raise ResourceLimitError(too_many(env.array_limit))
+    return body
+
+
+def _page(opts: "Options") -> Function | str:
+    page = opts.value("page")
+    if isinstance(page, Function) or page == "link-next":
+        return page  # type: ignore[no-any-return]
+    if not isinstance(page, str):
+        raise QueryLogicError(
+            f"Expected `page` to be a STRING or FUNCTION, but found {value_type(page)}.", "page"
+        )
+    raise QueryLogicError(
+        f"`page` ({page}) is not recognized ('link-next' and functions are allowed).", "page"
+    )
+
+
+def _page_limit(opts: "Options") -> int:
+    if not opts.has("page_limit"):
+        raise QueryLogicError(
+            "Cannot use `page` without specifying `page_limit` (a positive number performs that "
+            "many requests, -1 is unlimited).",
+            "page",
+        )
+    limit = blamed(lambda: int_of(opts.value("page_limit")), "page_limit")
+    if limit < -1:
+        raise QueryLogicError("`page_limit` should be greater than or equal to -1.", "page_limit")
+    return limit
+
+
+def _pages(env: "Env", first: Request, page: Function | str, limit: int) -> Iterator[Chunk]:
+    """The bodies page by page; one that is an array gives its elements."""
+    request: Request | None = first
+    while request is not None and limit != 0:
+        answer = _transfer(env, request)
+        limit -= limit > 0
+        body = answer.body
+        rows = body if isinstance(body, list) else [body]
+        if rows:
+            yield of_rows(rows)
+        request = _next_page(request, answer, page) if limit else None
+
+
+def _next_page(request: Request, answer: Answer, page: Function | str) -> Request | None:
+    if isinstance(page, str):
+        link = next_link(answer)
+        return None if link is None else request.at(link, None)
+    wanted = page.invoke(
+        {
+            "params": request.params,
+            "header": answer.header,
+            "body": answer.body,
+        }
+    )
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        return request.at(wanted, None)
+    if not isinstance(wanted, dict) or not isinstance(wanted.get("url", request.url), str):
+        raise QueryLogicError(
+            "The `page` function should return NULL, a STRING or an OBJECT with `url` and "
+            f"`params`, but found {value_type(wanted)}.",
+            "page",
+        )
+    return request.at(wanted.get("url", request.url), params_of(wanted.get("params"), "params"))
+
+
+# ---- JavaScript
+
+
+class ScriptFunction(Function):
+    """A function written in JavaScript. It takes any number of arguments."""
+
+    __slots__ = ("env", "session", "source", "timeout_s")
+
+    def __init__(self, env: "Env", session: str, source: str, timeout_s: float) -> None:
+        super().__init__(0, self._call, int(Determinism.NEVER), None)
+        self.env = env
+        self.session = session
+        self.source = source
+        self.timeout_s = timeout_s
+
+    def _call(self, *args: Datum) -> Datum:
+        return self._calls([list(args)])[0]
+
+    def invoke(self, *args: Datum) -> Datum:
+        return self._call(*args)
+
+    def over(self, rows: list[Any]) -> list[Any]:
+        out: list[Datum] = []
+        for start in range(0, len(rows), CALLS_PER_REQUEST):
+            out += self._calls([[row] for row in rows[start : start + CALLS_PER_REQUEST]])
+        return out
+
+    def _calls(self, calls: list[list[Datum]]) -> list[Datum]:
+        values = _await(self.env, javascript.run(self.session, self.source, calls, self.timeout_s))
+        assert values is not None
+        return values
+
+
+def _await(env: "Env", work: Coroutine[Any, Any, Result]) -> Result:
+    task = env.scheduler.loop.create_task(work)
+    try:
+        result: Result = env.wait(task)
+    except BaseException:
+        task.cancel()
+        raise
+    return result
+
+
+def script(env: "Env", source: str, *, opts: "Options") -> Any:
+    """STRING -> the value of the code | FUNCTION"""
+    _refuse_in_transaction(env, "js")
+    javascript.check_installed()
+    timeout_s = SCRIPT_TIMEOUT_S
+    if opts.has("timeout"):
+        timeout_s = float(number_of(opts.value("timeout"), "timeout"))
+        if timeout_s < 0:
+            raise QueryLogicError("`timeout` may not be negative.", "timeout")
+        timeout_s = min(timeout_s, SCRIPT_TIMEOUT_MAX_S)
+    session = javascript.new_session()
+    values = _await(env, javascript.run(session, source, None, timeout_s))
+    if values is None:
+        return ScriptFunction(env, session, source, timeout_s)
+    return values[0]
+
+
+TERMS: Final = (
+    TermSpec(
+        153,
+        "http",
+        exactly(1),
+        http,
+        args=(Arg.STRING,),
+        optargs=(
+            "attempts",
+            "auth",
+            "data",
+            "header",
+            "method",
+            "page",
+            "page_limit",
+            "params",
+            "redirects",
+            "result_format",
+            "timeout",
+            "verify",
+        ),
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+    TermSpec(
+        11,
+        "javascript",
+        exactly(1),
+        script,
+        args=(Arg.STRING,),
+        optargs=("timeout",),
+        determinism=Determinism.NEVER,
+        datum=False,
+    ),
+)
