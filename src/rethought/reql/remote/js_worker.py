@@ -37,7 +37,9 @@ PRELUDE = r"""
   const NativeDate = Date;
   const NativeError = Error;
   for (const name of ['setTimeout', 'clearTimeout', '__timer_manager', 'console', 'WebAssembly',
-                      'SharedArrayBuffer', 'Atomics']) delete globalThis[name];
+                      'SharedArrayBuffer', 'Atomics']) {
+    if (!delete globalThis[name]) globalThis[name] = undefined;
+  }
   const refuse = (what) => { throw { reql: what }; };
   const number = (value) => finite(value) ? value : refuse('Number return value is not finite.');
   const encode = (value, depth) => {
@@ -80,11 +82,12 @@ PRELUDE = r"""
     try {
       if (source !== null) made = evaluate(source);
       if (call === null) {
-        return typeof made === 'function' ? stringify({ f: 1 }) : stringify({ v: encode(made, 0) });
+        if (typeof made === 'function') return stringify({ __proto__: null, f: 1 });
+        return stringify({ __proto__: null, v: encode(made, 0) });
       }
-      return stringify({ v: encode(made(...call.map(decode)), 0) });
+      return stringify({ __proto__: null, v: encode(made(...call.map(decode)), 0) });
     } catch (error) {
-      return stringify({ e: told(error) });
+      return stringify({ __proto__: null, e: told(error) });
     }
   };
 })()
