@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.jsonbytes import decode, encode
 from rethought.datum.keys import decode_key, index_bound, index_key, primary_bound, primary_key
-from rethought.datum.values import MAXVAL, MINVAL
+from rethought.datum.values import MAXVAL, MINVAL, document_bytes
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range
@@ -221,13 +221,14 @@ class LocalTable:
         return old, new
 
     def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        document = document_bytes(doc)
         encoded = primary_key(doc[self.primary_key])
         batch = env.writing(self.group)
         self._check()
         before = batch.get(self.number, encoded)
         if before is not None:
             return decode(before)
-        batch.put(self.number, encoded, None, encode(doc), None, doc)
+        batch.put(self.number, encoded, None, document, None, doc)
         env.wrote(batch, hard)
         return None
 

@@ -12,7 +12,7 @@ from rethought.exec.functions import Function
 from rethought.exec.values import need_function
 from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.compiler import Compiler, finished
-from rethought.reql.plan import tree_literal
+from rethought.reql.compiled import tree_literal
 from rethought.reql.terms import SPECS
 from rethought.reql.tree import TreeBuilder
 

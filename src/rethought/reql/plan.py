@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
-from rethought.datum.values import from_json
-from rethought.errors import ClientError, CompileError, Frame, QueryLogicError, ReqlError
+from rethought.errors import ClientError, CompileError, ReqlError
 from rethought.limits import Limits
 from rethought.reql import literals
 from rethought.reql.compiler import Compiler, finished
+from rethought.reql.compiled import Match, Plan, tree_literal
+from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
 from rethought.reql.tree import DATUM, Span, Term, TreeBuilder, check_nesting, scan
@@ -33,8 +34,6 @@ PLANS_PER_SHAPE: Final = 8
 
 START: Final = 1
 
-Match = Callable[[bytes], tuple[Any, ...] | None]
-
 _IN_PLACE: Final = frozenset(
     {1, 2, 3, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 65, 66, 67}
     | {92, 94, 170, 186, 32, 33, 34, 35, 52, 103, 180, 181}
@@ -42,42 +41,21 @@ _IN_PLACE: Final = frozenset(
 """Terms whose evaluation is short and never waits, as long as no rows come into it."""
 
 
-class Plan:
-    """A compiled query. `run(env, p)` gives its value; `globals` are the global optional arguments."""
-
-    __slots__ = ("globals", "in_place", "match", "noreply", "profile", "run", "transaction", "writes")
-
-    def __init__(
-        self,
-        run: Callable[..., Any],
-        global_optargs: dict[str, Callable[..., Any]],
-        *,
-        noreply: bool,
-        profile: bool,
-        transaction: bool,
-        in_place: bool,
-        writes: bool,
-    ) -> None:
-        self.run = run
-        self.globals = global_optargs
-        self.noreply = noreply
-        self.profile = profile
-        self.transaction = transaction
-        self.in_place = in_place
-        self.writes = writes
-        self.match: Match | None = None
-
-
 class PlanCache:
     """Finds or makes the plan of a query."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.inserts = InsertPlans()
         self._shapes: dict[bytes, list[Plan]] = {}
         self._count = 0
 
     def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]]:
         """The plan and the parameters of a START query. Raises ClientError or CompileError."""
+        if body.startswith(INSERT_PREFIX):
+            found = self.inserts.find(body)
+            if found is not None:
+                return found
         if len(body) <= CACHED_BYTES_MAX:
             shape = body.translate(SHAPE)
             for plan in self._shapes.get(shape, ()):
@@ -114,6 +92,7 @@ class PlanCache:
         if not rest:
             raise CompileError("Expected a term in a START query.", frames=())
         check_depth(rest[0], self.limits.nesting_max)
+        self.inserts.learn(body, rest[0], self.limits)
         span = scan(body) if parametrize else None
         return compile_query(
             rest[0],
@@ -208,14 +187,6 @@ def _walk(tree: Term) -> Iterator[Term]:
         yield term
         pending.extend(term.args)
         pending.extend(term.optargs.values())
-
-
-def tree_literal(value: Any, path: tuple[Frame, ...]) -> Any:
-    """A scalar of the tree as a datum."""
-    try:
-        return from_json(value)
-    except QueryLogicError as error:
-        raise CompileError(error.message, frames=path) from None
 
 
 def matcher(body: bytes, compiler: Compiler) -> Match:

@@ -170,7 +170,6 @@ def insert_row(
         write_row(env, table, doc[pkey], _on_conflict(pkey, doc, conflict), statistics)
         return
     try:
-        check_storable(doc)
         existing = table.insert_new(env, doc, hard=options.hard)
     except QueryLogicError as error:
         statistics.failed(error, always=True)
