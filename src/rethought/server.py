@@ -433,8 +433,18 @@ def make_index_rule(definition: "IndexDefinition") -> "Rule":
 
 def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop) -> Any:
     from rethought.reql.engine import Engine
+    from rethought.system import Node, install, kill_query, running_queries
 
-    return Engine(catalog=catalog, limits=config.limits, loop=loop)
+    engine = Engine(catalog=catalog, limits=config.limits, loop=loop)
+    node = Node(
+        hostname=socket.gethostname(),
+        driver_port=config.driver_port + config.port_offset,
+        cache_mb=lambda: cache_megabytes(config),
+        queries=lambda asking: running_queries(engine, asking),
+        kill=lambda id_, message: kill_query(engine, id_, message),
+    )
+    install(catalog, node, loop)
+    return engine
 
 
 def close_engine(engine: Any) -> None:
