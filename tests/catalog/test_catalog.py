@@ -7,9 +7,7 @@ from rethought.catalog.moving import move_table
 from rethought.errors import OpFailedError, QueryLogicError
 from tests.catalog.conftest import Home
 
-FIELD = IndexDefinition(
-    FunctionRecord([1], [170, [[10, [1]], "f"]]), multi=True, geo=False
-)
+FIELD = IndexDefinition(FunctionRecord([1], [170, [[10, [1]], "f"]]), multi=True, geo=False)
 
 
 def put(catalog: Catalog, table: object, key: bytes, doc: dict[str, object]) -> None:

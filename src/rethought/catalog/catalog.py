@@ -84,7 +84,9 @@ class Sources:
 class Catalog:
     """See the module. Made by `open_catalog`."""
 
-    def __init__(self, files: Files, group: "Group", server: ServerRecord, sources: Sources) -> None:
+    def __init__(
+        self, files: Files, group: "Group", server: ServerRecord, sources: Sources
+    ) -> None:
         self.files = files
         self.group = group
         self.sources = sources
@@ -425,9 +427,7 @@ class Catalog:
             for kept in record.indexes:
                 definition = IndexDefinition(kept.function, multi=kept.multi, geo=kept.geo)
                 rule = LazyRule(definition, self.sources.make_rule)
-                table.indexes[kept.name] = Index(
-                    kept.name, IndexId(kept.number), definition, rule
-                )
+                table.indexes[kept.name] = Index(kept.name, IndexId(kept.number), definition, rule)
             group.set_rules(number, {each.number: each.rule for each in table.indexes.values()})
             database.tables[table.name] = table
         for number in unused:  # a table that was being moved here

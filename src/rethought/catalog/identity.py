@@ -32,9 +32,7 @@ class Identity:
         if stored is None:
             group.meta_put(SERVER, encode(self.server))
         cluster = group.meta_get(CLUSTER)
-        self.cluster = (
-            ClusterRecord() if cluster is None else decode(cluster, type=ClusterRecord)
-        )
+        self.cluster = ClusterRecord() if cluster is None else decode(cluster, type=ClusterRecord)
 
     @property
     def id(self) -> str:

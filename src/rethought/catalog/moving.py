@@ -46,9 +46,7 @@ def move_table(
         )
     number = target.create_table()
     _copy(source, table.number, target, number)
-    record = replace(
-        table.record(), name=name, number=number, indexes=[], moved_from=table.db.id
-    )
+    record = replace(table.record(), name=name, number=number, indexes=[], moved_from=table.db.id)
     moved = TableHandle(database, table.id, number, record)
     for index in table.indexes.values():
         copy = Index(

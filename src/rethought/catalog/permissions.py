@@ -97,9 +97,7 @@ def parse_permissions(value: Any, *, everywhere: bool) -> dict[str, bool | None]
     for name in ("read", "write", "config", "connect"):
         setting = value.get(name)
         if setting is not None and setting.__class__ is not bool:
-            raise OpFailedError(
-                f"Expected a boolean or null for `{name}`, got {compact(setting)}."
-            )
+            raise OpFailedError(f"Expected a boolean or null for `{name}`, got {compact(setting)}.")
     return dict(value)
 
 

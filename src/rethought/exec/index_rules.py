@@ -14,9 +14,10 @@ import msgspec
 from rethought.catalog.model import IndexDefinition, Rule
 from rethought.datum.keys import index_key
 from rethought.errors import ReqlError
+from rethought.exec.functions import Function
 
-CompileFunction = Callable[[Any], Callable[[Any], Any]]
-"""From a FUNC term as a driver sends it to a function of a document; raises ReqlError."""
+CompileFunction = Callable[[Any], Function]
+"""From a FUNC term as a driver sends it to the function; raises ReqlError."""
 
 Entries = Callable[[Any], list[bytes]]
 """The index keys of one value of the index function."""
@@ -104,19 +105,24 @@ class FunctionRule:
 
     __slots__ = ("_entries", "_function")
 
-    def __init__(self, function: Callable[[Any], Any], entries: Entries) -> None:
+    def __init__(self, function: Function, entries: Entries) -> None:
         self._function = function
         self._entries = entries
 
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
         try:
-            value = self._function(doc)
+            value = self._function.invoke(doc)
         except ReqlError:
             return []
         return self._entries(value)
 
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
-        return [self.keys(doc) for doc in _decode_chunk(b"[" + chunk + b"]")]
+        docs = _decode_chunk(b"[" + chunk + b"]")
+        try:
+            values = self._function.over(docs)
+        except ReqlError:  # it fails for some of them
+            return [self.keys(doc) for doc in docs]
+        return [self._entries(value) for value in values]
 
 
 def _projection(fields: list[str]) -> Callable[[bytes], list[Any]]:

@@ -6,6 +6,7 @@ builds them all; `server.py` hands the result to the catalog.
 """
 
 from rethought.system.node import Node
-from rethought.system.registry import system_tables
+from rethought.system.queries import kill_query, running_queries
+from rethought.system.registry import install, system_tables
 
-__all__ = ["Node", "system_tables"]
+__all__ = ["Node", "install", "kill_query", "running_queries", "system_tables"]

@@ -44,13 +44,18 @@ class UsersContent:
         return {"id": name, "password": self._catalog.users.has_password(name)}
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         catalog = self._catalog
         if own_key or key.__class__ is not str:
-            raise OpFailedError(
-                f"Expected a username as the primary key, got {compact(key)}."
-            )
+            raise OpFailedError(f"Expected a username as the primary key, got {compact(key)}.")
         env.writing(catalog.group)
         if new is None:
             catalog.users.delete(key)
@@ -108,8 +113,7 @@ def _read_password(value: Row) -> tuple[str, int]:
         raise OpFailedError(f"Expected `password` to be a string, got {compact(password)}.")
     if iterations.__class__ is not int or iterations < 1:
         raise OpFailedError(
-            "Expected `iterations` to be an integer greater than zero, got "
-            f"{compact(iterations)}."
+            f"Expected `iterations` to be an integer greater than zero, got {compact(iterations)}."
         )
     if iterations > ITERATIONS_MAX:
         raise OpFailedError(f"Expected `iterations` to be at most {ITERATIONS_MAX}.")
@@ -165,7 +169,14 @@ class PermissionsContent:
         return row
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         catalog = self._catalog
         if own_key:

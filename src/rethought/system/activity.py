@@ -56,7 +56,7 @@ class Jobs:
                     "user": query.user,
                 },
             }
-            for query in self._node.queries()
+            for query in self._node.queries(asking.env)
             if asking.user in (None, ADMIN, query.user)
         ]
 
@@ -88,7 +88,14 @@ class Jobs:
         return identity.name if asking.by_name else identity.id
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         if new is not None:
             raise OpFailedError(

@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import time
+from typing import TYPE_CHECKING
 
 from rethought import VERSION
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
 
 COMPATIBLE_VERSION = "2.4.4"
 """The version of the protocol's original that clients are told; tools read it from `server_status`."""
@@ -79,7 +83,7 @@ class Node:
     started: float = field(default_factory=time)
     cache_mb: Callable[[], float] = lambda: 0.0
     clock: Callable[[], float] = time
-    queries: Callable[[], list[RunningQuery]] = list
+    queries: Callable[["Env | None"], list[RunningQuery]] = lambda asking: []
     kill: Callable[[str, str], bool] = lambda id_, message: False
     counters: Callable[[], Counters] = Counters
     logs: Callable[[], list[LogEntry]] = list

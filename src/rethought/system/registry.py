@@ -52,6 +52,11 @@ TOPICS: Final[dict[str, frozenset[str]]] = {
 """What in the catalog a table's rows follow from; tables without a row here are polled for changes."""
 
 
+def install(catalog: "Catalog", node: Node, loop: "AbstractEventLoop") -> None:
+    """Puts the system database into the catalog."""
+    catalog.add_system_database(dict(system_tables(catalog, node, loop)))
+
+
 def system_tables(
     catalog: "Catalog", node: Node, loop: "AbstractEventLoop | None" = None
 ) -> dict[str, SystemTable]:
@@ -75,8 +80,6 @@ def system_tables(
         "_debug_table_status": TableStatus(catalog),
     }
     return {
-        name: SystemTable(
-            name, IDS[name], content, catalog, topics=TOPICS.get(name), loop=loop
-        )
+        name: SystemTable(name, IDS[name], content, catalog, topics=TOPICS.get(name), loop=loop)
         for name, content in contents.items()
     }

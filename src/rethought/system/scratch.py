@@ -32,7 +32,14 @@ class Scratch:
         return self._rows.get(hash_key(key))
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         if new is None:
             self._rows.pop(hash_key(key), None)
@@ -46,7 +53,9 @@ class Scratch:
 class ReadOnly:
     """Rows that are only looked at."""
 
-    def __init__(self, name: str, rows: Callable[[Asking], list[Row]], *, noun: str = "table") -> None:
+    def __init__(
+        self, name: str, rows: Callable[[Asking], list[Row]], *, noun: str = "table"
+    ) -> None:
         self._name = name
         self._rows = rows
         self._noun = noun
@@ -59,6 +68,13 @@ class ReadOnly:
         return next((row for row in self._rows(asking) if hash_key(row["id"]) == wanted), None)
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         raise OpFailedError(f"It's illegal to write to the `rethinkdb.{self._name}` {self._noun}.")

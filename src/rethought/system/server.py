@@ -41,15 +41,20 @@ class ServerConfig:
     def rows(self, asking: Asking) -> list[Row]:
         record = self._catalog.identity.server
         cache = "auto" if record.cache_size_mb is None else record.cache_size_mb
-        return [
-            {"id": record.id, "name": record.name, "tags": record.tags, "cache_size_mb": cache}
-        ]
+        return [{"id": record.id, "name": record.name, "tags": record.tags, "cache_size_mb": cache}]
 
     def row(self, key: Any, asking: Asking) -> Row | None:
         return self.rows(asking)[0] if key == self._catalog.identity.id else None
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         if old is None:
             raise OpFailedError(
@@ -162,7 +167,14 @@ class ServerStatus:
         return self.rows(asking)[0] if key == self._catalog.identity.id else None
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         raise OpFailedError("It's illegal to write to the `rethinkdb.server_status` table.")
 
@@ -181,7 +193,14 @@ class ClusterConfig:
         return self.rows(asking)[0] if key == HEARTBEAT else None
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         if old is None:
             raise OpFailedError(

@@ -7,14 +7,15 @@ form (names or ids) databases, tables and servers are shown.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rethought.datum.jsonbytes import encode
-from rethought.datum.order import compare, order_key
-from rethought.errors import OpFailedError
+from rethought.datum.order import compare, equal, order_key
+from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range
+from rethought.reql.terms.admin import refuse_transaction
 from rethought.system.watch import Watch, WatchListener
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who reads a table, and how it should name things. `user` is None for the server itself."""
+    """Who reads a table, and how it should name things. `user` and `env` are None for the server itself."""
 
     format: str = NAME
     user: str | None = None
+    env: "Env | None" = field(default=None, compare=False)
 
     @property
     def by_name(self) -> bool:
@@ -54,7 +56,14 @@ class Content(Protocol):
         """The row with this primary key."""
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         """Makes a row what it should be. Raises OpFailedError. `own_key`: the server made up the key."""
 
@@ -136,7 +145,7 @@ class View:
         self.format = identifier_format
 
     def _asking(self, env: "Env") -> Asking:
-        return Asking(self.format, getattr(env.client, "user", None))
+        return Asking(self.format, getattr(env.client, "user", None), env)
 
     # ---- reads
 
@@ -166,7 +175,9 @@ class View:
             found = [content.row(key, asking) for key in selected.keys]
             return [row for row in found if row is not None]
         rows = [row for row in content.rows(asking) if _within(row[self.primary_key], selected)]
-        rows.sort(key=lambda row: order_key(row[self.primary_key]), reverse=bool(selected.descending))
+        rows.sort(
+            key=lambda row: order_key(row[self.primary_key]), reverse=bool(selected.descending)
+        )
         return rows
 
     def count(self, env: "Env", selected: Range) -> int | None:
@@ -183,26 +194,35 @@ class View:
     # ---- writes
 
     def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
+        refuse_transaction(env)
         asking = self._asking(env)
         old = self.handle.content.row(key, asking)
         new = change(old)
-        if new != old:
-            self.handle.content.write(env, key, old, new, asking, own_key=False)
+        if new is old or (new is not None and old is not None and equal(new, old)):
+            return old, old
+        self.handle.content.write(env, key, old, new, asking, own_key=False)
         return old, new
 
     def insert_new(self, env: "Env", doc: Row, *, hard: bool) -> Row | None:
+        refuse_transaction(env)
         asking = self._asking(env)
         key = doc[self.primary_key]
         old: Row | None = self.handle.content.row(key, asking)
-        if old is None:
+        if old is not None:
+            return old
+        try:
             self.handle.content.write(env, key, None, doc, asking, own_key=_generated(key))
-        return old
+        except OpFailedError as error:  # an error of this row, as INSERT counts them
+            raise QueryLogicError(error.message) from error
+        return None
 
     def sync(self, env: "Env") -> None:
         raise OpFailedError("Artificial tables don't support `sync()`.")
 
 
-_RANDOM_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_RANDOM_UUID: Final = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
 
 
 def _generated(key: Any) -> bool:

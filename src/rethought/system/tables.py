@@ -100,7 +100,14 @@ class TableConfig:
         }
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         table = _found_table(self._catalog, key)
         if new is None:
@@ -139,9 +146,7 @@ class TableConfig:
         )
         env.tickets.append(self._catalog.durable(group))
 
-    def _update(
-        self, env: "Env", table: TableHandle, row: Row, old: Row, asking: Asking
-    ) -> None:
+    def _update(self, env: "Env", table: TableHandle, row: Row, old: Row, asking: Asking) -> None:
         wanted = wrong_format("table_config", lambda: self._read(row, old, asking))
         env.require("config", table)
         if wanted.primary_key != table.primary_key:
@@ -279,7 +284,14 @@ class DatabaseConfig:
         return None if found is None or found.name == SYSTEM_DATABASE else found
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         catalog = self._catalog
         database = self._found(key)
@@ -356,6 +368,13 @@ class TableStatus:
         }
 
     def write(
-        self, env: "Env", key: Any, old: Row | None, new: Row | None, asking: Asking, *, own_key: bool
+        self,
+        env: "Env",
+        key: Any,
+        old: Row | None,
+        new: Row | None,
+        asking: Asking,
+        *,
+        own_key: bool,
     ) -> None:
         raise OpFailedError("It's illegal to write to the `rethinkdb.table_status` table.")

@@ -245,9 +245,7 @@ def wait(env: Env, *args: Any, opts: Options) -> Any:
             return {"ready": len(target.tables)}
     elif not target.system:
         return {"ready": 1}  # a table of this node is ready as soon as it is there
-    raise special(
-        "the system tables in it are always available and don't need to be waited on."
-    )
+    raise special("the system tables in it are always available and don't need to be waited on.")
 
 
 def sync(env: Env, table: Any) -> Any:
@@ -311,9 +309,7 @@ def _emergency_repair(env: Env, target: Any, opts: Options) -> Any:
             "emergency_repair",
         )
     if any(opts.has(name) for name in PLACEMENT_OPTARGS):
-        raise QueryLogicError(
-            "In emergency repair mode, you can't specify shards, replicas, etc."
-        )
+        raise QueryLogicError("In emergency repair mode, you can't specify shards, replicas, etc.")
     if isinstance(target, Database):
         raise QueryLogicError(
             "Can't emergency repair an entire database at once; instead you should run "

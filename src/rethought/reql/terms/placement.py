@@ -49,8 +49,7 @@ def read_placement(opts: Options) -> Placement:
             _refuse_tags(primary_tag, nonvoting)
         else:
             raise QueryLogicError(
-                "Expected type OBJECT or NUMBER but found "
-                f"{_kind(value)}:\n{printed(value)}",
+                f"Expected type OBJECT or NUMBER but found {_kind(value)}:\n{printed(value)}",
                 "replicas",
             )
     else:

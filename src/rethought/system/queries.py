@@ -1,0 +1,74 @@
+"""The queries under way, as `jobs` shows them, and how one is ended.
+
+What always holds: the list contains the query that asks for it; a query keeps its id as long as it runs; its text is
+printed only when somebody looks. Reads the engine's set of running queries; `server.py` puts the two functions into the
+`Node`.
+"""
+
+from collections.abc import Callable
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from rethought.reql.printing import print_term
+from rethought.system.node import RunningQuery
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+    from rethought.reql.engine import Engine
+
+_NAMESPACE: Final = UUID("d4b0d2d4-5d8f-4a0e-8f0e-3c3a7f6b9e11")
+_PROCESS: Final = f"{time()}"
+TEXT_MAX: Final = 100_000
+"""Longer queries are shown cut off: somebody's bulk insert must not fill the screen of who looks at the jobs."""
+
+
+def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[RunningQuery]:
+    """Every query under way; `asking` is the environment of the one that wants to know."""
+    envs = {query.env for query in engine.running}
+    if asking is not None:
+        envs.add(asking)
+    queries = [_described(env) for env in envs]
+    queries.sort(key=lambda query: query.started)
+    return queries
+
+
+def kill_query(engine: "Engine", id_: str, message: str) -> bool:
+    """Ends a query with an error to its client; False when there is none of this id."""
+    for query in engine.running:
+        if query_id(query.env) == id_:
+            query.env.kill_message = message
+            if query.env.wake is not None:
+                engine.loop.call_soon(query.env.wake)
+            return True
+    return False
+
+
+def query_id(env: "Env") -> str:
+    return str(uuid5(_NAMESPACE, f"{_PROCESS}/{id(env)}/{env.started}"))
+
+
+def _described(env: "Env") -> RunningQuery:
+    client = env.client
+    spent = perf_counter() - env.started if env.started else 0.0
+    return RunningQuery(
+        id=query_id(env),
+        user=client.user,
+        address=client.address,
+        port=client.port,
+        started=time() - spent,
+        text=_printer(getattr(env, "body", b"")),
+    )
+
+
+def _printer(body: bytes) -> Callable[[], str]:
+    def text() -> str:
+        if not body:
+            return ""
+        query: Any = msgspec.json.decode(body)
+        printed = print_term(query[1])
+        return printed if len(printed) <= TEXT_MAX else f"{printed[:TEXT_MAX]}..."
+
+    return text

@@ -1,0 +1,174 @@
+"""`server_config`, `server_status`, `cluster_config`, and the tables of activity."""
+
+from typing import Any
+
+import pytest
+
+from rethought.system.node import Counters, Issue, LogEntry
+from tests.system.conftest import Machine, array, delete, get, insert, system, update
+
+WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
+
+
+def me(machine: Machine) -> Any:
+    return get(system("server_config"), machine.catalog.identity.id)
+
+
+def test_the_server_describes_itself(machine: Machine) -> None:
+    id_ = machine.catalog.identity.id
+    assert machine.value(system("server_config")) == [
+        {"id": id_, "name": "here", "tags": ["default"], "cache_size_mb": "auto"}
+    ]
+    (status,) = machine.value(system("server_status"))
+    assert (status["id"], status["name"]) == (id_, "here")
+    assert status["network"]["http_admin_port"] == "<no http admin>"
+    assert status["network"]["connected_to"] == {}
+    assert status["process"]["version"].startswith("rethinkdb 2.4.")
+    assert status["process"]["time_started"]["$reql_type$"] == "TIME"
+
+
+def test_the_server_is_renamed_and_tagged(machine: Machine) -> None:
+    change = {"name": "there", "tags": array("b", "a", "b"), "cache_size_mb": 0.5}
+    assert machine.value(update(me(machine), change))["replaced"] == 1
+    row = machine.value(me(machine))
+    assert (row["name"], row["tags"], row["cache_size_mb"]) == ("there", ["a", "b"], 0.5)
+    assert machine.catalog.identity.name == "there"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"tags": array("a b")},
+            WRONG + 'In `tags`: "a b" is not a valid server tag; Use A-Z, a-z, 0-9, _ and - only',
+        ),
+        ({"tags": 3}, WRONG + "In `tags`: Expected an array, got 3"),
+        (
+            {"cache_size_mb": -1},
+            WRONG + "In `cache_size_mb`: Cache size cannot be negative.",
+        ),
+        (
+            {"cache_size_mb": "big"},
+            WRONG + "In `cache_size_mb`: Expected a number or 'auto', got \"big\"",
+        ),
+    ],
+)
+def test_a_wrong_server_row_is_refused(
+    machine: Machine, change: dict[str, Any], message: str
+) -> None:
+    assert machine.first_error(update(me(machine), change)) == message
+
+
+def test_servers_are_neither_added_nor_removed_by_rows(machine: Machine) -> None:
+    assert (
+        machine.first_error(insert(system("server_config"), {"id": "x"}))
+        == "It's illegal to insert new rows into the `rethinkdb.server_config` system table."
+    )
+    assert (
+        machine.first_error(delete(me(machine)))
+        == "It's illegal to delete rows from the `rethinkdb.server_config` system table."
+    )
+
+
+def test_the_heartbeat_is_at_least_two_seconds(machine: Machine) -> None:
+    row = get(system("cluster_config"), "heartbeat")
+    assert machine.value(row) == {"id": "heartbeat", "heartbeat_timeout_secs": 10}
+    assert machine.value(update(row, {"heartbeat_timeout_secs": 2.5}))["replaced"] == 1
+    assert machine.value(row)["heartbeat_timeout_secs"] == 2.5
+    assert machine.first_error(update(row, {"heartbeat_timeout_secs": 1})).endswith(
+        "The heartbeat timeout must be at least two seconds"
+    )
+    assert machine.value(get(system("cluster_config"), "auth")) is None
+
+
+@pytest.mark.parametrize("name", ["server_status", "current_issues", "stats", "_debug_stats"])
+def test_read_only_tables_refuse_rows(machine: Machine, name: str) -> None:
+    assert (
+        machine.first_error(insert(system(name), {"id": "x"}))
+        == f"It's illegal to write to the `rethinkdb.{name}` table."
+    )
+
+
+def test_the_log_is_a_table(machine: Machine) -> None:
+    machine.node.logs = lambda: [LogEntry(1_700_000_000_123_456_789, 1.5, "info", "hello")]
+    id_ = machine.catalog.identity.id
+    assert machine.value(system("logs")) == [
+        {
+            "id": ["2023-11-14T22:13:20.123456789", id_],
+            "level": "info",
+            "message": "hello",
+            "server": "here",
+            "timestamp": {
+                "$reql_type$": "TIME",
+                "epoch_time": 1_700_000_000.123,
+                "timezone": "+00:00",
+            },
+            "uptime": 1.5,
+        }
+    ]
+    assert (
+        machine.first_error(insert(system("logs"), {"id": 1}))
+        == "It's illegal to write to the `rethinkdb.logs` system table."
+    )
+
+
+def test_an_issue_keeps_its_id(machine: Machine) -> None:
+    issue = Issue("log_write_error", "log", False, {"servers": ["here"]}, "The log cannot grow.")
+    machine.node.issues = lambda: [issue]
+    (first,) = machine.value(system("current_issues"))
+    (second,) = machine.value(system("current_issues"))
+    assert first == second
+    assert first["type"] == "log_write_error"
+
+
+def test_rates_are_of_the_time_since_the_last_look(machine: Machine) -> None:
+    now = [0.0]
+    counters = [Counters()]
+    machine.node.clock = lambda: now[0]
+    machine.node.counters = lambda: counters[0]
+    machine.value(system("stats"))
+    now[0], counters[0] = 2e9, Counters(queries=1)
+    machine.value(system("stats"))
+    now[0], counters[0] = 2e9 + 2, Counters(queries=11)
+    cluster = machine.value(get(system("stats"), array("cluster")))
+    assert cluster["query_engine"]["queries_per_sec"] == 5
+
+
+def test_jobs_contain_the_query_that_asks(machine: Machine) -> None:
+    (job,) = machine.value(system("jobs"))
+    assert job["type"] == "query"
+    assert job["info"]["user"] == "admin"
+    assert job["id"][0] == "query"
+    assert (
+        machine.first_error(insert(system("jobs"), {"id": array("query", "x")}))
+        == "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates."
+    )
+
+
+def test_the_scratch_table_keeps_rows_and_is_not_listed(machine: Machine) -> None:
+    scratch = system("_debug_scratch")
+    assert machine.value(insert(scratch, {"id": 1, "a": 1}))["inserted"] == 1
+    assert machine.value(update(get(scratch, 1), {"a": 2}))["replaced"] == 1
+    assert machine.value(scratch) == [{"id": 1, "a": 2}]
+    assert machine.value(delete(get(scratch, 1)))["deleted"] == 1
+    assert machine.value(scratch) == []
+    names = machine.value([62, [[14, ["rethinkdb"]]]])
+    assert "_debug_scratch" not in names
+    assert len(names) == 12
+
+
+def test_watching_tells_of_each_change_once(machine: Machine) -> None:
+    heard: list[Any] = []
+    stop = machine.catalog.system_table("db_config").subscribe(
+        lambda key, old, new: heard.append((old and old["name"], new and new["name"]))
+    )
+    machine.value([57, ["d"]])
+    machine.turn()
+    machine.value(update([174, [[14, ["d"]]]], {"name": "e"}))
+    machine.turn()
+    machine.value([58, ["e"]])
+    machine.turn()
+    stop()
+    machine.value([57, ["unheard"]])
+    machine.turn()
+    assert heard == [(None, "d"), ("d", "e"), ("e", None)]
