@@ -13,7 +13,7 @@ async function connect() {
 }
 
 async function rows(cursor) {
-  return Array.isArray(cursor) ? cursor : cursor.toArray();
+  return Array.from(Array.isArray(cursor) ? cursor : await cursor.toArray());
 }
 
 async function queries(conn) {
@@ -41,7 +41,7 @@ async function queries(conn) {
   assert.equal(await people.filter((row) => row("id").gt(1)).count().run(conn), 2);
   const grouped = await people.group((row) => row("id").mod(2)).count().run(conn);
   assert.deepEqual(
-    grouped.map((one) => [one.group, one.reduction]),
+    Array.from(grouped, (one) => [one.group, one.reduction]),
     [[0, 1], [1, 2]],
   );
   const updated = await people
