@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.datum.geo import construct, sphere
-from rethought.datum.geo.cells import index_cells, query_ranges
+from rethought.datum.geo.cells import index_cells, indexed_geometries, query_ranges
 from rethought.datum.geo.predicates import geometries_intersect
 from rethought.datum.kinds import Datum
 from rethought.errors import QueryLogicError
@@ -91,3 +91,29 @@ def test_parents_hold_their_cell() -> None:
     assert len(parents) == 15
     assert all(low <= leaf <= high for low, high in map(sphere.cell_range, parents))
     assert sphere.cell_parents(parents[-1], 2) == []
+
+
+@given(st.floats(-180, 180), st.floats(-90, 90))
+def test_points_in_several_cells_are_near_an_edge(longitude: float, latitude: float) -> None:
+    point = sphere.vertex(longitude, latitude)
+    if len(sphere.leaf_cells(point)) > 1:
+        assert sphere.is_near_cell_edge(sphere.components(point), sphere.LEAF_LEVEL)
+
+
+def test_few_points_are_near_an_edge() -> None:
+    near = [
+        sphere.is_near_cell_edge(sphere.vector(number * 0.0317, number * 0.0123), 30)
+        for number in range(1, 1000)
+    ]
+    assert sum(near) < 10
+    assert sphere.is_near_cell_edge(sphere.vector(0, 12.3), 0) is False
+    assert sphere.is_near_cell_edge(sphere.vector(45, 12.3), 0)
+    assert sphere.is_near_cell_edge(sphere.vector(0, 12.3), 1)
+
+
+def test_an_index_holds_the_valid_geometries_of_a_value() -> None:
+    here, bad = construct.point(1, 2), {**construct.point(1, 2), "coordinates": [1]}
+    assert indexed_geometries(here, multi=False) == [here]
+    assert indexed_geometries([here, 1, None, bad, here], multi=True) == [here, here]
+    assert indexed_geometries([here], multi=False) == []
+    assert indexed_geometries(None, multi=True) == []

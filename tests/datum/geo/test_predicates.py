@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rethought.datum.geo import construct
+from rethought.datum.geo import construct, shapes, sphere
 from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
 from rethought.datum.kinds import Datum
 from rethought.errors import QueryLogicError
@@ -98,3 +98,31 @@ def test_points_on_a_meridian_edge_are_on_the_polygon(
         [west, south], [west + size, south], [west + size, south + size], [west, south + size]
     )
     assert geometries_intersect(box, construct.point(west, south + size * share))
+
+
+windows = st.tuples(st.floats(-180, 180), st.floats(-90, 90)).map(list)
+
+
+@given(st.lists(windows, min_size=3, max_size=5), windows)
+def test_the_cheap_test_never_rejects_what_is_held(places: list[Datum], place: list[float]) -> None:
+    try:
+        shape = shapes.read(construct.polygon(tuple(places)))
+    except QueryLogicError:
+        return
+    assert isinstance(shape, shapes.Polygon)
+    corners = [shapes.read_place(corner) for corner in places]
+    for point in (shapes.read_place(list(place)), *corners):
+        if sphere.polygon_holds_point(shape.region, point.vertex):
+            assert shape.may_hold(point.longitude, point.latitude)
+
+
+def test_polygons_round_a_pole_or_across_the_date_line() -> None:
+    cap = polygon([0, 80], [120, 80], [-120, 80])
+    assert geometries_intersect(cap, construct.point(77, 89))
+    assert geometries_intersect(cap, construct.point(-33, 90))
+    band = polygon([170, -10], [-170, -10], [-170, 10], [170, 10])
+    for longitude, expected in ((175, True), (-175, True), (-180, True), (180, True), (0, False)):
+        assert geometries_intersect(band, construct.point(longitude, 0)) is expected
+    edge = polygon([170, -10], [180, -10], [180, 10], [170, 10])
+    assert geometries_intersect(edge, construct.point(180, 0))
+    assert geometries_intersect(edge, construct.point(-180, 0))

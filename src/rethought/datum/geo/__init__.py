@@ -5,3 +5,7 @@ geometry, `cells` turns geometry into keys of an index and into ranges to search
 always holds: edges are great-circle arcs; `sphere` alone touches the S2 library and loads it on first use, so a server
 that never sees geometry does not pay for it. Callers: `reql.terms.geo`, and those who build and read geo indexes.
 """
+
+from rethought.datum.geo.cells import index_cells, indexed_geometries, query_ranges
+
+__all__ = ["index_cells", "indexed_geometries", "query_ranges"]

@@ -16,7 +16,8 @@ from typing import Final, TypeAlias
 
 from rethought.datum.geo import sphere
 from rethought.datum.geo.shapes import Line, Point, Shape, read
-from rethought.datum.values import Datum
+from rethought.datum.values import Datum, is_geometry
+from rethought.errors import QueryLogicError
 
 KeyRange: TypeAlias = tuple[bytes, bytes]
 
@@ -30,6 +31,23 @@ LEVEL_STEP: Final = 2
 def index_cells(geometry: dict[str, Datum]) -> list[bytes]:
     """The keys to store a geometry under. Raises QueryLogicError when it is not a valid one."""
     return shape_cells(read(geometry))
+
+
+def indexed_geometries(value: Datum, *, multi: bool) -> list[dict[str, Datum]]:
+    """The geometries that an index holds of its function's value: what is none, or is not valid, is left out.
+
+    With `multi` those of an array, in its order; each is an entry of its own.
+    """
+    values = value if multi and isinstance(value, list) else [value]
+    found = []
+    for part in values:
+        if isinstance(part, dict) and is_geometry(part):
+            try:
+                read(part)
+            except QueryLogicError:
+                continue
+            found.append(part)
+    return found
 
 
 def shape_cells(shape: Shape) -> list[bytes]:
@@ -72,11 +90,13 @@ def _missed_corners(shape: Shape, cells: list[int]) -> set[int]:
     else:
         corners = [corner for loop in sphere.polygon_loops(shape.region) for corner in loop]
     covered = [sphere.cell_range(cell) for cell in cells]
+    finest = max(map(sphere.cell_level, cells), default=0)
     missed = set()
     for corner in corners:
-        for leaf in sphere.leaf_cells(corner):
-            if not any(lowest <= leaf <= highest for lowest, highest in covered):
-                missed.add(leaf)
+        if sphere.is_near_cell_edge(sphere.components(corner), finest):
+            for leaf in sphere.leaf_cells(corner):
+                if not any(lowest <= leaf <= highest for lowest, highest in covered):
+                    missed.add(leaf)
     return missed
 
 

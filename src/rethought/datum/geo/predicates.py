@@ -29,7 +29,7 @@ def intersects(one: Shape, other: Shape) -> bool:
         case Line(), Line():
             return sphere.lines_meet(one.polyline, other.polyline)
         case Polygon(), Point():
-            return sphere.polygon_holds_point(one.region, other.vertex)
+            return _holds_point(one, other)
         case Polygon(), Line():
             return sphere.polygon_meets_line(one.region, other.polyline)
         case Polygon(), Polygon():
@@ -41,11 +41,17 @@ def includes(outer: Shape, inner: Shape) -> bool:
     assert isinstance(outer, Polygon)
     match inner:
         case Point():
-            return sphere.polygon_holds_point(outer.region, inner.vertex)
+            return _holds_point(outer, inner)
         case Line():
             return sphere.polygon_holds_line(outer.region, inner.polyline)
         case Polygon():
             return sphere.polygon_holds_polygon(outer.region, inner.region)
+
+
+def _holds_point(outer: Polygon, inner: Point) -> bool:
+    if not outer.may_hold(inner.longitude, inner.latitude):
+        return False
+    return sphere.polygon_holds_point(outer.region, inner.vertex)
 
 
 def _same_place(one: Point, other: Point) -> bool:

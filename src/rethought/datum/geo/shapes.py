@@ -6,6 +6,7 @@ the same constant meets every row of a table. Callers: the rest of `datum.geo` a
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +38,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Polygon:
     region: sphere.Polygon
+    may_hold: Callable[[float, float], bool]
 
 
 Shape: TypeAlias = Point | Line | Polygon
@@ -188,7 +190,7 @@ def read_polygon(coordinates: list[Datum]) -> Polygon:
         raise QueryLogicError(
             "Some edges in GeoJSON polygon could not be used.  Are they intersecting?"
         )
-    return Polygon(region)
+    return Polygon(region, sphere.may_hold(region))
 
 
 def _ring(value: Datum) -> Any:

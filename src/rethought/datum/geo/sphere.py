@@ -4,7 +4,7 @@ What always holds: S2 sees only what `shapes` checked or is about to check with 
 than `TOUCH` from where it was put. The library is loaded on first use. Callers: the rest of `datum.geo` only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from math import asin, atan2, cos, degrees, hypot, pi, sin, sqrt
 from typing import Any, Final, TypeAlias
@@ -30,6 +30,10 @@ def library() -> Any:
     import s2geometry
 
     return s2geometry
+
+
+_POLAR: Final = 89.999
+"""Beyond this latitude, longitudes say nothing about nearness."""
 
 
 def vector(longitude: float, latitude: float) -> Vector:
@@ -130,6 +134,29 @@ def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
     return region if region.IsValid() else None
 
 
+def may_hold(region: Polygon) -> Callable[[float, float], bool]:
+    """A cheap test that is false only for positions (in degrees) that are not in or on the polygon."""
+    bound = region.GetRectBound()
+    south, north = (
+        degrees(bound.lat_lo().radians()) - 1e-9,
+        degrees(bound.lat_hi().radians()) + 1e-9,
+    )
+    west, east = degrees(bound.lng_lo().radians()) - 1e-9, degrees(bound.lng_hi().radians()) + 1e-9
+    across = west > east  # the line of 180 degrees
+
+    def test(longitude: float, latitude: float) -> bool:
+        if not south <= latitude <= north:
+            return False
+        if abs(latitude) > _POLAR:
+            return True
+        if across:
+            return longitude >= west or longitude <= east
+        # What is at -180 is at 180 too.
+        return west <= longitude <= east or (longitude == -180 and east >= 180)
+
+    return test
+
+
 def nearest_in_polygon(region: Polygon, point: Vertex) -> Vertex:
     """The point itself when it lies inside."""
     return region.Project(point)
@@ -194,9 +221,36 @@ def cell_range(cell: int) -> CellRange:
     return cell - low + 1, cell + low - 1
 
 
+def cell_level(cell: int) -> int:
+    """0 for a sixth of the sphere, 30 for the smallest."""
+    return LEAF_LEVEL - ((cell & -cell).bit_length() - 1) // 2
+
+
+def is_near_cell_edge(point: Vector, level: int) -> bool:
+    """Whether a point is so near to the edge of its cell of this level that rounding may put it on either side.
+
+    May say yes too often, never no wrongly. Cells are squares in the coordinates (s, t) of a face of a cube.
+    """
+    x, y, z = point
+    along = max(abs(x), abs(y), abs(z))
+    if along == abs(x):
+        u, v = y / along, z / along
+    elif along == abs(y):
+        u, v = x / along, z / along
+    else:
+        u, v = x / along, y / along
+    cells = 1 << level
+    margin = 8 * _NEIGHBOURHOOD * cells
+    for w in (u, v):
+        place = (sqrt(1 + 3 * w) / 2 if w >= 0 else 1 - sqrt(1 - 3 * w) / 2) * cells
+        if abs(place - round(place)) <= margin:
+            return True
+    return False
+
+
 def cell_parents(cell: int, level_step: int) -> list[int]:
     """The cells round `cell` whose level is a multiple of `level_step`, without itself."""
-    level = LEAF_LEVEL - ((cell & -cell).bit_length() - 1) // 2
+    level = cell_level(cell)
     parents = []
     for wanted in range((level - 1) // level_step * level_step, -1, -level_step):
         low = 1 << 2 * (LEAF_LEVEL - wanted)
