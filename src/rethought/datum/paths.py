@@ -3,7 +3,9 @@
 A specification is a field name, an array of specifications (all of them), or an object `{field: specification}` that
 descends; `{field: true}` is that field as a whole. What always holds: `parse_paths` turns specifications into a tree
 of fields, a leaf being `None`; the functions on documents take that tree or the bare specifications and never change
-the document. Only `pluck` and `without` look into the elements of arrays.
+the document. Only `pluck` and `without` look into the elements of arrays. Where a path
+leads on but the value there is no object (and no array of nothing but objects), `pluck` drops the field, `without`
+leaves it as it is and `has_fields` is false.
 Callers: the terms of that name.
 """
 
@@ -87,12 +89,8 @@ def pluck_paths(document: dict[str, Datum], paths: Paths) -> Datum:
             found[field] = value
         elif _is_object(value):
             found[field] = pluck_paths(cast(dict[str, Datum], value), below)
-        elif value.__class__ is list:
-            found[field] = [
-                pluck_paths(cast(dict[str, Datum], item), below)
-                for item in value
-                if _is_object(item)
-            ]
+        elif value.__class__ is list and all(map(_is_object, value)):
+            found[field] = [pluck_paths(cast(dict[str, Datum], item), below) for item in value]
     return from_json(found) if TYPE_KEY in found else found
 
 
@@ -117,11 +115,8 @@ def without_paths(document: dict[str, Datum], paths: Paths) -> Datum:
         value = left[field]
         if _is_object(value):
             left[field] = without_paths(cast(dict[str, Datum], value), below)
-        elif value.__class__ is list:
-            left[field] = [
-                without_paths(cast(dict[str, Datum], item), below) if _is_object(item) else item
-                for item in value
-            ]
+        elif value.__class__ is list and all(map(_is_object, value)):
+            left[field] = [without_paths(cast(dict[str, Datum], item), below) for item in value]
     return from_json(left) if TYPE_KEY in left else left
 
 

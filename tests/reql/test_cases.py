@@ -1,0 +1,38 @@
+"""Every case of `cases/`, answered in-process."""
+
+from pathlib import Path
+
+import pytest
+
+from rethought.reql.terms import SPECS
+from tests.reql import cases
+from tests.reql.evaluation import Evaluator
+
+WITH_CASES = ("arrays", "math", "misc", "objects", "times")
+"""Families of which every term has a case file."""
+
+
+@pytest.mark.parametrize("path", cases.files(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_term_answers_as_its_cases_say(path: Path, reql: Evaluator) -> None:
+    for case in cases.read(path):
+        response = reql.response(case["query"])
+        # The text tells -0.0 from 0 and true from 1, which Python's comparison does not.
+        assert text(response) == text(cases.expected_response(case)), case["name"]
+
+
+def text(response: dict[str, object]) -> str:
+    return repr(sorted(response.items()))
+
+
+def test_names_of_cases_are_unique_within_a_file() -> None:
+    for path in cases.files():
+        names = [case["name"] for case in cases.read(path)]
+        assert len(names) == len(set(names)), path
+
+
+@pytest.mark.parametrize("family", WITH_CASES)
+def test_every_term_of_the_family_has_cases(family: str) -> None:
+    module = __import__(f"rethought.reql.terms.{family}", fromlist=["TERMS"])
+    named = {path.stem for path in cases.files() if path.parent.name == family}
+    assert named == {spec.name.lower() for spec in module.TERMS}
+    assert all(SPECS[spec.type] is spec for spec in module.TERMS)
