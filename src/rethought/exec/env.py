@@ -25,21 +25,23 @@ SLICE_S: Final = 0.005
 class Options(dict[str, Callable[[], Any]]):
     """Optional arguments of one term, by name; each is evaluated when asked for. Global ones stand in for absent ones."""
 
-    __slots__ = ("env",)
+    __slots__ = ("fallback",)
 
-    def __init__(self, env: "Env", given: Mapping[str, Callable[[], Any]]) -> None:
+    def __init__(self, env: "Env | None", given: Mapping[str, Callable[[], Any]]) -> None:
         super().__init__(given)
-        self.env = env
+        self.fallback: Mapping[str, Callable[[], Any]] = _NONE if env is None else env.defaults
 
     def value(self, name: str) -> Any:
         """The value, None when absent (null counts as given only through `has`)."""
-        call = self.get(name)
-        if call is None:
-            call = self.env.defaults.get(name)
+        call = self.get(name) or self.fallback.get(name)
         return None if call is None else call()
 
     def has(self, name: str) -> bool:
-        return name in self or name in self.env.defaults
+        return name in self or name in self.fallback
+
+
+_NONE: Final[Mapping[str, Callable[[], Any]]] = {}
+NO_OPTIONS: Final = Options(None, {})
 
 
 class Killed(BaseException):
@@ -47,30 +49,21 @@ class Killed(BaseException):
 
 
 class Env:
-    """See the module."""
+    """See the module. What most queries never touch has its first value in the class."""
 
-    __slots__ = (
-        "array_limit",
-        "awaited",
-        "batch_seconds",
-        "cancelled",
-        "catalog",
-        "client",
-        "defaults",
-        "engine",
-        "kill_message",
-        "limits",
-        "params",
-        "plan",
-        "scheduler",
-        "slice_end",
-        "snapshots",
-        "started",
-        "tickets",
-        "transaction",
-        "wake",
-        "_now",
-    )
+    defaults: Options = NO_OPTIONS
+    plan: Any = None
+    params: tuple[Any, ...] = ()
+    body: bytes = b""
+    tickets: tuple[Any, ...] = ()
+    awaited: tuple[Any, bool] | None = None
+    transaction: Any = None
+    cancelled = False
+    kill_message: str | None = None
+    wake: Callable[[], None] | None = None
+    slice_end = 0.0
+    started = 0.0
+    _now: Any = None
 
     def __init__(
         self,
@@ -86,19 +79,7 @@ class Env:
         self.limits = limits
         self.scheduler: Scheduler = scheduler
         self.array_limit = limits.array_limit
-        self.defaults = Options(self, {})
-        self.plan: Any = None
-        self.params: tuple[Any, ...] = ()
         self.snapshots: dict[Any, Any] = {}
-        self.tickets: list[Any] = []
-        self.awaited: tuple[Any, bool] | None = None
-        self.transaction: Any = None
-        self.cancelled = False
-        self.kill_message: str | None = None
-        self.wake: Callable[[], None] | None = None
-        self.slice_end = 0.0
-        self.started = 0.0
-        self._now: Any = None
 
     # ---- settings
 
@@ -175,7 +156,11 @@ class Env:
         wanted = (batch, hard)
         if self.awaited != wanted:
             self.awaited = wanted
-            self.tickets.append(batch.ticket(hard))
+            self.await_ticket(batch.ticket(hard))
+
+    def await_ticket(self, ticket: Any) -> None:
+        """Notes that the answer must wait for this ticket."""
+        self.tickets = (*self.tickets, ticket)
 
     def end_batch(self) -> None:
         """Gives back the snapshots."""

@@ -8,7 +8,7 @@ changed on the newest state under the group's single writer. Built by the engine
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from rethought.datum.jsonbytes import decode, encode
+from rethought.datum.jsonbytes import decode
 from rethought.datum.keys import decode_key, index_bound, index_key, primary_bound, primary_key
 from rethought.datum.values import MAXVAL, MINVAL, document_bytes
 from rethought.errors import OpFailedError, QueryLogicError
@@ -211,8 +211,10 @@ class LocalTable:
         new = change(old)
         if new is None:
             after = None
+        elif new is old:
+            return old, old
         else:
-            after = encode(new)
+            after = document_bytes(new)
         if after != before:
             batch.put(self.number, encoded, before, after, old, new)
             env.wrote(batch, hard)
@@ -234,7 +236,7 @@ class LocalTable:
 
     def sync(self, env: "Env") -> None:
         self._check()
-        env.tickets.append(env.writing(self.group).ticket(True))
+        env.await_ticket(env.writing(self.group).ticket(True))
 
 
 def _bounds(selected: Range, encode_bound: Any) -> tuple[Any, Any]:

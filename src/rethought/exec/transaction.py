@@ -64,4 +64,4 @@ class Transaction:
             batch.release(self.savepoint)
         else:
             batch.rollback_to(self.savepoint)
-            self.env.tickets.clear()
+            self.env.tickets = ()

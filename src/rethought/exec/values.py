@@ -172,22 +172,33 @@ class Stream:
 
 
 class SingleSelection:
-    """One row of a table (or null). `key` is the primary key's datum, None when only the document is known."""
+    """One row of a table (or null), read when somebody looks at it. `key` is the primary key's datum."""
 
-    __slots__ = ("_read", "_value", "document", "key", "table")
+    __slots__ = ("_document", "_env", "_read", "_value", "key", "table")
 
-    def __init__(self, table: "Table", key: Any, document: Any) -> None:
+    def __init__(self, table: "Table", key: Any, document: Any, env: "Env | None" = None) -> None:
         self.table = table
         self.key = key
-        self.document = document  # encoded, None when there is no such row
-        self._value: Any = None
+        self._document = document  # encoded, None when there is no such row
+        self._env = env  # set while the row has not been read
         self._read = False
+        self._value: Any = None
+
+    @property
+    def document(self) -> Any:
+        """The encoded row, None when there is none."""
+        env = self._env
+        if env is not None:
+            self._env = None
+            self._document = self.table.read(env, self.key)
+        return self._document
 
     def datum(self) -> Any:
         if not self._read:
+            document = self.document
             self._read = True
-            if self.document is not None:
-                self._value = decode(self.document)
+            if document is not None:
+                self._value = decode(document)
         return self._value
 
 

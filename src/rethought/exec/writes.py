@@ -162,8 +162,6 @@ def check_document(primary_key: str, old: Any, new: Any, key: Any) -> None:
                 f"Primary key `{primary_key}` cannot be changed (`{pretty(old)}` -> "
                 f"`{pretty(new)}`)."
             )
-    if new is not old:
-        check_storable(new)
 
 
 _MISSING: Final = object()

@@ -197,13 +197,19 @@ class Compiler:
         )
         return _at(ast.Lambda(arguments, body), line)
 
-    def inline(self, template: str, args: dict[str, ast.expr], line: int) -> ast.expr:
-        """Fills a template; every argument is evaluated once, in order."""
+    def inline(
+        self,
+        template: str,
+        args: dict[str, ast.expr],
+        line: int,
+        lazy: tuple[str, ...] = ("slow",),
+    ) -> ast.expr:
+        """Fills a template; every argument is evaluated once, in order, but `lazy` ones only where they stand."""
         tree, leading = _template(template)
         values: dict[str, ast.expr] = {}
         complex_args: list[tuple[str, str, ast.expr]] = []
         for name, code in args.items():
-            if name == "slow" or isinstance(code, ast.Name | ast.Constant):
+            if name in lazy or isinstance(code, ast.Name | ast.Constant):
                 values[name] = code
             else:
                 temp = self.temp()

@@ -78,6 +78,7 @@ class Engine:
         self.scheduler = Scheduler(loop)
         self.plans = PlanCache(limits)
         self._tables: dict[Any, LocalTable] = {}
+        self.known_tables: dict[tuple[str, str], Any] = {}
         self.running: set[Query] = set()
 
     # ---- what the wire calls
@@ -93,9 +94,13 @@ class Engine:
         except Exception:
             log.exception("a query could not be compiled")
             return Reply(failure(InternalError("The query could not be compiled.", frames=())))
-        query = Query(self, client, plan, params, done)
-        if plan.in_place and query.run_in_place():
-            return query.answer()
+        env = Env(self, client, self.catalog, self.limits, self.scheduler)
+        if plan.in_place:
+            reply = run_in_place(env, plan, params)
+            if reply is not None:
+                return None if plan.noreply else reply
+        query = Query(self, env, plan, params, done)
+        env.body = body
         self.scheduler.spawn(query.run)
         return query.answer()
 
@@ -136,6 +141,51 @@ class Engine:
             query.cancel()
 
 
+def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
+    """Evaluates here and now; None when the value is a stream, which may take long."""
+    started = perf_counter() if plan.profile else 0.0
+    try:
+        if plan.globals:
+            settle(env, plan, params)
+        value = plan.run(env, params)
+        if isinstance(value, Stream | GroupedStream):
+            return None
+        body = respond(env, value)
+    except ReqlError as error:
+        body = failure(error)
+    except Exception as error:
+        body = internal(error)
+    finally:
+        if env.snapshots:
+            env.end_batch()
+    return Reply(profiled(body, started) if plan.profile else body)
+
+
+def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
+    """Makes the global optional arguments the defaults of every term."""
+    env.defaults = Options(
+        None,
+        {
+            name: lambda function=function: function(env, params)  # type: ignore[misc]
+            for name, function in plan.globals.items()
+        },
+    )
+    if "array_limit" in env.defaults:
+        limit = need_number(env, env.defaults.value("array_limit"), None)
+        if limit < 1:
+            raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")
+        env.array_limit = int(limit)
+
+
+def profiled(body: bytes, started: float) -> bytes:
+    """A response with the time it took; errors have none."""
+    if body.startswith(b'{"t":18'):
+        return body
+    spent = (perf_counter() - started) * 1000
+    profile = [{"description": "Evaluating query.", "duration(ms)": spent, "sub_tasks": []}]
+    return body[:-1] + b',"p":' + encode(profile) + b"}"
+
+
 class Query:
     """One query on its way: evaluation, its commits, its answer."""
 
@@ -145,7 +195,6 @@ class Query:
         "_later",
         "_reply",
         "_waiting",
-        "client",
         "engine",
         "env",
         "params",
@@ -154,16 +203,13 @@ class Query:
     )
 
     def __init__(
-        self, engine: Engine, client: Client, plan: Plan, params: tuple[Any, ...], done: Done
+        self, engine: Engine, env: Env, plan: Plan, params: tuple[Any, ...], done: Done
     ) -> None:
         self.engine = engine
-        self.client = client
+        self.env = env
         self.plan = plan
         self.params = params
-        self.started = perf_counter()
-        env = self.env = Env(engine, client, engine.catalog, engine.limits, engine.scheduler)
-        env.plan = plan
-        env.params = params
+        self.started = env.started = perf_counter()
         self._done = done
         self._later = False
         self._finished = False
@@ -182,32 +228,14 @@ class Query:
         self._done = _nobody
         self.env.cancel()
 
-    def run_in_place(self) -> bool:
-        """Evaluates here and now; False when the value is a stream, which may take long."""
-        env = self.env
-        try:
-            if self.plan.globals:
-                self._settle(env)
-            value = self.plan.run(env, self.params)
-            if isinstance(value, Stream | GroupedStream):
-                return False
-            body = respond(env, value)
-        except ReqlError as error:
-            body = failure(error)
-        except Exception as error:
-            body = internal(error)
-        env.end_batch()
-        self._finish(Reply(self._profiled(body)))
-        return True
-
     def run(self) -> None:
         """Evaluates in a greenlet."""
         env = self.env
-        env.slice_end = perf_counter() + SLICE_S
+        env.slice_end = self.started + SLICE_S
         cursor = None
         try:
             if self.plan.globals:
-                self._settle(env)
+                settle(env, self.plan, self.params)
             if self.plan.transaction:
                 body, cursor = self._in_transaction(env)
             else:
@@ -219,7 +247,9 @@ class Query:
         except Exception as error:
             body = internal(error)
         env.end_batch()
-        self._finish(Reply(self._profiled(body), cursor))
+        if self.plan.profile:
+            body = profiled(body, self.started)
+        self._finish(Reply(body, cursor))
 
     def _evaluate(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
         value = self.plan.run(env, self.params)
@@ -246,29 +276,6 @@ class Query:
         if batches.finished:
             return SEQUENCE + rows + NO_NOTES, None
         return PARTIAL + rows + NO_NOTES, StreamCursor(self.engine, env, batches)
-
-    def _settle(self, env: Env) -> None:
-        """Makes the global optional arguments the defaults of every term."""
-        params = self.params
-        env.defaults = Options(
-            env,
-            {
-                name: lambda function=function: function(env, params)  # type: ignore[misc]
-                for name, function in self.plan.globals.items()
-            },
-        )
-        if "array_limit" in env.defaults:
-            limit = need_number(env, env.defaults.value("array_limit"), None)
-            if limit < 1:
-                raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")
-            env.array_limit = int(limit)
-
-    def _profiled(self, body: bytes) -> bytes:
-        if not self.plan.profile or b'"t":18' in body[:20]:
-            return body
-        spent = (perf_counter() - self.started) * 1000
-        profile = [{"description": "Evaluating query.", "duration(ms)": spent, "sub_tasks": []}]
-        return body[:-1] + b',"p":' + encode(profile) + b"}"
 
     def _finish(self, reply: Reply) -> None:
         tickets = self.env.tickets

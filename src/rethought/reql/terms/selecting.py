@@ -10,6 +10,7 @@ from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env, Options
 from rethought.exec.table import Range, Selection, bound_is_open
 from rethought.exec.values import SingleSelection, need_database, need_datum, wrong_datum, wrong_value
+from rethought.reql.compiler import Compiler, Node
 from rethought.reql.spec import (
     Arg,
     Determinism,
@@ -19,6 +20,7 @@ from rethought.reql.spec import (
     between,
     exactly,
 )
+from rethought.reql.tree import Term
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
@@ -58,6 +60,63 @@ def table(env: Env, *args: Any, opts: Options) -> Selection:
 _WHOLE: Final = Range()
 
 
+def compile_table(c: Compiler, term: Term) -> Node:
+    """A table named by literals is looked up by its names at once; anything unusual goes the long way."""
+    node = c.plain(term)
+    if len(term.args) != 2 or term.optargs:
+        return node
+    database, name = term.args
+    if database.type != _DB or len(database.args) != 1 or not c.is_literal(name, str):
+        return node
+    if not c.is_literal(database.args[0], str):
+        return node
+    line = c.line(term)
+    names = c.keep((c.pin(database.args[0]), c.pin(name)), line)
+    quick = c.call("known_table", [c.name("env", line), names], line)
+    return Node(
+        c.inline("a or later", {"a": quick, "later": node.code}, line, lazy=("later",)),
+        node.kind,
+        node.determinism,
+        node.closes,
+    )
+
+
+def known_table(env: Env, names: tuple[str, str]) -> Selection | None:
+    """A table that was looked up before and still has this name."""
+    if env.defaults:
+        return None
+    engine = env.engine
+    known: Selection | None = engine.known_tables.get(names)
+    if known is None:
+        known = _look_up(engine, names)
+        if known is None:
+            return None
+    handle = known.table.handle  # type: ignore[union-attr]
+    if handle.dropped or handle.name != names[1] or handle.db.name != names[0]:
+        del engine.known_tables[names]
+        return None
+    if env.client.user != "admin":
+        env.require("read", handle)
+    return known
+
+
+def _look_up(engine: Any, names: tuple[str, str]) -> Selection | None:
+    database = engine.catalog.databases.get(names[0])
+    if database is None or database.system:
+        return None
+    handle = database.tables.get(names[1])
+    if handle is None:
+        return None
+    if len(engine.known_tables) > 10_000:
+        engine.known_tables.clear()
+    known: Selection = Selection(engine.table(handle, "name"), _WHOLE)
+    engine.known_tables[names] = known
+    return known
+
+
+_DB: Final = 14
+
+
 def _table_options(opts: Options) -> str:
     if opts.has("use_outdated"):
         raise QueryLogicError(
@@ -91,7 +150,9 @@ def get(env: Env, target: Any, key: Any) -> SingleSelection:
     whole = target if target.__class__ is Selection and not target.sliced else _need_whole(target)
     found = whole.table
     assert found is not None
-    return SingleSelection(found, key, found.read(env, key))
+    if key is not MINVAL and key is not MAXVAL:
+        primary_key(key)
+    return SingleSelection(found, key, None, env)
 
 
 def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
@@ -211,6 +272,8 @@ TERMS: Final = (
         "table",
         between(1, 2),
         run=table,
+        compile=compile_table,
+        names={"known_table": known_table},
         args=(Arg.ANY, Arg.ANY),
         optargs=("read_mode", "identifier_format", "use_outdated"),
         effect=Effect.READ,
