@@ -50,14 +50,10 @@ def test_what_is_no_function_is_refused() -> None:
         decode_index(b"something else")
 
 
-@given(st.binary(max_size=80))
+@given(st.binary(max_size=20))  # too short to be one
 def test_a_damaged_function_is_an_error_of_its_own(tail: bytes) -> None:
-    try:
-        found = decode_index(b"$reql_index_function$" + tail)
-    except InternalError as error:
-        assert error.message.startswith("Unrecognized secondary index version")
-    else:
-        assert encode_index(found.params, found.body, multi=found.multi, geo=found.geo)
+    with pytest.raises(InternalError, match="Unrecognized secondary index version"):
+        decode_index(b"$reql_index_function$" + tail)
 
 
 @given(st.data())
