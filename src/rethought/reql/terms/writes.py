@@ -295,18 +295,17 @@ def _rewrite(
     statistics = Statistics(env, options)
     if selection.__class__ is not SingleSelection and isinstance(selection, Stream):
         selection.refuse_endless()
-    for key, row in _rows_of(env, selection):
+    for key, row in _rows_of(env, selection, atomic=atomic):
         chosen = decide if atomic else _beforehand(decide, row, statistics)
         if chosen is not None:
             write_row(env, table, key, chosen, statistics)
     return statistics.result()
 
 
-def _rows_of(env: Env, selection: Any) -> Iterator[tuple[Any, Any]]:
+def _rows_of(env: Env, selection: Any, *, atomic: bool) -> Iterator[tuple[Any, Any]]:
     if isinstance(selection, SingleSelection):
-        row = selection.datum()
-        key = selection.key if row is None else row[selection.table.primary_key]
-        yield key, row
+        # an atomic write reads the newest row itself, so this one stays unread
+        yield selection.key, None if atomic else selection.datum()
         return
     pkey = selection.table.primary_key
     for chunk in selection.chunks(env):
