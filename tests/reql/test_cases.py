@@ -1,4 +1,4 @@
-"""Every case of `cases/`, answered in-process."""
+"""Every case of `cases/`, answered in-process and by a server."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pytest
 from rethought.reql.terms import SPECS
 from tests.reql import cases
 from tests.reql.evaluation import Evaluator
+from tests.servers import ServerProcess
+from tests.wire.client import Client
 
 WITH_CASES = ("arrays", "math", "misc", "objects", "times")
 """Families of which every term has a case file."""
@@ -36,3 +38,13 @@ def test_every_term_of_the_family_has_cases(family: str) -> None:
     named = {path.stem for path in cases.files() if path.parent.name == family}
     assert named == {spec.name.lower() for spec in module.TERMS}
     assert all(SPECS[spec.type] is spec for spec in module.TERMS)
+
+
+def test_a_server_answers_as_the_cases_say(shared_server: ServerProcess) -> None:
+    expected = [case for path in cases.files() for case in cases.read(path)]
+    with Client(shared_server.port) as client:
+        for token, case in enumerate(expected, 1):
+            client.query(token, [1, case["query"], {}])
+        answers = dict(client.response() for _ in expected)
+    for token, case in enumerate(expected, 1):
+        assert text(answers[token]) == text(cases.expected_response(case)), case
