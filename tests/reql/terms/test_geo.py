@@ -108,3 +108,14 @@ def test_every_row_names_its_optional_arguments() -> None:
     assert {term.type for term in geo.TERMS} == {
         157, 158, 159, 160, 161, 162, 163, 164, 165, 167, 171,
     }  # fmt: skip
+
+
+def test_predicates_on_an_array_keep_what_they_hold_for() -> None:
+    row = geo.line(env, [0, 0], [2, 0])
+    points = [geo.point(env, 1, 0), geo.point(env, 3, 0), geo.point(env, 2, 0)]
+    assert geo.intersects(env, points, row) == [points[0], points[2]]  # type: ignore[arg-type]
+    assert geo.intersects(env, points[0], row) is True
+    with pytest.raises(QueryLogicError, match="Cannot perform intersects on a sequence of seq"):
+        geo.intersects(env, [[points[0]]], row)  # type: ignore[list-item]
+    with pytest.raises(QueryLogicError, match="Not a GEOMETRY pseudotype: `1`"):
+        geo.includes(env, [1], row)

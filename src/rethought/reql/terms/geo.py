@@ -1,10 +1,11 @@
 """Geometry: making it, measuring it, and what meets what.
 
 What always holds: the work is done in `datum.geo`; here are arguments and optional arguments. INTERSECTS and INCLUDES
-are given for two geometries; the compiler makes filters of them when the first argument is a sequence.
+on a sequence are filters of it.
 Callers: `reql.terms` joins `TERMS`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.geo import construct, geodesic, shapes
@@ -14,10 +15,15 @@ from rethought.datum.text import pretty
 from rethought.datum.values import Datum, is_truthy, number, to_uint32, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.env import too_many
+from rethought.exec.values import need_geometry
+from rethought.reql.compiler import PLAIN
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, at_least, exactly
+from rethought.reql.terms.fields import over_rows
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env, Options
+    from rethought.reql.compiler import Compiler, Node
+    from rethought.reql.tree import Term
 
 Geometry = dict[str, Datum]
 
@@ -80,14 +86,40 @@ def distance(env: "Env", one: Geometry, other: Geometry, *, opts: "Options") -> 
     return number(length / metres)
 
 
-def intersects(env: "Env", one: Geometry, other: Geometry) -> bool:
-    """GEOMETRY, GEOMETRY -> BOOL"""
-    return geometries_intersect(one, other)
+def intersects(env: "Env", value: Datum, other: Geometry) -> bool | list[Datum]:
+    """GEOMETRY, GEOMETRY -> BOOL | ARRAY, GEOMETRY -> ARRAY of those that meet it"""
+    return _each(env, "intersects", geometries_intersect, value, other)
 
 
-def includes(env: "Env", outer: Geometry, inner: Geometry) -> bool:
-    """Polygon, GEOMETRY -> BOOL"""
-    return geometry_includes(outer, inner)
+def includes(env: "Env", value: Datum, inner: Geometry) -> bool | list[Datum]:
+    """Polygon, GEOMETRY -> BOOL | ARRAY, GEOMETRY -> ARRAY of those that hold it"""
+    return _each(env, "includes", geometry_includes, value, inner)
+
+
+def _each(
+    env: "Env",
+    name: str,
+    holds: Callable[[Geometry, Geometry], bool],
+    value: Datum,
+    other: Geometry,
+) -> bool | list[Datum]:
+    if not isinstance(value, list):
+        return holds(need_geometry(env, value, 0), other)
+    kept: list[Datum] = []
+    for row in value:
+        if isinstance(row, list):
+            raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
+        if holds(need_geometry(env, row, 0), other):
+            kept.append(row)
+    return kept
+
+
+def compile_predicate(c: "Compiler", term: "Term") -> "Node":
+    """On data the term is done at once; on anything else it filters rows."""
+    first = c.compile(term.args[0])
+    if first.kind in PLAIN:
+        return c._plain(term, [first, *[c.compile(arg) for arg in term.args[1:]]])
+    return over_rows(c, term, first, "filter")
 
 
 def fill(env: "Env", geometry: Geometry) -> Geometry:
@@ -163,20 +195,20 @@ TERMS: Final = (
         "intersects",
         exactly(2),
         intersects,
-        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        compile_predicate,
+        args=(Arg.DATUM, Arg.GEOMETRY),
         determinism=_GEO,
         grouped=Grouped.STREAM,
-        datum=False,
     ),
     TermSpec(
         164,
         "includes",
         exactly(2),
         includes,
-        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        compile_predicate,
+        args=(Arg.DATUM, Arg.GEOMETRY),
         determinism=_GEO,
         grouped=Grouped.STREAM,
-        datum=False,
     ),
     TermSpec(
         165,

@@ -4,13 +4,14 @@ What always holds: the query waits, the loop does not; neither may be part of a 
 client that goes away ends the request or the script. Callers: `reql.terms` joins `TERMS`.
 """
 
+import ast
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rethought.datum.values import Datum
-from rethought.errors import QueryLogicError, ResourceLimitError
+from rethought.errors import Frame, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import too_many
 from rethought.exec.functions import Function
@@ -24,6 +25,8 @@ from rethought.reql.spec import Arg, Determinism, TermSpec, exactly
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env, Options
+    from rethought.reql.compiler import Compiler, Node
+    from rethought.reql.tree import Term
 
 Result = TypeVar("Result")
 
@@ -143,11 +146,14 @@ def _next_page(request: Request, answer: Answer, page: Function | str) -> Reques
 class ScriptFunction(Function):
     """A function written in JavaScript. It takes any number of arguments."""
 
-    __slots__ = ("env", "session", "source", "timeout_s")
+    __slots__ = ("env", "frames", "session", "source", "timeout_s")
 
-    def __init__(self, env: "Env", session: str, source: str, timeout_s: float) -> None:
+    def __init__(
+        self, env: "Env", session: str, source: str, timeout_s: float, frames: tuple[Frame, ...]
+    ) -> None:
         super().__init__(0, self._call, int(Determinism.NEVER), None)
         self.env = env
+        self.frames = frames
         self.session = session
         self.source = source
         self.timeout_s = timeout_s
@@ -165,7 +171,12 @@ class ScriptFunction(Function):
         return out
 
     def _calls(self, calls: list[list[Datum]]) -> list[Datum]:
-        values = _await(self.env, javascript.run(self.session, self.source, calls, self.timeout_s))
+        work = javascript.run(self.session, self.source, calls, self.timeout_s)
+        try:
+            values = _await(self.env, work)
+        except ReqlError as error:
+            error.frames = self.frames
+            raise
         assert values is not None
         return values
 
@@ -180,8 +191,8 @@ def _await(env: "Env", work: Coroutine[Any, Any, Result]) -> Result:
     return result
 
 
-def script(env: "Env", source: str, *, opts: "Options") -> Any:
-    """STRING -> the value of the code | FUNCTION"""
+def script(env: "Env", source: str, *, opts: "Options", frames: tuple[Frame, ...] = ()) -> Any:
+    """STRING -> the value of the code | FUNCTION, whose errors are blamed on the term at `frames`"""
     _refuse_in_transaction(env, "js")
     javascript.check_installed()
     timeout_s = SCRIPT_TIMEOUT_S
@@ -193,8 +204,23 @@ def script(env: "Env", source: str, *, opts: "Options") -> Any:
     session = javascript.new_session()
     values = _await(env, javascript.run(session, source, None, timeout_s))
     if values is None:
-        return ScriptFunction(env, session, source, timeout_s)
+        return ScriptFunction(env, session, source, timeout_s, frames)
     return values[0]
+
+
+def compile_script(c: "Compiler", term: "Term") -> "Node":
+    """Hands over where the term stands: its function fails elsewhere, but is to blame."""
+    node = c.plain(term)
+    if isinstance(node.code, ast.Call):
+        node.code.keywords.append(
+            ast.keyword(
+                "frames",
+                c.keep(term.path, c.line(term)),
+                lineno=c.line(term),
+                col_offset=0,
+            )
+        )
+    return node
 
 
 TERMS: Final = (
@@ -226,6 +252,7 @@ TERMS: Final = (
         "javascript",
         exactly(1),
         script,
+        compile_script,
         args=(Arg.STRING,),
         optargs=("timeout",),
         determinism=Determinism.NEVER,

@@ -17,7 +17,7 @@ import re2
 from rethought.datum.coercion import coerce
 from rethought.datum.jsonbytes import decode, has_repeated_keys
 from rethought.datum.text import compact, pretty
-from rethought.datum.values import Datum, from_json, wrong_type
+from rethought.datum.values import Datum, from_json, is_pseudotype, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.env import too_many
 from rethought.reql.spec import Arg, TermSpec, between, exactly
@@ -192,8 +192,10 @@ def to_json_string(env: "Env", value: Datum) -> str:
 _BRACE: Final = re.compile("[{}]")
 
 
-def format_template(env: "Env", template: str, values: dict[str, Datum]) -> str:
+def format_template(env: "Env", template: str, values: Datum) -> str:
     """STRING, OBJECT -> STRING with each `{name}` replaced by that field as a string."""
+    if not isinstance(values, dict) or is_pseudotype(values):
+        raise wrong_type("OBJECT", values)
     parts = []
     at = 0
     while brace := _BRACE.search(template, at):
@@ -247,5 +249,5 @@ TERMS: Final = (
     ),
     TermSpec(98, "json", exactly(1), json_of, args=(Arg.STRING,)),
     TermSpec(172, "to_json_string", exactly(1), to_json_string),
-    TermSpec(197, "format", exactly(2), format_template, args=(Arg.STRING, Arg.OBJECT)),
+    TermSpec(197, "format", exactly(2), format_template, args=(Arg.STRING, Arg.DATUM)),
 )
