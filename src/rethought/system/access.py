@@ -64,7 +64,7 @@ class UsersContent:
             verifier = self._read(new, old)
             if verifier is not None:
                 catalog.users.put(_name(key), verifier)
-        env.tickets.append(catalog.durable())
+        env.await_ticket(catalog.durable())
 
     def _read(self, row: Row, old: Row | None) -> Verifier | None:
         """The new password of a written row; None to keep the one there is."""
@@ -189,7 +189,7 @@ class PermissionsContent:
             catalog.permissions.clear(scope)
         else:
             catalog.permissions.grant(scope, self._read(new, scope, asking))
-        env.tickets.append(catalog.durable())
+        env.await_ticket(catalog.durable())
 
     def _read_scope(self, key: Any) -> Scope:
         if key.__class__ is not list or not 1 <= len(key) <= 3:

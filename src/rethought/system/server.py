@@ -67,7 +67,7 @@ class ServerConfig:
         record = self._read(new)
         env.writing(self._catalog.group)
         self._catalog.identity.set_server(record)
-        env.tickets.append(self._catalog.durable())
+        env.await_ticket(self._catalog.durable())
 
     def _read(self, row: Row) -> ServerRecord:
         try:
@@ -213,7 +213,7 @@ class ClusterConfig:
         record = wrong_format("cluster_config", lambda: _read_cluster(new))
         env.writing(self._catalog.group)
         self._catalog.identity.set_cluster(record)
-        env.tickets.append(self._catalog.durable())
+        env.await_ticket(self._catalog.durable())
 
 
 def _read_cluster(row: Row) -> ClusterRecord:

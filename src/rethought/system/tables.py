@@ -122,7 +122,7 @@ class TableConfig:
         env.require("config", table)
         env.writing(table.group)
         self._catalog.drop_table(table)
-        env.tickets.append(self._catalog.durable(table.group))
+        env.await_ticket(self._catalog.durable(table.group))
 
     def _create(self, env: "Env", row: Row, asking: Asking, *, own_key: bool) -> None:
         if not own_key:
@@ -144,7 +144,7 @@ class TableConfig:
             shards=wanted.shards,
             id_=row["id"],
         )
-        env.tickets.append(self._catalog.durable(group))
+        env.await_ticket(self._catalog.durable(group))
 
     def _update(self, env: "Env", table: TableHandle, row: Row, old: Row, asking: Asking) -> None:
         wanted = wrong_format("table_config", lambda: self._read(row, old, asking))
@@ -164,7 +164,7 @@ class TableConfig:
             write_acks=wanted.write_acks,
             shards=wanted.shards,
         )
-        env.tickets.append(self._catalog.durable(table.group))
+        env.await_ticket(self._catalog.durable(table.group))
 
     def _read(self, row: Row, old: Row | None, asking: Asking) -> Wanted:
         """Checks a written row; a new one may leave out what has a default."""
@@ -318,7 +318,7 @@ class DatabaseConfig:
             env.require("config", database)
             env.writing(catalog.group)
             catalog.rename_database(database, name)
-        env.tickets.append(catalog.durable())
+        env.await_ticket(catalog.durable())
 
 
 def _database_row(database: Database) -> Row:

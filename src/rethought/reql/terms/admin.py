@@ -1,6 +1,6 @@
 """Terms that administer databases, tables and permissions.
 
-What always holds: a term that changed the catalog leaves a ticket in `env.tickets`, so that it is answered when the
+What always holds: a term that changed the catalog calls `env.await_ticket`, so that it is answered when the
 change is on disk; rows of configuration and status come from the system database's tables, never from here. Indexes and
 write hooks are in `terms.indexes`, the arguments of sharding in `terms.placement`.
 """
@@ -61,7 +61,7 @@ def begin(env: Env, group: Any) -> None:
 
 def changed(env: Env, group: Any) -> None:
     """The query is answered when what was just changed in `group` is on disk."""
-    env.tickets.append(env.catalog.durable(group))
+    env.await_ticket(env.catalog.durable(group))
 
 
 def database_or_table(env: Env, value: Any) -> Any:
@@ -252,7 +252,7 @@ def sync(env: Env, table: Any) -> Any:
     if table.system:
         raise OpFailedError("Artificial tables don't support `sync()`.")
     env.require("write", table)
-    env.tickets.append(env.writing(table.group).ticket(True))
+    env.await_ticket(env.writing(table.group).ticket(True))
     return {"synced": 1}
 
 
