@@ -144,3 +144,8 @@ def test_other_values_are_no_paths(spec: Datum, printed: str) -> None:
     with pytest.raises(QueryLogicError) as caught:
         parse_paths([spec])
     assert caught.value.message == f"Invalid path argument `{printed}`."
+
+
+def test_a_value_that_is_no_path_is_refused_even_when_the_answer_is_known() -> None:
+    with pytest.raises(QueryLogicError, match="Invalid path argument"):
+        has_fields({}, ["x", 1])

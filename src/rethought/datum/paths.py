@@ -74,9 +74,13 @@ def _join(paths: Paths, others: Paths, deepest: bool) -> None:
 
 def pluck(document: dict[str, Datum], specs: Sequence[Datum]) -> Datum:
     """Only the fields that are named."""
-    if all(spec.__class__ is str for spec in specs):
-        return {spec: document[spec] for spec in cast(Sequence[str], specs) if spec in document}
-    return pluck_paths(document, parse_paths(specs))
+    found: dict[str, Datum] = {}
+    for spec in specs:
+        if spec.__class__ is not str:
+            return pluck_paths(document, parse_paths(specs))
+        if spec in document:
+            found[spec] = document[spec]
+    return found
 
 
 def pluck_paths(document: dict[str, Datum], paths: Paths) -> Datum:
@@ -96,12 +100,12 @@ def pluck_paths(document: dict[str, Datum], paths: Paths) -> Datum:
 
 def without(document: dict[str, Datum], specs: Sequence[Datum]) -> Datum:
     """All fields but those that are named."""
-    if all(spec.__class__ is str for spec in specs):
-        left = document.copy()
-        for spec in specs:
-            left.pop(cast(str, spec), None)
-        return left
-    return without_paths(document, parse_paths(specs))
+    left = document.copy()
+    for spec in specs:
+        if spec.__class__ is not str:
+            return without_paths(document, parse_paths(specs))
+        left.pop(spec, None)
+    return left
 
 
 def without_paths(document: dict[str, Datum], paths: Paths) -> Datum:
@@ -122,12 +126,13 @@ def without_paths(document: dict[str, Datum], paths: Paths) -> Datum:
 
 def has_fields(document: dict[str, Datum], specs: Sequence[Datum]) -> bool:
     """Whether every field that is named is there and not null."""
-    if all(spec.__class__ is str for spec in specs):
-        for spec in specs:  # noqa: SIM110 - a generator is slower
-            if document.get(cast(str, spec)) is None:
-                return False
-        return True
-    return has_paths(document, parse_paths(specs, deepest=True))
+    has_all = True
+    for spec in specs:  # to the end, because a specification that is none is an error in any case
+        if spec.__class__ is not str:
+            return has_paths(document, parse_paths(specs, deepest=True))
+        if document.get(spec) is None:
+            has_all = False
+    return has_all
 
 
 def has_paths(document: dict[str, Datum], paths: Paths) -> bool:
