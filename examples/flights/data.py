@@ -96,7 +96,7 @@ def create_indexes(conn: Any) -> list[str]:
     flight.index_create("hour_delay", [r.row["time"].floor(), r.row["delay"]]).run(conn)
     movie.index_create("genre", r.row["Major Genre"]).run(conn)
     movie.index_create("words", r.row["Title"].coerce_to("string").split(), multi=True).run(conn)
-    quake.update({"where": r.geojson({"type": "Point", "coordinates": r.row["at"]})}).run(conn)
+    quake.update({"where": r.point(r.row["at"][0], r.row["at"][1])}).run(conn)
     quake.index_create("where", geo=True).run(conn)
     names = []
     for table in ("flights", "movies", "quakes"):
