@@ -73,7 +73,8 @@ def test_the_python_of_the_readme_prints_what_it_says(number: int, server: Serve
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr) == (shown_output(code), "")
+    assert done.stdout == shown_output(code), done.stderr
+    assert not done.stderr
 
 
 def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess) -> None:
@@ -89,7 +90,8 @@ def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess)
         check=False,
         env={**os.environ, "NODE_PATH": str(packages), "NO_COLOR": "1"},
     )
-    assert (done.stdout, done.stderr) == (shown_output(code), "")
+    assert done.stdout == shown_output(code), done.stderr
+    assert not done.stderr
 
 
 def test_every_setting_and_limit_is_documented() -> None:
