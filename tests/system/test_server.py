@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rethought.system.node import Counters, Issue, LogEntry
+from rethought.system.node import Counters, Issue, LogEntry, redacted
 from tests.system.conftest import Machine, array, delete, get, insert, system, update
 
 WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
@@ -25,6 +25,19 @@ def test_the_server_describes_itself(machine: Machine) -> None:
     assert status["network"]["connected_to"] == {}
     assert status["process"]["version"].startswith("rethinkdb 2.4.")
     assert status["process"]["time_started"]["$reql_type$"] == "TIME"
+
+
+def test_secrets_of_the_command_line_are_not_shown() -> None:
+    words = ("rethought", "serve", "--initial-password", "p1", "--initial-password=p2", "-d", "x")
+    assert redacted(words) == (
+        "rethought",
+        "serve",
+        "--initial-password",
+        "***",
+        "--initial-password=***",
+        "-d",
+        "x",
+    )
 
 
 def test_the_server_is_renamed_and_tagged(machine: Machine) -> None:

@@ -10,7 +10,7 @@ Invariants:
   4. Opening costs one decode per table and nothing per index: rules are compiled when first needed.
   5. Memory changes only after the store took the change; listeners hear of it right after.
 Callers: admin terms, system tables, the server at start. All on the loop; nothing here waits. Whoever must not answer
-before a change is on disk waits for `durable(group)`.
+before a change is on disk waits for `durable(group)`. Why it is so: decision 0008.
 """
 
 import os

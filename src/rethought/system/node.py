@@ -6,10 +6,10 @@ process of which nothing is known, so that tests and embedders give only what th
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rethought import VERSION
 
@@ -64,6 +64,23 @@ class Issue:
     description: str
 
 
+SECRET_OPTIONS: Final = ("--initial-password",)
+
+
+def redacted(argv: Iterable[str]) -> tuple[str, ...]:
+    """The command line without its secrets: whoever reads `server_status` may see it."""
+    shown: list[str] = []
+    for word in argv:
+        option, equals, _ = word.partition("=")
+        if option in SECRET_OPTIONS and equals:
+            shown.append(f"{option}=***")
+        elif shown and shown[-1] in SECRET_OPTIONS:
+            shown.append("***")
+        else:
+            shown.append(word)
+    return tuple(shown)
+
+
 def _version() -> str:
     return f"rethinkdb {COMPATIBLE_VERSION} (rethought {VERSION})"
 
@@ -78,7 +95,7 @@ class Node:
     http_port: int | None = None
     cluster_port: int = 29015
     pid: int = field(default_factory=os.getpid)
-    argv: tuple[str, ...] = tuple(sys.argv)
+    argv: tuple[str, ...] = field(default_factory=lambda: redacted(sys.argv))
     version: str = field(default_factory=_version)
     started: float = field(default_factory=time)
     cache_mb: Callable[[], float] = lambda: 0.0
