@@ -120,6 +120,14 @@ class WriteBatch:
         """Inserts, replaces or deletes, by which side is None. `old` is what `get` gave; docs are the decoded sides."""
         assert self._writer.batch is self, ENDED
         state = self._tables[table]
+        entries = [
+            (
+                index,
+                index.keys(old_doc) if old is not None else [],
+                index.keys(new_doc) if new is not None else [],
+            )
+            for index in state.indexes.values()
+        ]  # before anything is written: a rule may raise
         if table not in self.before:
             self.before[table] = state.counters
             state.unsaved = True
@@ -151,8 +159,8 @@ class WriteBatch:
                     self.size += size + len(old)
                     if size > state.largest:
                         state.largest = size
-            for index in state.indexes.values():
-                self._index(index, key, row, old_doc, new_doc)
+            for index, before, after in entries:
+                self._index(index, key, row, before, after)
         except apsw.Error as error:
             raise self._writer.fail_write(error) from error
         self.changes.append(Change(table, key, old, new))
@@ -165,11 +173,12 @@ class WriteBatch:
         number: int = row[0]
         return number
 
-    def _index(self, index: Index, key: bytes, row: int, old_doc: Any, new_doc: Any) -> None:
-        before = index.keys(old_doc) if old_doc is not None else []
-        after = index.keys(new_doc) if new_doc is not None else []
+    def _index(
+        self, index: Index, key: bytes, row: int, before: list[bytes], after: list[bytes]
+    ) -> None:
         if not index.ready:
-            index.dirty.add(row)
+            if row <= index.end:
+                index.dirty.add(row)
         elif before == after:
             return
         if len(before) < 2 and len(after) < 2:  # the usual case: one entry, or none

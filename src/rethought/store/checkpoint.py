@@ -29,18 +29,20 @@ class Round(Enum):
     LAST = auto()  # while writers wait
 
 
-def decide_round(*, log: int, carried: int, last_tried: int, options: GroupOptions) -> Round:
+def decide_round(
+    *, log: int, carried: int, last: int, last_waited: int, options: GroupOptions
+) -> Round:
     """What to do now: the log has `log` pages, `carried` of them are in the file.
 
-    `last_tried` is the log's size at the last round that made writers wait in vain (somebody was reading): the next
-    such try comes only after the log has grown by as much as one round is worth.
+    `last` is the log's size when the last round began, `last_waited` when the last one that made writers wait did.
+    Somebody who reads an old state keeps a round from finishing: so the next one comes only after the log has grown by
+    as much as a round is worth.
     """
     step = options.checkpoint_bytes // PAGE
-    if log - carried < step and (log * PAGE < options.log_bytes or log - last_tried < step):
-        return Round.NONE
-    if log * PAGE >= options.log_bytes and log - carried < 2 * step and log - last_tried >= step:
+    missing = log - carried
+    if log * PAGE >= options.log_bytes and missing < 2 * step and log - last_waited >= step:
         return Round.LAST
-    return Round.BESIDE if log - carried >= step else Round.NONE
+    return Round.BESIDE if missing >= step and log - last >= step else Round.NONE
 
 
 class Checkpointer:

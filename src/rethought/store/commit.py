@@ -30,7 +30,7 @@ import apsw
 
 from rethought.errors import OpFailedError, ReqlError
 from rethought.store.batch import WriteBatch
-from rethought.store.connection import read_error, write_error
+from rethought.store.connection import end_transaction, read_error, write_error
 from rethought.store.journal import Journal
 from rethought.store.layout import COUNTER_PUT
 from rethought.store.model import Commit, Listener, Loop, Size
@@ -65,7 +65,7 @@ class Writer:
         self.syncer: Syncer | None = None
         self._execute = connection.execute
         self._loop = loop
-        self._readers = readers
+        self.readers = readers
         self._current: Snapshot | None = None
         self._reading = False
         self._scheduled = False
@@ -75,9 +75,9 @@ class Writer:
         """Reads from the file what is kept in memory."""
         tables = self.tables
         tables.load(self.connection)
-        since = self.journal.load()
+        self.journal.load()
         self.seq = self.journal.saved_seq
-        for commit in since:
+        for commit in self.journal.catch_up():
             self.seq = commit.seq
             for table, _, old, new in commit.changes:
                 if table in tables:
@@ -125,9 +125,7 @@ class Writer:
         return self._view()
 
     def _view(self) -> Snapshot:
-        return Snapshot(
-            self.seq, self.connection, self.tables, self._readers, self.path, self.options
-        )
+        return Snapshot(self)
 
     def end_reading(self) -> bool:
         """Ends the read transaction between batches, so that the log may start again; False while somebody reads."""
@@ -137,7 +135,7 @@ class Writer:
                     return False
                 self._current.leave_writer()
                 self._current = None
-            self._execute("COMMIT")
+            end_transaction(self.connection)
             self._reading = False
         return True
 
@@ -244,10 +242,18 @@ class Writer:
         return self.fail(write_error(self.path, error))
 
     def fail_read(self, error: apsw.Error) -> ReqlError:
-        """A read inside a batch failed; the batch goes on unless SQLite has ended its transaction."""
-        if self.connection.in_transaction:
-            return read_error(self.path, error)
-        return self.fail_write(error)
+        """A read through the writer's connection failed; gives what its query is told.
+
+        SQLite remembers a damaged page until the transaction ends, and would not commit: an open batch is undone, a
+        read transaction begins again (on the same state, since nobody else writes).
+        """
+        if self.batch is not None:
+            if isinstance(error, apsw.CorruptError) or not self.connection.in_transaction:
+                return self.fail_write(error)
+        elif self._reading:
+            end_transaction(self.connection)
+            self._execute("BEGIN")
+        return read_error(self.path, error)
 
     def fail(self, error: ReqlError) -> ReqlError:
         """Undoes the open batch and tells its writers; gives the error back, to be raised."""

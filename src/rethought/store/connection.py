@@ -6,6 +6,7 @@ log in memory instead of in a mapped file and locks without system calls, which 
 no other process may open a file meanwhile, which is what we want. Called by `group`, `snapshot` and `checkpoint`.
 """
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,13 @@ def connect(
     return connection
 
 
+def end_transaction(connection: apsw.Connection) -> None:
+    """Ends a transaction that only read. SQLite remembers a damaged page until then and says so again."""
+    if connection.in_transaction:
+        with contextlib.suppress(apsw.Error):
+            connection.execute("COMMIT")
+
+
 def log_path(path: Path) -> Path:
     """The write-ahead log beside a database file."""
     return path.with_name(path.name + "-wal")
@@ -78,6 +86,10 @@ def write_error(path: Path, error: apsw.Error) -> ReqlError:
             return ResourceLimitError(f"Writing to `{path.name}` needs too much memory.")
         case _:
             return OpFailedError(f"Could not write to `{path.name}`: {error}.")
+
+
+def wrong_key(path: Path) -> str:
+    return f"The file `{path.name}` is encrypted with another key, or is not a database of ours."
 
 
 def damaged(path: Path) -> str:

@@ -17,7 +17,7 @@ from rethought.store import layout
 from rethought.store.batch import WriteBatch
 from rethought.store.checkpoint import Checkpointer, Round, decide_round
 from rethought.store.commit import Writer
-from rethought.store.connection import connect, damaged, log_path, read_error
+from rethought.store.connection import connect, damaged, log_path, read_error, wrong_key
 from rethought.store.jobs import BuildIndex, Jobs, RemoveTable
 from rethought.store.model import (
     META,
@@ -63,7 +63,8 @@ class Group:
         self._ready_waiting: dict[IndexId, list[Any]] = {}
         self._log_pages = 0
         self._carried = 0
-        self._last_tried = 0
+        self._last_round = 0
+        self._last_waited = 0
         self._checkpointer = Checkpointer(path, writer.options, loop, self._checkpointed)
         self._closed = False
         self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
@@ -241,7 +242,7 @@ class Group:
     def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         """SQLite's hook, after each commit: how many pages the log has."""
         if pages < self._log_pages:
-            self._carried = self._last_tried = 0  # it has started again
+            self._carried = self._last_round = self._last_waited = 0  # it has started again
         self._log_pages = pages
         if not self._checkpointer.busy and (pages - self._carried) * 4096 >= min(
             self.options.checkpoint_bytes, self.options.log_bytes
@@ -255,18 +256,20 @@ class Group:
         match decide_round(
             log=self._log_pages,
             carried=self._carried,
-            last_tried=self._last_tried,
+            last=self._last_round,
+            last_waited=self._last_waited,
             options=self.options,
         ):
             case Round.NONE:
                 return
             case Round.LAST:
                 self.flush()
-                self._last_tried = self._log_pages
+                self._last_waited = self._log_pages
                 self.writable = False
                 self._jobs.held = True
             case Round.BESIDE:
                 pass
+        self._last_round = self._log_pages
         self._checkpointer.start()
 
     def _checkpointed(self, result: tuple[int, int] | None) -> None:
@@ -367,9 +370,7 @@ def open_group(path: Path, *, loop: Loop, options: GroupOptions = DEFAULT_OPTION
     except apsw.NotADBError as error:
         if connection is not None:
             connection.close()
-        raise OpFailedError(
-            f"The file `{path.name}` is encrypted with another key, or is not a database of ours."
-        ) from error
+        raise OpFailedError(wrong_key(path)) from error
     except apsw.CorruptError as error:
         if connection is not None:
             connection.close()

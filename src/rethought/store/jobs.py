@@ -25,6 +25,7 @@ BUFFER_BYTES: Final = 16 << 20
 CHUNK_ROWS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
 MERGE_ROWS: Final = 500
+DIRTY_ROWS: Final = 1_000
 RETRY_S: Final = 1.0
 
 Entry = tuple[bytes, bytes, int, int]
@@ -118,7 +119,7 @@ class BuildIndex:
         if index.rule is None:
             return False
         try:
-            while writer.options.monotonic() < end:
+            while True:
                 if not self._merging:
                     self._gather(writer, index)
                 elif not self._merge(writer, index):
@@ -126,9 +127,10 @@ class BuildIndex:
                     if index.ready:
                         self._ready(self._id)
                         return True
+                if writer.options.monotonic() >= end:
+                    return False
         except apsw.Error as error:
             raise writer.fail_write(error) from error
-        return False
 
     def _current(self, writer: "Writer") -> Index | None:
         """The index as the tables know it now. It is another object after a rollback: then we start from the file."""
@@ -205,8 +207,10 @@ class BuildIndex:
         assert index.rule is not None
         execute = writer.connection.execute
         name = writer.tables[index.table].sql.name
-        for _ in range(min(MERGE_ROWS, len(index.dirty))):
+        for _ in range(min(DIRTY_ROWS, len(index.dirty))):
             r = index.dirty.pop()
+            if not index.position < r <= self._gathered:
+                continue  # dealt with already, and kept by writes since; or still to be read
             row: Any = execute(f"SELECT k, d FROM {name} WHERE r=?", (r,)).fetchone()
             if row is not None:
                 (keys,) = index.rule.keys_of_chunk(row[1])

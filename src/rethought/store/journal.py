@@ -46,6 +46,7 @@ class Journal:
         "first",
         "rows",
         "saved_bytes",
+        "saved_rows",
         "saved_seq",
     )
 
@@ -56,17 +57,21 @@ class Journal:
         self.bytes = 0
         self.first = 0  # oldest sequence number that is kept, 0 when there is none
         self.saved_seq = 0  # the commit that `counters` in the file are of
+        self.saved_rows = 0
         self.saved_bytes = 0
         self._trimming = False
         self._next_look = 0.0
 
-    def load(self) -> Iterator[Commit]:
-        """Reads the journal's numbers as they were saved, then gives the commits since, to be added up."""
+    def load(self) -> None:
+        """Reads the journal's numbers as they were saved; `catch_up` adds what came since."""
         counted: Any = self._connection.execute(COUNTER, (0,)).fetchone()
         self.rows, self.bytes, self.saved_seq = counted
-        self.saved_bytes = self.bytes
+        self.saved_rows, self.saved_bytes = self.rows, self.bytes
         first: Any = self._connection.execute(JOURNAL_FIRST).get
         self.first = first or 0
+
+    def catch_up(self) -> Iterator[Commit]:
+        """The commits since the numbers were saved, each counted when it is given."""
         after = self.saved_seq
         while True:
             rows: list[Any] = self._connection.execute(JOURNAL_READ, (after, READ_ROWS)).fetchall()
@@ -110,7 +115,9 @@ class Journal:
             self.rows -= rows
             self.bytes -= freed
             self.first = last + 1
+            self.saved_rows -= rows
             self.saved_bytes -= freed
+            self._put_saved()
         if rows < len(oldest):
             self._next_look = now + TRIM_EVERY_S
 
@@ -124,9 +131,13 @@ class Journal:
 
     def save(self, seq: int) -> None:
         """Writes the numbers, with those of all tables; the newest sequence number outlives the rows."""
-        self._connection.execute(COUNTER_PUT, (0, self.rows, self.bytes, seq))
-        self.saved_seq = seq
-        self.saved_bytes = self.bytes
+        self.saved_seq, self.saved_rows, self.saved_bytes = seq, self.rows, self.bytes
+        self._put_saved()
+
+    def _put_saved(self) -> None:
+        self._connection.execute(
+            COUNTER_PUT, (0, self.saved_rows, self.saved_bytes, self.saved_seq)
+        )
 
     def read(self, after: int, limit: int) -> Iterator[Commit]:
         """Commits after a sequence number, oldest first; each step is a read of its own, so it sees later ones too."""

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from rethought.errors import OpFailedError
-from rethought.store.connection import connect, read_error
+from rethought.errors import OpFailedError, ReqlError
+from rethought.store.connection import connect, end_transaction, read_error
 from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
 from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
 from rethought.store.options import GroupOptions
 
 if TYPE_CHECKING:
-    from rethought.store.tables import Table, Tables
+    from rethought.store.commit import Writer
+    from rethought.store.tables import Table
 
 ROWS_ONE_BY_ONE: Final = 32
 """Up to so many documents are fetched as rows: below this a second look for the end of the page costs more."""
@@ -53,7 +54,7 @@ class Readers:
 
     def give(self, connection: apsw.Connection) -> None:
         self.busy -= 1
-        connection.execute("COMMIT")
+        end_transaction(connection)
         if not self._closed and len(self._idle) < self._options.readers_idle_max:
             self._idle.append(connection)
         else:
@@ -79,29 +80,19 @@ class Snapshot:
         "_holders",
         "_options",
         "_own",
-        "_path",
-        "_readers",
         "_sizes",
         "_tables",
+        "_writer",
         "seq",
     )
 
-    def __init__(
-        self,
-        seq: int,
-        connection: apsw.Connection,
-        tables: "Tables",
-        readers: Readers,
-        path: Path,
-        options: GroupOptions,
-    ) -> None:
-        self.seq = seq
+    def __init__(self, writer: "Writer") -> None:
+        self.seq = writer.seq
+        self._writer = writer
+        self._execute: Callable[..., Any] = writer.connection.execute
+        self._tables = writer.tables
+        self._options = writer.options
         self._sizes: dict[TableId, Size] | None = None  # None: as the tables say now
-        self._execute: Callable[..., Any] = connection.execute
-        self._tables = tables
-        self._readers = readers
-        self._path = path
-        self._options = options
         self._own: apsw.Connection | None = None
         self._holders = 0
 
@@ -116,7 +107,7 @@ class Snapshot:
         if not self._holders and self._own is not None:
             own, self._own = self._own, None
             self._execute = _released
-            self._readers.give(own)
+            self._writer.readers.give(own)
 
     @property
     def held(self) -> bool:
@@ -128,7 +119,7 @@ class Snapshot:
         `sizes` are those of the committed state, when the tables' counters are ahead of it.
         """
         if self._holders:
-            self._own = self._readers.take()
+            self._own = self._writer.readers.take()
             self._sizes = sizes or self._tables.sizes()
             self._execute = self._own.execute
         else:
@@ -145,13 +136,20 @@ class Snapshot:
         self._holders -= 1
         return self
 
+    def _failed(self, error: apsw.Error) -> ReqlError:
+        if (
+            self._own is not None
+        ):  # fails until it is released: another transaction might be of a later state
+            return read_error(self._writer.path, error)
+        return self._writer.fail_read(error)
+
     # ---- single documents
 
     def get(self, table: TableId, key: bytes) -> bytes | None:
         try:
             document: bytes | None = self._execute(self._tables[table].sql.get, (key,)).get
         except apsw.Error as error:
-            raise read_error(self._path, error) from error
+            raise self._failed(error) from error
         return document
 
     def get_many(self, table: TableId, keys: list[bytes]) -> dict[bytes, bytes]:
@@ -163,7 +161,7 @@ class Snapshot:
                 if document is not None:
                     found[key] = document
         except apsw.Error as error:
-            raise read_error(self._path, error) from error
+            raise self._failed(error) from error
         return found
 
     # ---- ranges
@@ -242,7 +240,7 @@ class Snapshot:
             position = self._execute(sql.position, (*bounds, 1, count - 1)).fetchone()
             return Page(row[0], count, position)
         except apsw.Error as error:
-            raise read_error(self._path, error) from error
+            raise self._failed(error) from error
 
     def _rows(self, sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool) -> Page:
         rows: list[Any] = self._execute(sql.rows, (*bounds, limit)).fetchall()
@@ -300,7 +298,7 @@ class Snapshot:
         try:
             counted: int = self._execute(text, _bounds(lower, upper)).get
         except apsw.Error as error:
-            raise read_error(self._path, error) from error
+            raise self._failed(error) from error
         return counted
 
 

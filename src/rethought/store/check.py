@@ -1,0 +1,180 @@
+"""Finds damage in a group's file, for `doctor` and for the slow scrub of a running server.
+
+What always holds: nothing is changed; each finding is one sentence a person can act on; the whole file is read, so that
+every page's authentication is checked. Works on a connection of its own, beside the group when it is open in this
+process. `check_file` yields findings, and None now and then so that a caller may do something else meanwhile.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from rethought.errors import ReqlError
+from rethought.store.batch import numbered
+from rethought.store.connection import connect, damaged, wrong_key
+from rethought.store.journal import Journal, unpack
+from rethought.store.model import IndexId, IndexRule
+from rethought.store.options import GroupOptions
+from rethought.store.tables import Index, Table, Tables
+
+CHUNK_ROWS: Final = 500
+FINDINGS_MAX: Final = 100
+
+Finding = str | None
+
+
+def check_file(
+    path: Path,
+    options: GroupOptions,
+    rules: Mapping[IndexId, IndexRule] | None = None,
+) -> Iterator[Finding]:
+    """All findings of one file. Without an index's rule only its links to documents are checked, not its keys."""
+    try:
+        connection = connect(path, options.key, cache_bytes=4 << 20)
+    except apsw.NotADBError:
+        yield wrong_key(path)
+        return
+    except apsw.Error as error:
+        yield f"`{path.name}` cannot be opened: {error}."
+        return
+    try:
+        connection.execute("BEGIN")
+        yield from _findings(connection, options, rules or {})
+    except (apsw.CorruptError, apsw.NotADBError):
+        yield damaged(path)
+    except apsw.Error as error:
+        yield f"`{path.name}` cannot be read: {error}."
+    finally:
+        connection.close()
+
+
+def _findings(
+    connection: apsw.Connection, options: GroupOptions, rules: Mapping[IndexId, IndexRule]
+) -> Iterator[Finding]:
+    for (line,) in connection.execute(f"PRAGMA integrity_check({FINDINGS_MAX})"):
+        if line != "ok":
+            yield f"structure: {line}"
+        yield None
+    tables = Tables()
+    tables.load(connection)
+    yield from check_journal(connection, options, tables)
+    for table in tables.values():
+        yield from check_table(connection, table)
+        for index in table.indexes.values():
+            yield from check_index(connection, table, index, rules.get(index.id))
+
+
+def check_journal(
+    connection: apsw.Connection, options: GroupOptions, tables: Tables
+) -> Iterator[Finding]:
+    """Every row decodes, no sequence number is missing, the saved numbers agree; adds up the counters on the way."""
+    journal = Journal(connection, options)
+    try:
+        journal.load()
+        for commit in journal.catch_up():
+            for table, _, old, new in commit.changes:
+                if table in tables:
+                    tables[table].count(old, new)
+    except msgspec.MsgspecError as error:
+        yield f"journal: an entry cannot be decoded: {error}"
+        return
+    expected = journal.first
+    rows = bytes_ = 0
+    for seq, entries in connection.execute("SELECT seq, entries FROM journal ORDER BY seq"):
+        assert isinstance(entries, bytes)
+        if seq != expected:
+            yield f"journal: commit {expected} is missing"
+        expected = int(str(seq)) + 1
+        rows += 1
+        bytes_ += len(entries)
+        try:
+            unpack(entries)
+        except msgspec.MsgspecError as error:
+            yield f"journal: commit {seq} cannot be decoded: {error}"
+        yield None
+    if (rows, bytes_) != (journal.rows, journal.bytes):
+        yield (
+            f"journal: it has {rows} commits of {bytes_} bytes, "
+            f"its counters say {journal.rows} of {journal.bytes}"
+        )
+
+
+def check_table(connection: apsw.Connection, table: Table) -> Iterator[Finding]:
+    """Counters agree with the rows, rows are found by their keys, documents are JSON."""
+    name = table.sql.name
+    docs = bytes_ = largest = after = 0
+    while True:
+        rows: list[Any] = connection.execute(
+            f"SELECT r, k, d FROM {name} WHERE r>? ORDER BY r LIMIT ?", (after, CHUNK_ROWS)
+        ).fetchall()
+        if not rows:
+            break
+        after = rows[-1][0]
+        for r, _, document in rows:
+            docs += 1
+            bytes_ += len(document)
+            largest = max(largest, len(document))
+            if not is_json(document):
+                yield f"table {table.id}: the document in row {r} is not JSON"
+        yield None
+    if (docs, bytes_) != (table.docs, table.bytes):
+        yield (
+            f"table {table.id}: it has {docs} documents of {bytes_} bytes, "
+            f"its counters say {table.docs} of {table.bytes}"
+        )
+    if largest > table.largest:
+        yield f"table {table.id}: a document is larger than its counters say"
+
+
+def is_json(document: bytes) -> bool:
+    try:
+        msgspec.json.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def check_index(
+    connection: apsw.Connection, table: Table, index: Index, rule: IndexRule | None
+) -> Iterator[Finding]:
+    """Every entry leads to a document with its key; every document's entries are there, and no others."""
+    name = index.sql.name
+    lost = connection.execute(
+        f"SELECT count(*) FROM {name} AS i LEFT JOIN {table.sql.name} AS t ON t.r = i.r "
+        "WHERE t.r IS NULL OR t.k <> i.k"
+    ).get
+    if lost:
+        yield f"index {index.id} of table {table.id}: {lost} entries lead to no document"
+    yield None
+    if rule is None or not index.ready:
+        return
+    expected = missing = after = 0
+    find = f"SELECT r FROM {name} WHERE ik=? AND k=? AND tag=?"
+    while True:
+        rows: list[Any] = connection.execute(
+            f"SELECT r, k, d FROM {table.sql.name} WHERE r>? ORDER BY r LIMIT ?",
+            (after, CHUNK_ROWS),
+        ).fetchall()
+        if not rows:
+            break
+        after = rows[-1][0]
+        try:
+            chunk = rule.keys_of_chunk(b",".join([row[2] for row in rows]))
+        except (ReqlError, ValueError) as error:
+            yield f"index {index.id} of table {table.id}: keys cannot be computed: {error}"
+            return
+        for (r, k, _), keys in zip(rows, chunk, strict=True):
+            for key, tag in numbered(keys):
+                expected += 1
+                if connection.execute(find, (key, k, tag)).get != r:
+                    missing += 1
+        yield None
+    if missing:
+        yield f"index {index.id} of table {table.id}: {missing} entries are missing"
+    entries: Any = connection.execute(f"SELECT count(*) FROM {name}").get
+    if entries != expected - missing:
+        surplus = entries - expected + missing
+        yield f"index {index.id} of table {table.id}: {surplus} entries are too many"

@@ -1,0 +1,90 @@
+"""Checkpoints: the log stays bounded, readers and writers go on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from rethought.store import GroupOptions
+from rethought.store.checkpoint import Round, decide_round
+from rethought.store.connection import log_path
+from tests.store.support import Opened, all_documents, fill, key_of
+
+Open = Callable[..., Opened]
+
+MB = 1 << 20
+PAGES = MB // 4096
+
+
+@pytest.mark.parametrize(
+    ("log", "carried", "last", "last_waited", "expected"),
+    [
+        (0, 0, 0, 0, Round.NONE),
+        (PAGES // 2, 0, 0, 0, Round.NONE),
+        (PAGES, 0, 0, 0, Round.BESIDE),
+        (3 * PAGES, 2 * PAGES, 2 * PAGES, 0, Round.BESIDE),
+        (3 * PAGES, 3 * PAGES, 2 * PAGES, 0, Round.NONE),
+        (3 * PAGES, 0, 3 * PAGES, 0, Round.NONE),  # somebody reads an old state
+        (4 * PAGES, 0, 3 * PAGES, 0, Round.BESIDE),
+        (8 * PAGES, 8 * PAGES, 8 * PAGES, 0, Round.LAST),  # large, nearly all is carried over
+        (8 * PAGES, 7 * PAGES + 9, 8 * PAGES, 0, Round.LAST),
+        (8 * PAGES, 2 * PAGES, 7 * PAGES, 0, Round.BESIDE),  # much is missing: nobody waits yet
+        (8 * PAGES, 8 * PAGES, 8 * PAGES, 8 * PAGES - 9, Round.NONE),  # in vain just now
+        (9 * PAGES, 9 * PAGES, 9 * PAGES, 8 * PAGES, Round.LAST),
+    ],
+)
+def test_which_round_comes_next(
+    log: int, carried: int, last: int, last_waited: int, expected: Round
+) -> None:
+    options = GroupOptions(checkpoint_bytes=MB, log_bytes=8 * MB)
+    found = decide_round(
+        log=log, carried=carried, last=last, last_waited=last_waited, options=options
+    )
+    assert found is expected
+
+
+def test_the_log_stays_bounded_under_writes_without_pause(opened: Open) -> None:
+    home = opened(checkpoint_bytes=MB, log_bytes=4 * MB)
+    group = home.group
+    table = group.create_table()
+    group.flush()
+    largest = 0
+    for i in range(150):
+        if not group.writable:
+            waiting = group.when_writable()
+            home.loop.run_until(waiting.done)
+        fill(group, table, 20, start=i * 20, pad="x" * 5_000)
+        home.loop.turn()
+        largest = max(largest, log_path(home.path).stat().st_size)
+    written = 150 * 20 * 5_000 * 2
+    assert written > 25 * MB
+    assert largest < 12 * MB
+    assert len(all_documents(group, table)) == 3_000
+
+
+def test_a_held_snapshot_keeps_its_state_through_checkpoints(opened: Open) -> None:
+    home = opened(checkpoint_bytes=1 << 17, log_bytes=1 << 18)
+    group = home.group
+    table = group.create_table()
+    fill(group, table, 50)
+    held = group.snapshot().acquire()
+    expected = held.scan(table, limit=1000).docs
+    for i in range(100):
+        fill(group, table, 50, changed=i, pad="y" * 500)
+        home.loop.settle()
+    home.loop.run_until(lambda: not group._checkpointer.busy)
+    assert held.scan(table, limit=1000).docs == expected
+    held.release()
+    for i in range(20):
+        fill(group, table, 50, changed=i, pad="y" * 500)
+        home.loop.run_until(lambda: not group._checkpointer.busy)
+    assert group.snapshot().count(table) == 50
+
+
+def test_closing_leaves_no_log(opened: Open) -> None:
+    home = opened()
+    table = home.group.create_table()
+    fill(home.group, table, 100)
+    home.group.snapshot().acquire()
+    home.close()
+    assert not log_path(home.path).exists()
+    assert home.reopen().snapshot().get(table, key_of(99)) is not None

@@ -1,0 +1,100 @@
+"""The journal: complete, in order, bounded."""
+
+from collections.abc import Callable
+
+from rethought.store import META, Change
+from tests.store.support import Opened, encode, fill, key_of, put
+
+Open = Callable[..., Opened]
+
+
+def test_the_journal_has_every_commit_in_order(opened: Open) -> None:
+    home = opened(clock=lambda: 1234.5)
+    group = home.group
+    table = group.create_table()
+    group.flush()
+    after = group.seq
+    put(group, table, b"a", {"id": "a"})
+    group.flush()
+    put(group, table, b"a", {"id": "a", "x": 1})
+    put(group, table, b"b", {"id": "b"})
+    group.flush()
+    put(group, table, b"a", None)
+    group.flush()
+    a, ax, b = encode({"id": "a"}), encode({"id": "a", "x": 1}), encode({"id": "b"})
+    expected = [
+        (after + 1, 1234.5, [Change(table, b"a", None, a)]),
+        (after + 2, 1234.5, [Change(table, b"a", a, ax), Change(table, b"b", None, b)]),
+        (after + 3, 1234.5, [Change(table, b"a", ax, None)]),
+    ]
+    assert list(group.journal(after)) == expected
+    assert list(group.journal(after + 1, 1)) == expected[1:2]
+    assert list(group.journal(after + 3)) == []
+    group = home.reopen()
+    assert list(group.journal(after)) == expected
+    assert group.journal_first_seq == 1
+
+
+def test_small_records_are_changes_of_their_own_table(opened: Open) -> None:
+    group = opened().group
+    group.meta_put("name", b"1")
+    group.flush()
+    group.meta_put("name", b"2")
+    group.meta_delete("name")
+    group.meta_delete("never there")
+    group.flush()
+    changes = [change for commit in group.journal(0) for change in commit.changes]
+    assert changes == [
+        Change(META, b"name", None, b"1"),
+        Change(META, b"name", b"1", b"2"),
+        Change(META, b"name", b"2", None),
+    ]
+
+
+def test_the_journal_is_bounded_in_bytes(opened: Open) -> None:
+    group = opened(journal_bytes=100_000, save_commits=4, journal_trim_rows=8).group
+    table = group.create_table()
+    for i in range(300):
+        fill(group, table, 1, start=i, pad="x" * 2_000)
+        assert group._writer.journal.bytes < 130_000
+    commits = list(group.journal(0))
+    assert commits[0].seq == group.journal_first_seq > 200
+    assert [commit.seq for commit in commits] == list(range(commits[0].seq, group.seq + 1))
+
+
+def test_old_commits_are_forgotten(opened: Open) -> None:
+    now = 1_000.0
+    home = opened(journal_seconds=100.0, clock=lambda: now, save_commits=4)
+    group = home.group
+    table = group.create_table()
+    fill(group, table, 1)
+    fill(group, table, 1, start=1)
+    now = 1_050.0
+    fill(group, table, 1, start=2)
+    old = group.seq
+    now = 1_140.0
+    for i in range(3, 8):
+        fill(group, table, 1, start=i)
+    assert group.journal_first_seq == old
+    now = 9_000.0
+    for i in range(8, 40):
+        fill(group, table, 1, start=i)
+        now += 31.0
+    kept = list(group.journal(0))
+    assert now - kept[0].time < 200.0
+    assert kept[-1].seq == group.seq
+
+
+def test_sequence_numbers_go_on_when_the_journal_was_emptied(opened: Open) -> None:
+    home = opened(journal_bytes=0, journal_seconds=0.0, save_commits=1)
+    table = home.group.create_table()
+    fill(home.group, table, 5)
+    for i in range(5):
+        put(home.group, table, key_of(i), None)
+        home.group.flush()
+    seq = home.group.seq
+    assert len(list(home.group.journal(0))) <= 2
+    group = home.reopen()
+    assert group.seq == seq
+    fill(group, table, 1)
+    assert group.seq == seq + 1
