@@ -33,7 +33,7 @@ def check_file(
 ) -> Iterator[Finding]:
     """All findings of one file. Without an index's rule only its links to documents are checked, not its keys."""
     try:
-        connection = connect(path, options.key, cache_bytes=4 << 20)
+        connection = connect(path, options.key, vfs=options.vfs, cache_bytes=4 << 20)
     except apsw.NotADBError:
         yield wrong_key(path)
         return

@@ -16,6 +16,7 @@ from threading import Thread
 import apsw
 
 from rethought.store.connection import connect
+from rethought.store.layout import PIN
 from rethought.store.model import Loop
 from rethought.store.options import GroupOptions
 
@@ -86,8 +87,7 @@ class Checkpointer:
             result = None
             try:
                 if connection is None:
-                    connection = connect(self._path, self._options.key, cache_bytes=CACHE_BYTES)
-                    connection.execute("SELECT 1 FROM meta LIMIT 1").fetchall()
+                    connection = self._connect()
                 self._options.disk.reached("checkpoint.before")
                 result = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._options.disk.reached("checkpoint.after")
@@ -96,6 +96,12 @@ class Checkpointer:
             self._loop.call_soon_threadsafe(self._done, result)
         if connection is not None:
             connection.close()
+
+    def _connect(self) -> apsw.Connection:
+        options = self._options
+        connection = connect(self._path, options.key, vfs=options.vfs, cache_bytes=CACHE_BYTES)
+        connection.execute(PIN).fetchall()  # a connection that never read does not know the log
+        return connection
 
     def _done(self, result: tuple[int, int] | None) -> None:
         self.busy = False

@@ -28,7 +28,7 @@ _FLAGS: Final = (
 
 
 def connect(
-    path: Path, key: bytes | None, *, cache_bytes: int, create: bool = False, vfs: str = VFS
+    path: Path, key: bytes | None, *, vfs: str, cache_bytes: int, create: bool = False
 ) -> apsw.Connection:
     """An open connection with its settings made. Raises `apsw.Error`; a wrong key shows at the first read."""
     flags = _FLAGS | (apsw.SQLITE_OPEN_CREATE if create else 0)

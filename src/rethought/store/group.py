@@ -356,7 +356,9 @@ def open_group(path: Path, *, loop: Loop, options: GroupOptions = DEFAULT_OPTION
     new = not path.exists() or path.stat().st_size == 0
     connection = None
     try:
-        connection = connect(path, options.key, cache_bytes=options.cache_bytes, create=new)
+        connection = connect(
+            path, options.key, vfs=options.vfs, cache_bytes=options.cache_bytes, create=new
+        )
         options.disk.reached("create.file")
         _prepare(path, connection, new)
         readers = Readers(path, options)

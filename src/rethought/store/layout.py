@@ -94,13 +94,24 @@ def _where(key: str, position: str, lower: int, upper: int) -> str:
 class TableSql:
     """The statements of one table; each text is one object, so that SQLite's statement cache finds it fast."""
 
-    __slots__ = ("_ranges", "delete", "get", "insert", "locate", "name", "scan_any", "update")
+    __slots__ = (
+        "_ranges",
+        "delete",
+        "get",
+        "insert",
+        "insert_new",
+        "locate",
+        "name",
+        "scan_any",
+        "update",
+    )
 
     def __init__(self, table: TableId) -> None:
         self.name = name = table_name(table)
         self.get = f"SELECT d FROM {name} WHERE k=?"
         self.locate = f"SELECT r, d FROM {name} WHERE k=?"
         self.insert = f"INSERT INTO {name}(k, d) VALUES(?,?)"
+        self.insert_new = f"{self.insert} ON CONFLICT DO NOTHING"
         self.update = f"UPDATE {name} SET d=? WHERE r=?"
         self.delete = f"DELETE FROM {name} WHERE r=?"
         self.scan_any = Range(name, "WHERE r > ?", "r", "r", "max")

@@ -69,7 +69,9 @@ class Readers:
 
     def _open(self) -> apsw.Connection:
         options = self._options
-        return connect(self._path, options.key, cache_bytes=options.reader_cache_bytes)
+        return connect(
+            self._path, options.key, vfs=options.vfs, cache_bytes=options.reader_cache_bytes
+        )
 
 
 class Snapshot:
