@@ -207,7 +207,7 @@ class LocalTable:
         batch = env.writing(self.group)
         self._check()
         before = batch.get(self.number, encoded)
-        old = None if before is None else decode(before)
+        old: Any = None if before is None else decode(before)
         new = change(old)
         if new is None:
             after = None

@@ -28,6 +28,11 @@ class Scheduler:
         self._paused: deque[greenlet] = deque()
         self._scheduled = False
 
+    @property
+    def idle(self) -> int:
+        """Greenlets kept for the next queries."""
+        return len(self._idle)
+
     def spawn(self, work: Callable[[], None]) -> None:
         """Runs `work` now, until it ends, pauses or waits for the first time. `work` never raises."""
         worker = self._idle.pop() if self._idle else greenlet(self._worker)

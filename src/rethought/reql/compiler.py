@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec
-from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, VAR, Term, datum
+from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, Term, VAR, datum
 
 
 class Kind(Enum):
@@ -224,7 +224,7 @@ class Compiler:
             for name, temp, code in complex_args
         }
         filled_tree = copy.deepcopy(tree)
-        temps = defaultdict(self.temp)
+        temps: dict[str, str] = defaultdict(self.temp)
         if len(bindings) == 1 and leading in bindings:
             result: ast.expr = _Fill(values, dict(bindings), line, temps).visit(filled_tree)
             return result
@@ -465,13 +465,16 @@ class Compiler:
     ) -> Node:
         before = self.scope
         self.scope = {**before, number: Variable(self.variable_name(number), fields)}
-        self.implicit.append(number)
+        bound = number > INTERNAL_VARS  # r.row is the variable of a client's function
+        if bound:
+            self.implicit.append(number)
         self.depth += 1
         try:
             node = self.compile(term)
         finally:
             self.scope = before
-            self.implicit.pop()
+            if bound:
+                self.implicit.pop()
             self.depth -= 1
         if want is Kind.DATUM and node.kind not in PLAIN:
             code = self.datum(node, line)
@@ -557,7 +560,7 @@ class Compiler:
             array = self.check(self.compile(arg.args[0]), Arg.ARRAY, self.line(arg), 0)
             parts.append(array)
         names = dict(self.scope)
-        captured = [self.name(var.name, line) for var in names.values()]
+        captured: list[ast.expr] = [self.name(var.name, line) for var in names.values()]
         for arg in _subtree(term):
             if arg.type == DATUM:
                 self.pinned.add(id(arg))
@@ -655,9 +658,10 @@ def _is_row(term: Term, number: int) -> bool:
 def _field_function(specs: dict[int, TermSpec], field: Term) -> Term:
     """`row -> row.get_field(field)`, every part of it standing where the field name stands."""
     path = field.path
-    row = Term(VAR, [datum(-1, path)], {}, path, specs[VAR])
+    number = INTERNAL_VARS - 2
+    row = Term(VAR, [datum(number, path)], {}, path, specs[VAR])
     body = Term(31, [row, field], {}, path, specs[31])
-    return Term(FUNC, [datum([-1], path), body], {}, path, specs[FUNC])
+    return Term(FUNC, [datum([number], path), body], {}, path, specs[FUNC])
 
 
 def compile_now(

@@ -34,9 +34,10 @@ from rethought.exec.values import (
     value_type,
 )
 from rethought.limits import Limits
+from rethought.reql.compiled import Plan
 from rethought.reql.function_source import function_json
 from rethought.reql.functions import compile_function
-from rethought.reql.plan import Plan, PlanCache
+from rethought.reql.plan import PlanCache
 from rethought.reql.runtime import backtrace
 
 log = logging.getLogger("rethought.query")
@@ -318,19 +319,27 @@ class StreamCursor:
         self.engine = engine
         self.env = env
         self.batches = batches
+        self.done: Callable[[Reply], None] = _nobody
         self._closed = False
+        self._finished = True
+        self._later = False
+        self._reply: Reply | None = None
 
     def more(self, done: Callable[[Reply], None]) -> Reply | Running:
         self.done = done
         self._later = False
         self._finished = False
-        self._reply: Reply | None = None
+        self._reply = None
         self.engine.scheduler.spawn(self._run)
-        if self._finished:
-            assert self._reply is not None
-            return self._reply
-        self._later = True
-        return self
+        reply = self.answer()
+        if reply is None:
+            self._later = True
+            return self
+        return reply
+
+    def answer(self) -> Reply | None:
+        """The batch, when it is there already."""
+        return self._reply
 
     def _run(self) -> None:
         env = self.env
@@ -361,11 +370,8 @@ class StreamCursor:
         if not self._closed:
             self._closed = True
             self.env.cancel()
-            if self._finished_reading():
+            if self._finished:
                 self.batches.close()
-
-    def _finished_reading(self) -> bool:
-        return getattr(self, "_finished", True)
 
 
 # ---- values as responses

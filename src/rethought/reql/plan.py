@@ -23,6 +23,7 @@ from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
+from rethought.reql.terms.misc import mark_stray_literals
 from rethought.reql.tree import DATUM, Span, Term, TreeBuilder, check_nesting, scan
 
 SHAPE: Final = bytes(
@@ -48,7 +49,7 @@ class PlanCache:
         self.limits = limits
         self.inserts = InsertPlans()
         self._shapes: dict[bytes, list[Plan]] = {}
-        self._count = 0
+        self.size = 0  # plans kept
 
     def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]]:
         """The plan and the parameters of a START query. Raises ClientError or CompileError."""
@@ -72,15 +73,15 @@ class PlanCache:
         return plan, params
 
     def _keep(self, shape: bytes, plan: Plan) -> None:
-        if self._count >= PLANS_MAX:
+        if self.size >= PLANS_MAX:
             oldest = next(iter(self._shapes))
-            self._count -= len(self._shapes.pop(oldest))
+            self.size -= len(self._shapes.pop(oldest))
         plans = self._shapes.setdefault(shape, [])
         if len(plans) >= PLANS_PER_SHAPE:
             plans.pop()
-            self._count -= 1
+            self.size -= 1
         plans.insert(0, plan)
-        self._count += 1
+        self.size += 1
 
     def _make(
         self, body: bytes, *, parametrize: bool
@@ -145,6 +146,7 @@ def compile_query(
             )
         settings[name] = builder.build(value, spans[index] if spans else None, ())
     check_nesting(tree)
+    mark_stray_literals(tree)
     compiler = Compiler(SPECS, parametrize=body is not None)
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}

@@ -15,7 +15,8 @@ from enum import Enum, Flag, IntEnum, auto
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rethought.reql.compiler import Compiler, Node, Term
+    from rethought.reql.compiler import Compiler, Node
+    from rethought.reql.tree import Term
 
 
 class Arg(Enum):

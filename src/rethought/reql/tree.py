@@ -25,6 +25,9 @@ DESC: Final = 74
 ARGS: Final = 154
 BINARY: Final = 155
 
+INTERNAL_VARS: Final = -7_000_000
+"""Variables numbered below this are made here; clients' numbers are far from it. They never stand for r.row."""
+
 Span = tuple[int, int, "list[Span] | None", int]  # start, end, children (objects: of the values), number of keys
 
 
@@ -144,7 +147,7 @@ class TreeBuilder:
             raise CompileError(
                 f"Expected between 1 and 3 elements in a raw term, but found {count}.", frames=path
             )
-        head = json[0]
+        head: Any = json[0]
         if head.__class__ is not int and head.__class__ is not float:
             raise CompileError(
                 f"Expected a TermType as a NUMBER but found {json_kind(head)}.", frames=path

@@ -1,0 +1,110 @@
+"""Plans found by shape give what compiling each query anew gives."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rethought.errors import CompileError, ReqlError
+from rethought.limits import Limits
+from rethought.reql.plan import PLANS_MAX, PLANS_PER_SHAPE, PlanCache
+from tests.reql.evaluation import Evaluator
+
+EQ, ADD, BRANCH, FIELD, MAKE_ARRAY = 17, 24, 65, 31, 2
+
+
+def body(term: Any, **options: Any) -> bytes:
+    return json.dumps([1, term, options], separators=(",", ":")).encode()
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**60), 2**60),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=6),
+)
+
+
+def test_queries_of_one_shape_share_a_plan() -> None:
+    plans = PlanCache(Limits())
+    first, _ = plans.find(body([ADD, [1, 20]]))
+    second, params = plans.find(body([ADD, [7, 35]]))
+    assert second is first
+    assert params == (7, 35)
+
+
+def test_another_term_at_the_same_place_is_another_plan() -> None:
+    plans = PlanCache(Limits())
+    added, _ = plans.find(body([24, [1, 2]]))
+    subtracted, _ = plans.find(body([25, [1, 2]]))
+    assert subtracted is not added
+
+
+def test_another_field_name_of_the_same_length_is_another_plan() -> None:
+    plans = PlanCache(Limits())
+    first, _ = plans.find(body([FIELD, [{"ab": 1, "cd": 2}, "ab"]]))
+    second, _ = plans.find(body([FIELD, [{"ab": 1, "cd": 2}, "cd"]]))
+    assert second is not first
+
+
+@given(st.lists(st.tuples(scalars, scalars), min_size=2, max_size=6))
+def test_a_cached_plan_answers_like_a_fresh_one(pairs: list[tuple[Any, Any]]) -> None:
+    warm = Evaluator()
+    try:
+        for left, right in pairs:
+            term = [BRANCH, [[EQ, [left, right]], [MAKE_ARRAY, [left, {"k": right}]], right]]
+            cold = Evaluator()
+            try:
+                assert warm.response_bytes(term) == cold.response_bytes(term)
+            finally:
+                cold.close()
+    finally:
+        warm.close()
+
+
+@pytest.mark.parametrize("wrong", [b"nulk", b"0123", b"1x34", b"--12"])
+def test_a_broken_literal_of_a_known_shape_is_refused(wrong: bytes) -> None:
+    plans = PlanCache(Limits())
+    plans.find(b"[1,[24,[1234,1]],{}]")
+    with pytest.raises(ReqlError):
+        plans.find(b"[1,[24,[" + wrong + b",1]],{}]")
+
+
+def test_a_literal_document_is_one_parameter() -> None:
+    plans = PlanCache(Limits())
+    term = [FIELD, [{"a": {"b": [MAKE_ARRAY, [1, 2]]}}, "a"]]
+    plans.find(body(term))
+    _, params = plans.find(body([FIELD, [{"a": {"b": [MAKE_ARRAY, [3, 4]]}}, "a"]]))
+    assert params[0] == {"a": {"b": [3, 4]}}
+
+
+def test_a_term_where_a_plan_has_a_literal_array_is_not_mistaken_for_one() -> None:
+    plans = PlanCache(Limits())
+    first, _ = plans.find(body([FIELD, [{"a": [2, [1, 2]]}, "a"]]))
+    with pytest.raises(CompileError, match="Unrecognized TermType: 9"):
+        plans.find(body([FIELD, [{"a": [9, [1, 2]]}, "a"]]))
+    assert first is plans.find(body([FIELD, [{"a": [2, [5, 6]]}, "a"]]))[0]
+
+
+def test_the_cache_is_bounded() -> None:
+    plans = PlanCache(Limits())
+    for number in range(PLANS_MAX + 50):
+        plans.find(body("x" * (number % 90) + "!" * (number // 90)))
+    assert plans.size <= PLANS_MAX
+
+
+def test_plans_of_one_shape_are_bounded() -> None:
+    plans = PlanCache(Limits())
+    for number in range(PLANS_PER_SHAPE * 3):
+        plans.find(body([FIELD, [{"a": 1}, f"f{number:04}"]]))
+    assert plans.size <= PLANS_PER_SHAPE
+
+
+def test_deep_nesting_is_a_typed_error() -> None:
+    plans = PlanCache(Limits())
+    text = b"[1," + b"[24,[" * 2500 + b"1" + b"]]" * 2500 + b",{}]"
+    with pytest.raises(ReqlError):
+        plans.find(text)
