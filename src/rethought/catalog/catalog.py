@@ -230,6 +230,7 @@ class Catalog:
         tables = list(database.tables.values())
         database.tables.clear()
         for table in tables:
+            _end_builds(table)
             self._gone(table)
         self.permissions.forget_database(database.id)
         self.changed("database", database)
@@ -475,6 +476,13 @@ def refuse_rename(table: TableHandle, database: Database, name: str) -> None:
             f"Can't rename table `{table.db.name}.{table.name}` to `{database.name}.{name}` "
             f"because table `{database.name}.{name}` already exists."
         )
+
+
+def _end_builds(table: TableHandle) -> None:
+    """Whoever waits for an index of a table that is about to go stops waiting."""
+    for index in table.indexes.values():
+        if not table.group.index_ready(index.number):
+            table.group.drop_index(index.number)
 
 
 def _check_index_name(table: TableHandle, name: str) -> None:

@@ -137,6 +137,8 @@ def index_status(env: Env, table: Any, *names: str) -> Any:
 
 def index_wait(env: Env, table: Any, *names: str) -> Any:
     while True:
+        if table.dropped:
+            raise OpFailedError(f"Table `{table.db.name}.{table.name}` does not exist.")
         chosen = _chosen(table, names)
         building = [index for index in chosen if not table.group.index_ready(index.number)]
         if not building:
