@@ -36,10 +36,23 @@ class ManualLoop:
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._later: list[tuple[float, Callable[..., object], tuple[Any, ...]]] = []
         self._arrived = threading.Event()
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         self._calls.append((callback, args))
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
+        self._later.append((delay, callback, args))
+
+    def pass_time(self, seconds: float) -> None:
+        """Lets the callbacks for later come whose time it is then."""
+        later, self._later = self._later, []
+        for delay, callback, args in later:
+            if delay <= seconds:
+                self._calls.append((callback, args))
+            else:
+                self._later.append((delay - seconds, callback, args))
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
         self._calls.append((callback, args))

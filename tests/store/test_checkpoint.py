@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rethought.store import GroupOptions
-from rethought.store.checkpoint import Round, decide_round
+from rethought.store.checkpoint import LogState, Round, decide_round, decide_wait
 from rethought.store.connection import log_path
 from tests.store.support import Opened, all_documents, fill, key_of
 
@@ -30,16 +30,28 @@ PAGES = MB // 4096
         (8 * PAGES, 2 * PAGES, 7 * PAGES, 0, Round.BESIDE),  # much is missing: nobody waits yet
         (8 * PAGES, 8 * PAGES, 8 * PAGES, 8 * PAGES - 9, Round.NONE),  # in vain just now
         (9 * PAGES, 9 * PAGES, 9 * PAGES, 8 * PAGES, Round.LAST),
+        (16 * PAGES, 2 * PAGES, 16 * PAGES, 0, Round.LAST),  # far too large
     ],
 )
 def test_which_round_comes_next(
     log: int, carried: int, last: int, last_waited: int, expected: Round
 ) -> None:
     options = GroupOptions(checkpoint_bytes=MB, log_bytes=8 * MB)
-    found = decide_round(
-        log=log, carried=carried, last=last, last_waited=last_waited, options=options
-    )
-    assert found is expected
+    state = LogState(size=log, carried=carried, last=last, last_waited=last_waited)
+    assert decide_round(state, options) is expected
+
+
+def test_writers_wait_when_they_are_faster_than_a_round() -> None:
+    options = GroupOptions(checkpoint_bytes=MB, log_bytes=8 * MB)
+    assert not decide_wait(LogState(size=15 * PAGES), options)
+    assert decide_wait(LogState(size=16 * PAGES), options)
+    assert not decide_wait(LogState(size=17 * PAGES, last_waited=16 * PAGES + 1), options)
+
+
+def test_a_log_that_starts_again_has_nothing_carried() -> None:
+    log = LogState(size=100, carried=100, last=90, last_waited=80)
+    log.grew(3)
+    assert log == LogState(size=3)
 
 
 def test_the_log_stays_bounded_under_writes_without_pause(opened: Open) -> None:

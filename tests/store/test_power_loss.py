@@ -50,7 +50,7 @@ class History:
     def _hard(self) -> None:
         group = self.home.group
         ticket = group.write().ticket(True)
-        seq = group.seq + 1
+        seq = group.seq + bool(group.write().changes)
 
         def done(error: object) -> None:
             assert error is None

@@ -8,6 +8,7 @@ on the loop, in `decide_round`; the thread only copies.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,20 +31,43 @@ class Round(Enum):
     LAST = auto()  # while writers wait
 
 
-def decide_round(
-    *, log: int, carried: int, last: int, last_waited: int, options: GroupOptions
-) -> Round:
-    """What to do now: the log has `log` pages, `carried` of them are in the file.
+@dataclass(slots=True)
+class LogState:
+    """The log in pages: its size, and the size it had at some moments since it last started again."""
 
-    `last` is the log's size when the last round began, `last_waited` when the last one that made writers wait did.
+    size: int = 0
+    carried: int = 0  # so many of its pages are in the file
+    last: int = 0  # when the last round began
+    last_waited: int = 0  # when writers were last made to wait
+
+    def grew(self, size: int) -> None:
+        if size < self.size:  # it has started again
+            self.carried = self.last = self.last_waited = 0
+        self.size = size
+
+
+def decide_round(log: LogState, options: GroupOptions) -> Round:
+    """What to do now that no round is under way and nobody waits.
+
     Somebody who reads an old state keeps a round from finishing: so the next one comes only after the log has grown by
     as much as a round is worth.
     """
     step = options.checkpoint_bytes // PAGE
-    missing = log - carried
-    if log * PAGE >= options.log_bytes and missing < 2 * step and log - last_waited >= step:
+    most = options.log_bytes // PAGE
+    missing = log.size - log.carried
+    if (
+        log.size >= most
+        and (missing < 2 * step or log.size >= 2 * most)
+        and log.size - log.last_waited >= step
+    ):
         return Round.LAST
-    return Round.BESIDE if missing >= step and log - last >= step else Round.NONE
+    return Round.BESIDE if missing >= step and log.size - log.last >= step else Round.NONE
+
+
+def decide_wait(log: LogState, options: GroupOptions) -> bool:
+    """Whether writers must wait for the round that is under way: they are faster than it."""
+    step = options.checkpoint_bytes // PAGE
+    return log.size >= 2 * options.log_bytes // PAGE and log.size - log.last_waited >= step
 
 
 class Checkpointer:

@@ -24,6 +24,7 @@ Callers: `group` and `batch`, on the loop's thread only.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -61,6 +62,8 @@ class Writer:
         self.seq = 0
         self.batch: WriteBatch | None = None
         self.refusal: ReqlError | None = None  # why nothing may be written now
+        self.trouble: str | None = None  # why the last batch was undone, until one commits
+        self.undone: Callable[[], None] = lambda: None
         self.listeners: list[Listener] = []
         self.syncer: Syncer | None = None
         self._execute = connection.execute
@@ -208,6 +211,7 @@ class Writer:
         reached("commit.after")
         self.batch = None
         self.seq = seq
+        self.trouble = None
         for view in batch.views:
             view.seq = seq
             view.leave_writer()
@@ -270,7 +274,10 @@ class Writer:
             self._stale = True
         for view in batch.views:
             view.leave_writer()
-        log.warning("a write batch of %s was undone: %s", self.path.name, error.message)
+        if self.trouble is None:
+            log.warning("a write batch of %s was undone: %s", self.path.name, error.message)
+        self.trouble = error.message
+        self.undone()
         for ticket in batch.tickets:
             ticket.finish(error)
         return error

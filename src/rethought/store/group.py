@@ -15,7 +15,14 @@ import apsw
 from rethought.errors import InternalError, OpFailedError
 from rethought.store import layout
 from rethought.store.batch import WriteBatch
-from rethought.store.checkpoint import Checkpointer, Round, decide_round
+from rethought.store.checkpoint import (
+    PAGE,
+    Checkpointer,
+    LogState,
+    Round,
+    decide_round,
+    decide_wait,
+)
 from rethought.store.commit import Writer
 from rethought.store.connection import connect, damaged, log_path, read_error, wrong_key
 from rethought.store.jobs import BuildIndex, Jobs, RemoveTable
@@ -58,20 +65,19 @@ class Group:
         self._writer = writer
         self._loop = loop
         self._readers = readers
-        self._jobs = Jobs(writer, loop.call_soon)
+        self._jobs = Jobs(writer, loop)
         self._waiting: list[Any] = []
         self._ready_waiting: dict[IndexId, list[Any]] = {}
-        self._log_pages = 0
-        self._carried = 0
-        self._last_round = 0
-        self._last_waited = 0
+        self._log = LogState()
+        self._round_pages = self.options.checkpoint_bytes // PAGE
+        self._log_pages_max = self.options.log_bytes // PAGE
         self._checkpointer = Checkpointer(path, writer.options, loop, self._checkpointed)
         self._closed = False
         self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
         self.write = writer.write  # the open group commit of this turn of the loop
         writer.connection.set_wal_hook(self._log_grew)
-        for name in writer.tables.dropped:
-            self._jobs.add(RemoveTable(name))
+        writer.undone = self._undone
+        self._resume_jobs()
 
     @property
     def seq(self) -> int:
@@ -87,6 +93,12 @@ class Group:
         """Commits the open batch now, so that a read sees every write evaluated before it."""
         if self._writer.batch is not None:
             self._writer.commit()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last write failed; None when it did not."""
+        refusal = self._writer.refusal
+        return self._writer.trouble if refusal is None else refusal.message
 
     def subscribe(self, listener: Listener) -> None:
         """Calls back right after each commit, in order."""
@@ -159,11 +171,8 @@ class Group:
         """After opening: how each index of a table computes its keys. Builds that were under way go on."""
         state = self._writer.tables[table]
         for id_, rule in rules.items():
-            index = state.indexes[id_]
-            unknown = index.rule is None
-            index.rule = rule
-            if unknown and not index.ready:
-                self._jobs.add(BuildIndex(id_, self._index_built))
+            state.indexes[id_].rule = rule
+        self._resume_jobs()
 
     def indexes(self, table: TableId) -> list[IndexId]:
         return list(self._writer.tables[table].indexes)
@@ -196,6 +205,20 @@ class Group:
         for future in self._ready_waiting.pop(index, ()):
             if not future.done():
                 future.set_result(None)
+
+    def _undone(self) -> None:
+        """A batch was undone, and perhaps the end of a job with it."""
+        self._jobs.rest()
+        self._resume_jobs()
+
+    def _resume_jobs(self) -> None:
+        tables = self._writer.tables
+        for name in tables.dropped:
+            self._jobs.add(RemoveTable(name))
+        for table in tables.values():
+            for index in table.indexes.values():
+                if index.rule is not None and not index.ready:
+                    self._jobs.add(BuildIndex(index.id, self._index_built))
 
     # ---- small records
 
@@ -241,56 +264,62 @@ class Group:
 
     def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         """SQLite's hook, after each commit: how many pages the log has."""
-        if pages < self._log_pages:
-            self._carried = self._last_round = self._last_waited = 0  # it has started again
-        self._log_pages = pages
-        if not self._checkpointer.busy and (pages - self._carried) * 4096 >= min(
-            self.options.checkpoint_bytes, self.options.log_bytes
-        ):
+        log = self._log
+        log.grew(pages)
+        if pages - log.carried >= self._round_pages or pages >= self._log_pages_max:
             self._loop.call_soon(self._consider_checkpoint)
         return apsw.SQLITE_OK
 
     def _consider_checkpoint(self) -> None:
-        if self._checkpointer.busy or self._closed:
+        if self._closed or not self.writable:
             return
-        match decide_round(
-            log=self._log_pages,
-            carried=self._carried,
-            last=self._last_round,
-            last_waited=self._last_waited,
-            options=self.options,
-        ):
+        log = self._log
+        if self._checkpointer.busy:
+            if decide_wait(log, self.options):
+                self._hold_writers()
+            return
+        match decide_round(log, self.options):
             case Round.NONE:
                 return
             case Round.LAST:
-                self.flush()
-                self._last_waited = self._log_pages
-                self.writable = False
-                self._jobs.held = True
+                self._hold_writers()
             case Round.BESIDE:
                 pass
-        self._last_round = self._log_pages
+        log.last = log.size
         self._checkpointer.start()
+
+    def _hold_writers(self) -> None:
+        self.flush()
+        self._log.last_waited = self._log.size
+        self.writable = False
+        self._jobs.held = True
 
     def _checkpointed(self, result: tuple[int, int] | None) -> None:
         if self._closed:
             return
+        log = self._log
+        moved = False
         if result is not None:
-            log, carried = result
-            self._carried = carried
-            if log == carried == self._log_pages:
+            moved = result[1] > log.carried
+            log.carried = result[1]
+            if log.carried == log.size:
                 self._writer.end_reading()  # so that the next write may start the log again
                 self._writer.accept()
         if not self.writable:
-            self.writable = True
-            self._jobs.held = False
-            waiting, self._waiting = self._waiting, []
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+            if moved and log.carried < log.size:  # what was written before they began to wait
+                self._checkpointer.start()
+                return
+            self._release_writers()
         self._jobs.wake()
-        if result is not None:
-            self._consider_checkpoint()
+        self._consider_checkpoint()
+
+    def _release_writers(self) -> None:
+        self.writable = True
+        self._jobs.held = False
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     def _sync_failed(self) -> None:
         self._writer.refuse()

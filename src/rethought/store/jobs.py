@@ -13,8 +13,8 @@ import apsw
 
 from rethought.errors import ReqlError
 from rethought.store.batch import numbered
-from rethought.store.layout import META_DELETE, META_PUT
-from rethought.store.model import IndexId
+from rethought.store.layout import META_DELETE, META_PUT, index_name
+from rethought.store.model import IndexId, Loop
 from rethought.store.tables import DROPPED, INDEX, Index, encode
 
 if TYPE_CHECKING:
@@ -32,35 +32,47 @@ Entry = tuple[bytes, bytes, int, int]
 
 
 class Job(Protocol):
+    """`name` tells jobs apart: there is one for each thing that has to be done."""
+
+    name: str
+
     def step(self, writer: "Writer", end: float) -> bool:
         """Works until about `end`; True when all is done. Raises `ReqlError` when a write failed."""
-        ...
-
-    def failed(self) -> None:
-        """A step was undone, or may have been."""
         ...
 
 
 class Jobs:
     """The jobs of one group, one step a turn, in turns."""
 
-    def __init__(self, writer: "Writer", soon: Callable[..., object]) -> None:
+    def __init__(self, writer: "Writer", loop: Loop) -> None:
         self._writer = writer
-        self._soon = soon
+        self._loop = loop
         self._queue: deque[Job] = deque()
         self._scheduled = False
+        self._resting = False
         self._closed = False
-        self._rest_until = 0.0
         self.held = False  # while writers wait for a checkpoint
 
     def add(self, job: Job) -> None:
-        self._queue.append(job)
+        """Does nothing when that is being done already."""
+        if all(other.name != job.name for other in self._queue):
+            self._queue.append(job)
         self.wake()
 
     def wake(self) -> None:
-        if self._queue and not self._scheduled and not self._closed:
+        if self._queue and not self._scheduled and not self._closed and not self._resting:
             self._scheduled = True
-            self._soon(self._turn)
+            self._loop.call_soon(self._turn)
+
+    def rest(self) -> None:
+        """A batch was undone, perhaps because the disk is full: let some time pass."""
+        if not self._resting:
+            self._resting = True
+            self._loop.call_later(RETRY_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self.wake()
 
     def close(self) -> None:
         self._closed = True
@@ -72,21 +84,16 @@ class Jobs:
     def _turn(self) -> None:
         self._scheduled = False
         writer = self._writer
-        if self._closed or self.held or not self._queue:
+        if self._closed or self.held or self._resting or not self._queue:
             return  # `wake` is called when that ends
         if writer.batch is not None and writer.batch.depth:
             self.wake()
             return
-        monotonic = writer.options.monotonic
-        now = monotonic()
-        if now < self._rest_until:
-            return  # the disk refuses; the next commit wakes us
         job = self._queue.popleft()
         try:
-            done = job.step(writer, now + writer.options.step_seconds)
+            done = job.step(writer, writer.options.monotonic() + writer.options.step_seconds)
         except ReqlError:
-            self._rest_until = now + RETRY_S
-            job.failed()
+            self.rest()
             done = False
         if not done:
             self._queue.append(job)
@@ -101,6 +108,7 @@ class BuildIndex:
     """
 
     def __init__(self, index: IndexId, ready: Callable[[IndexId], None]) -> None:
+        self.name = index_name(index)
         self._id = index
         self._ready = ready
         self._index: Index | None = None
@@ -108,9 +116,6 @@ class BuildIndex:
         self._entries: list[Entry] = []
         self._bytes = 0
         self._merging = False
-
-    def failed(self) -> None:
-        self._index = None
 
     def step(self, writer: "Writer", end: float) -> bool:
         index = self._current(writer)
@@ -125,7 +130,8 @@ class BuildIndex:
                 elif not self._merge(writer, index):
                     self._save(writer, index)
                     if index.ready:
-                        self._ready(self._id)
+                        ticket = writer.write().ticket(False)
+                        ticket.add(lambda error: None if error else self._ready(self._id))
                         return True
                 if writer.options.monotonic() >= end:
                     return False
@@ -229,18 +235,15 @@ class RemoveTable:
     """Removes a table of SQLite piece by piece: dropping a large one at once would hold the loop."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._rows = 64
         self._keys = "r" if name.startswith("t_") else "ik, k, tag"
-
-    def failed(self) -> None:
-        pass
 
     def step(self, writer: "Writer", end: float) -> bool:
         writer.write()
         monotonic = writer.options.monotonic
         execute = writer.connection.execute
-        name, keys = self._name, self._keys
+        name, keys = self.name, self._keys
         try:
             while True:
                 began = monotonic()
@@ -263,7 +266,7 @@ class RemoveTable:
             raise writer.fail_write(error) from error
 
     def _remove_rest(self, writer: "Writer") -> None:
-        writer.connection.execute(f"DROP TABLE IF EXISTS {self._name}")
-        writer.connection.execute(META_DELETE, (f"{DROPPED}{self._name}",))
-        if self._name in writer.tables.dropped:
-            writer.tables.dropped.remove(self._name)
+        writer.connection.execute(f"DROP TABLE IF EXISTS {self.name}")
+        writer.connection.execute(META_DELETE, (f"{DROPPED}{self.name}",))
+        if self.name in writer.tables.dropped:
+            writer.tables.dropped.remove(self.name)

@@ -68,14 +68,12 @@ class IndexRule(Protocol):
         ...
 
 
-class Handle(Protocol):
-    def cancel(self) -> None: ...
-
-
 class Loop(Protocol):
     """The part of an event loop the store uses; asyncio's and uvloop's loops have it."""
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> object: ...
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> object: ...
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object: ...
 
