@@ -32,7 +32,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Where the data is.
     directory: Path = Path(DEFAULT_DIRECTORY)
     encryption_key_file: Path | None = None
-    cache_size: str = "auto"  # megabytes
+    cache_size: str | None = None  # megabytes, or "auto"; None: as at the last start
     journal_hours: float = 24.0
     journal_size: int = 64  # megabytes a database
 
@@ -177,7 +177,7 @@ def check(config: Config) -> None:
     for tag in config.server_tag:
         if not SERVER_NAME.match(tag):
             raise ConfigError(f"server-tag '{tag}' is invalid.  (Use A-Z, a-z, 0-9, _ and - only)")
-    if config.cache_size != "auto" and not _is_megabytes(config.cache_size):
+    if config.cache_size not in (None, "auto") and not _is_megabytes(config.cache_size):
         raise ConfigError(
             f"ERROR: cache-size should be a number or 'auto', got '{config.cache_size}'"
         )
@@ -206,9 +206,9 @@ def check_tls(config: Config) -> None:
         raise ConfigError(f"Unrecognized TLS protocol version '{config.tls_min_protocol}'.")
 
 
-def _is_megabytes(text: str) -> bool:
+def _is_megabytes(text: str | None) -> bool:
     try:
-        return float(text) >= 0
+        return float(text or "") >= 0
     except ValueError:
         return False
 

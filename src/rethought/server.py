@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from rethought import VERSION
 from rethought import log as server_log
 from rethought.config import Config
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
 
     from rethought.catalog import Catalog, IndexDefinition
     from rethought.catalog.model import Rule
-    from rethought.store import GroupOptions
+    from rethought.store import Group
 
 log = logging.getLogger("rethought.server")
 
 MEGABYTE: Final = 1 << 20
 CACHE_AUTO_RESERVED_MB: Final = 1_024
 CACHE_MIN_MB: Final = 100
+SYSTEM_CACHE_BYTES: Final = 8 * MEGABYTE
 GC_THRESHOLD: Final = (50_000, 20, 50)
 """Fewer collections: nearly nothing a query allocates is part of a cycle."""
 
@@ -62,13 +65,15 @@ class Data:
 class Server:
     """A running server. `start`, then `stop`."""
 
-    def __init__(self, config: Config, data: Data, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, config: Config, data: Data, sockets: list[socket.socket], tls: "SSLContext | None"
+    ) -> None:
         self.config = config
         self.data = data
         self.sockets = sockets
         self.listener: Listener | None = None
         self.engine: Any = None
-        self.tls: SSLContext | None = None
+        self.tls = tls
 
     @property
     def port(self) -> int:
@@ -77,8 +82,7 @@ class Server:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_loop_error)
-        self.tls = driver_tls(self.config)
-        self.engine = build_engine(self.data.catalog, self.config, loop)
+        self.engine = build_engine(self.data.catalog, self.config, loop, self.port)
         self.listener = Listener(self.engine, self.config.limits, loop, tls=self.tls)
         await self.listener.open(self.sockets)
 
@@ -134,8 +138,9 @@ async def prepare(config: Config) -> None:
 async def serve(config: Config) -> None:
     sockets = bind_driver_port(config)
     try:
+        tls = driver_tls(config)
         with pid_file(config.pid_file), data_directory(config) as data:
-            server = Server(config, data, sockets)
+            server = Server(config, data, sockets, tls)
             announce_ports(config, sockets)
             stopping = stop_signal(server)
             await server.start()
@@ -202,7 +207,6 @@ def data_directory(config: Config) -> Iterator[Data]:
             server_log.setup(json=config.log_format == "json", file=config.log_path)
             introduce(config, fresh=fresh)
             catalog = open_catalog(config)
-            succeeded = True
             try:
                 if fresh:
                     catalog.create_database("test")
@@ -210,6 +214,7 @@ def data_directory(config: Config) -> Iterator[Data]:
             except BaseException:
                 catalog.close()
                 raise
+            succeeded = True
             yield Data(directory, catalog, fresh=fresh)
     finally:
         server_log.LOG.close_file()
@@ -311,28 +316,63 @@ def open_catalog(config: Config) -> "Catalog":
     from rethought import catalog, store
 
     loop = asyncio.get_running_loop()
-    options = group_options(config)
+    key = None if config.encryption_key_file is None else read_key(config.encryption_key_file)
+    system: list[Group] = []
+
+    def open_group(path: Path) -> "Group":
+        """The system group comes first: it remembers the cache size of an earlier start."""
+        cache_bytes = (
+            cache_megabytes(config, system[0]) * MEGABYTE if system else SYSTEM_CACHE_BYTES
+        )
+        options = store.GroupOptions(
+            key=key,
+            cache_bytes=cache_bytes,
+            journal_seconds=config.journal_hours * 3600,
+            journal_bytes=config.journal_size * MEGABYTE,
+        )
+        group = store.open_group(path, loop=loop, options=options)
+        system.append(group)
+        return group
+
     try:
-        return catalog.open_catalog(
+        opened = catalog.open_catalog(
             config.directory,
-            lambda path: store.open_group(path, loop=loop, options=options),
+            open_group,
             make_index_rule,
             server_name=config.server_name or default_server_name(),
             server_tags=config.server_tag,
         )
     except catalog.MissingFileError as error:
         raise StartError(str(error)) from error
+    remember_cache_size(config, opened)
+    return opened
 
 
-def group_options(config: Config) -> "GroupOptions":
-    from rethought.store import GroupOptions
+def remember_cache_size(config: Config, catalog: "Catalog") -> None:
+    """A size given at one start counts for the next ones too; `auto` forgets it."""
+    server = catalog.identity.server
+    if config.cache_size is not None:
+        kept = None if config.cache_size == "auto" else float(config.cache_size)
+        if kept != server.cache_size_mb:
+            catalog.identity.set_server(structs.replace(server, cache_size_mb=kept))
+            catalog.group.flush()
+    automatic = catalog.identity.server.cache_size_mb is None
+    text = "Automatically using cache size of %d MB" if automatic else "Cache size is set to %d MB"
+    log.info(text, cache_megabytes(config, catalog.group))
 
-    return GroupOptions(
-        key=None if config.encryption_key_file is None else read_key(config.encryption_key_file),
-        cache_bytes=cache_megabytes(config) * MEGABYTE,
-        journal_seconds=config.journal_hours * 3600,
-        journal_bytes=config.journal_size * MEGABYTE,
-    )
+
+def cache_megabytes(config: Config, system: "Group") -> int:
+    """Memory for pages: as given now, else as given before, else half of what is left for us."""
+    from rethought.catalog.records import SERVER, ServerRecord, decode
+
+    if config.cache_size is not None and config.cache_size != "auto":
+        return int(float(config.cache_size))
+    record = system.meta_get(SERVER)
+    if config.cache_size is None and record is not None:
+        kept = decode(record, type=ServerRecord).cache_size_mb
+        if kept is not None:
+            return int(kept)
+    return max(CACHE_MIN_MB, (available_megabytes() - CACHE_AUTO_RESERVED_MB) // 2)
 
 
 def read_key(path: Path) -> bytes:
@@ -351,16 +391,6 @@ def read_key(path: Path) -> bytes:
         f"The encryption key in '{path}' should be 32 bytes, or 64 hexadecimal digits.  "
         f"Make one with: openssl rand -hex 32 > {path}"
     )
-
-
-def cache_megabytes(config: Config) -> int:
-    if config.cache_size == "auto":
-        megabytes = max(CACHE_MIN_MB, (available_megabytes() - CACHE_AUTO_RESERVED_MB) // 2)
-        log.info("Automatically using cache size of %d MB", megabytes)
-    else:
-        megabytes = int(float(config.cache_size))
-        log.info("Cache size is set to %d MB", megabytes)
-    return megabytes
 
 
 def available_megabytes() -> int:
@@ -426,20 +456,22 @@ def driver_tls(config: Config) -> "SSLContext | None":
 def make_index_rule(definition: "IndexDefinition") -> "Rule":
     """Compiles an index function; the catalog calls this when an index is first needed."""
     from rethought.exec.index_rules import rule_for
-    from rethought.reql.functions import row_function
+    from rethought.reql.functions import compile_function
 
-    return rule_for(definition, row_function)
+    return rule_for(definition, compile_function)
 
 
-def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop) -> Any:
+def build_engine(
+    catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop, port: int
+) -> Any:
     from rethought.reql.engine import Engine
     from rethought.system import Node, install, kill_query, running_queries
 
     engine = Engine(catalog=catalog, limits=config.limits, loop=loop)
     node = Node(
         hostname=socket.gethostname(),
-        driver_port=config.driver_port + config.port_offset,
-        cache_mb=lambda: cache_megabytes(config),
+        driver_port=port,
+        cache_mb=lambda: cache_megabytes(config, catalog.group),
         queries=lambda asking: running_queries(engine, asking),
         kill=lambda id_, message: kill_query(engine, id_, message),
     )
