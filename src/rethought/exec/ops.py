@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function
-from rethought.exec.values import Stream, need_datum, need_sequence
+from rethought.exec.values import Stream, need_datum, need_sequence, wrong_datum
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -185,7 +185,9 @@ class Zip(Operator):
 
         rows = []
         for row in chunk.datums():
-            if row.__class__ is not dict or "left" not in row:
+            if row.__class__ is not dict:
+                raise wrong_datum("OBJECT", row)
+            if "left" not in row:
                 raise QueryLogicError("ZIP can only be called on the result of a join.")
             left, right = row["left"], row.get("right")
             rows.append(left if right is None else merge_objects(left, right))
@@ -205,7 +207,8 @@ def transform(env: "Env", sequence: Any, op: Operator) -> Any:
     """A sequence through an operator: arrays give arrays, streams stay lazy."""
     if sequence.__class__ is list:
         return Stream(_rows(sequence), (op,)).to_list(env)
-    return sequence.through(op)
+    result = sequence.through(op)
+    return result.to_list(env) if result.array and result.table is None else result
 
 
 def _rows(rows: list[Any]) -> Any:

@@ -108,16 +108,19 @@ class Sum(Reduction):
     def is_number(self, value: Any) -> bool:
         if value.__class__ is int or value.__class__ is float:
             return True
-        if value is None and self.function is not None:
+        if value is None:
             return False
-        error = NonExistenceError if value is None else QueryLogicError
-        raise error(f"Expected type NUMBER but found {type_name(value)}.")
+        raise QueryLogicError(f"Expected type NUMBER but found {type_name(value)}.")
 
     def merge(self, env: "Env", left: Any, right: Any) -> Any:
         return (left[0] + right[0], left[1] + right[1])
 
     def finish(self, env: "Env", state: Any) -> Any:
         return number(state[0])
+
+
+    def skipped(self, state: Any) -> bool:
+        return not state[1]
 
 
 class Average(Sum):
@@ -128,9 +131,6 @@ class Average(Sum):
         if not count:
             raise NonExistenceError(empty_message("take the average of", "avg"))
         return number(total / count)
-
-    def skipped(self, state: Any) -> bool:
-        return not state[1]
 
 
 class Extreme(Reduction):

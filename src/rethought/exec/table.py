@@ -85,6 +85,7 @@ class TableSource(Source):
     """Reads a range of a table."""
 
     __slots__ = ("range", "table")
+    by_row = True
 
     def __init__(self, table: Table, selected: Range) -> None:
         self.table = table

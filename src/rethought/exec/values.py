@@ -11,7 +11,13 @@ from rethought.catalog.model import Database
 from rethought.datum.jsonbytes import decode
 from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL, type_name
-from rethought.errors import Frame, NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.errors import (
+    Frame,
+    NonExistenceError,
+    QueryLogicError,
+    ReqlError,
+    ResourceLimitError,
+)
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import too_many
 from rethought.exec.functions import Function
@@ -32,6 +38,7 @@ class Source:
 
     infinite = False
     feed = False
+    by_row = False  # a row goes through all operators before the next one does
 
     def chunks(self, env: "Env", want: int) -> Iterator[Chunk]:
         """The rows; `want` is how many the reader needs at first (a hint)."""
@@ -113,6 +120,11 @@ class Stream:
         if ops and not want:
             want = ops[0].want
         chunks = self.source.chunks(env, want)
+        if self.source.by_row and len(ops) > 1:
+            steps = next((at for at, op in enumerate(ops) if not op.stateless), len(ops))
+            if steps > 1:
+                chunks = row_by_row(env, chunks, ops[:steps])
+                ops = ops[steps:]
         for op in ops:
             chunks = op.run(env, chunks)
         return chunks
@@ -169,6 +181,35 @@ class Stream:
         if self.table is None:
             return "ARRAY" if self.array else "STREAM"
         return "SELECTION<ARRAY>" if self.array else "SELECTION<STREAM>"
+
+
+def row_by_row(
+    env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]"
+) -> Iterator[Chunk]:
+    """Chunks through operators, with the errors of a row after row evaluation: when a chunk fails, it is done again a
+    row at a time, so that the first row's error comes first, whichever operator raises it."""
+    for chunk in chunks:
+        given = 0
+        try:
+            for result in _through(env, chunk, ops):
+                given += result.count
+                yield result
+        except ReqlError:
+            for at in range(chunk.count):
+                for result in _through(env, chunk.slice(at, at + 1), ops):
+                    if given >= result.count:
+                        given -= result.count
+                    else:
+                        yield result.slice(given, result.count)
+                        given = 0
+            raise
+
+
+def _through(env: "Env", chunk: Chunk, ops: "tuple[Operator, ...]") -> Iterator[Chunk]:
+    chunks: Iterator[Chunk] = iter((chunk,))
+    for op in ops:
+        chunks = op.run(env, chunks)
+    return chunks
 
 
 class SingleSelection:
@@ -302,7 +343,7 @@ def _blame(at: Frame | None) -> tuple[Frame, ...]:
 def need_datum(env: "Env", value: Any, at: Frame | None) -> Any:
     if value.__class__ in DATUM_CLASSES:
         return value
-    if value.__class__ is SingleSelection:
+    if isinstance(value, SingleSelection):
         return value.datum()
     if isinstance(value, Stream) and value.array and value.table is None:
         return value.to_list(env)
@@ -385,7 +426,7 @@ def need_sequence(env: "Env", value: Any, at: Frame | None) -> Any:
     kind = value.__class__
     if kind is list or isinstance(value, Stream):
         return value
-    if kind is SingleSelection:
+    if isinstance(value, SingleSelection):
         return need_sequence(env, value.datum(), at)
     if isinstance(value, Function | Database | Grouped):
         raise wrong_value("SEQUENCE", value, *_blame(at))
@@ -404,7 +445,7 @@ def need_table(env: "Env", value: Any, at: Frame | None) -> Any:
 
 def need_selection(env: "Env", value: Any, at: Frame | None) -> Any:
     """Rows of a table: something that can be written to."""
-    if value.__class__ is SingleSelection:
+    if isinstance(value, SingleSelection):
         return value
     if isinstance(value, Stream) and value.table is not None:
         return value
@@ -416,9 +457,14 @@ def as_stream(sequence: Any) -> Stream:
     return Stream(Rows(sequence)) if sequence.__class__ is list else sequence
 
 
+def is_array(sequence: Any) -> bool:
+    """Whether a sequence is an array, or rows of a table that are all there."""
+    return sequence.__class__ is list or (isinstance(sequence, Stream) and sequence.array)
+
+
 def finish(env: "Env", original: Any, stream: Stream) -> Any:
     """A transformed sequence: an array again when it came from an array."""
-    return stream.to_list(env) if original.__class__ is list else stream
+    return stream.to_list(env) if is_array(original) else stream
 
 
 __all__ = ["Chunk", "Database", "Grouped", "SingleSelection", "Stream", "of_rows"]

@@ -97,7 +97,7 @@ def as_function(env: Env, value: Any, shortcut: str | None, name: str) -> Functi
     if shortcut == "field":
         from rethought.reql.terms.fields import get_field_row
 
-        if value.__class__ is SingleSelection:
+        if isinstance(value, SingleSelection):
             value = value.datum()
         if value.__class__ is not str:
             raise values.wrong_datum("STRING", need_datum(env, value, None))
@@ -137,7 +137,7 @@ def default(env: Env, value: Callable[[], Any], fallback: Callable[[], Any]) -> 
     """The value, or the fallback where it is null or raises NON_EXISTENCE."""
     try:
         result = value()
-        if result.__class__ is SingleSelection and result.document is None:
+        if isinstance(result, SingleSelection) and result.document is None:
             result = None
         if result is not None:
             return result

@@ -36,7 +36,8 @@ from rethought.reql.spec import (
     between,
     exactly,
 )
-from rethought.reql.tree import FUNC, Term
+from rethought.reql.terms.sequences import predicate_node, streaming
+from rethought.reql.tree import Term
 
 
 def terminal(env: Env, value: Any, reduction: Reduction) -> Any:
@@ -65,22 +66,12 @@ def count(c: Compiler, term: Term) -> Node:
     node = c.compile(term.args[0])
     if len(term.args) == 1:
         return _result(c, term, "count_", [node])
-    wanted = term.args[1]
-    function = c.function(wanted, project=True) if wanted.type == FUNC else c.compile(wanted)
-    if wanted.type != FUNC:
-        line = c.line(term)
-        code = c.call(
-            "function_or_datum",
-            [c.name("env", line), function.code, c.constant(1, line)],
-            line,
-        )
-        function = Node(code, Kind.VALUE, function.determinism, function.closes)
-    return _result(c, term, "count_of", [node, function])
+    return _result(c, term, "count_of", [node, predicate_node(c, term.args[1])])
 
 
 def count_(env: Env, value: Any) -> Any:
     kind = value.__class__
-    if kind is SingleSelection:
+    if isinstance(value, SingleSelection):
         value = value.datum()
         kind = value.__class__
     if kind is str or kind is list:
@@ -105,8 +96,6 @@ def count_of(env: Env, value: Any, wanted: Any) -> Any:
         predicate = wanted
     else:
         predicate = RowFunction(lambda rows: [equal(row, wanted) for row in rows], None, 8, None)
-    from rethought.reql.terms.sequences import streaming
-
     return count_(env, streaming(env, value, Filter(predicate)))
 
 

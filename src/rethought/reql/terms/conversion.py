@@ -56,7 +56,7 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
     wanted = name.upper()
     if wanted not in _TYPES:
         raise QueryLogicError(f"Unknown Type: {wanted}", 1)
-    if value.__class__ is SingleSelection:
+    if isinstance(value, SingleSelection):
         if wanted == "SELECTION<OBJECT>":
             return value
         value = value.datum()
@@ -109,7 +109,7 @@ def info(env: Env, value: Any) -> dict[str, Any]:
             return _slice(env, value)
     if isinstance(value, Stream) and value.table is not None:
         return {"type": kind, "table": _table(env, Selection(value.table, _whole()))}
-    if value.__class__ is SingleSelection:
+    if isinstance(value, SingleSelection):
         return {"type": kind, "table": _table(env, Selection(value.table, _whole()))}
     if isinstance(value, Function):
         return {"type": kind, "source_code": _source(value)}

@@ -34,9 +34,9 @@ def make_array(env: Env, *elements: Any) -> list[Any]:
 
 
 def make_object(c: Compiler, term: Term) -> Node:
-    """{key: term} -> OBJECT"""
+    """{key: term} -> OBJECT. The fields are evaluated in order of their names."""
     line = c.line(term)
-    nodes = {name: c.compile(field) for name, field in term.optargs.items()}
+    nodes = {name: c.compile(term.optargs[name]) for name in sorted(term.optargs)}
     code = ast.Dict(
         [c.constant(name, line) for name in nodes],
         [c.datum(node, line, name) for name, node in nodes.items()],

@@ -1,26 +1,26 @@
-"""Terms that look into documents, one or a whole sequence of them.
+"""get_field and bracket, and how a term on a document becomes the same term on every row of a sequence.
 
-`get_field`, `bracket`, `has_fields`, `pluck`, `without`, `with_fields` and `merge` on a sequence are the same term on
-each of its rows; their other arguments are evaluated anew for each row. On a row that is a sequence itself they fail.
+What always holds: on a sequence the term is done for each row, its other arguments evaluated anew for each; a row that
+is a sequence itself is refused; a value is looked at before the other arguments are evaluated.
+Callers: `reql.terms` joins `TERMS`; terms that work on rows too use `over_rows` and `over_plain`.
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from rethought.datum.merging import merge_objects
-from rethought.datum.paths import has_fields, pluck, without
 from rethought.datum.text import pretty, truncated
 from rethought.datum.values import type_name
 from rethought.errors import NonExistenceError, QueryLogicError
-from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env
 from rethought.exec.functions import Function, RowFunction
+from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, transform
 from rethought.exec.values import (
     DATUM_CLASSES,
+    Grouped as GroupedData,
     SingleSelection,
     Stream,
     need_datum,
@@ -28,11 +28,11 @@ from rethought.exec.values import (
     wrong_datum,
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
-from rethought.reql.runtime import MISSING
-from rethought.reql.spec import Arg, Grouped, TermSpec, at_least, exactly
-from rethought.reql.tree import FUNC, IMPLICIT_VAR, VAR, Term, datum
+from rethought.reql.runtime import MISSING, per_group
+from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
+from rethought.reql.tree import FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
 
-ROW: Final = -7_000_000  # the variable of a row function made here; clients' numbers are far from it
+ROW: Final = INTERNAL_VARS - 1
 
 
 def object_of(value: Any, name: str) -> dict[str, Any]:
@@ -47,23 +47,25 @@ def object_of(value: Any, name: str) -> dict[str, Any]:
                 f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`."
             )
         raise QueryLogicError(f"Cannot call `{name}` on objects of type `{kind}`.")
+    if value.__class__ is list:
+        refuse_row(name)
     error = NonExistenceError if value is None else QueryLogicError
     raise error(f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.")
 
 
-def row_of(value: Any, name: str) -> dict[str, Any]:
-    """As `object_of`, for a row of a sequence."""
-    if value.__class__ is list:
-        raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
-    return object_of(value, name)
+def refuse_row(name: str) -> Any:
+    """For a row that is a sequence itself."""
+    raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
 
 
 # ---- one field
 
 
-def get_field_row(env: Env, value: Any, field: str, name: str = "get_field") -> Any:
+def get_field_row(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:
     """OBJECT, STRING -> datum. Raises NonExistenceError when there is no such field."""
-    document = row_of(value, name)
+    document = object_of(value, name)
+    if field.__class__ is not str:
+        raise wrong_datum("STRING", field, 1)
     found = document.get(field, MISSING)
     if found is MISSING:
         raise NonExistenceError(f"No attribute `{field}` in object:\n{pretty(document)}")
@@ -72,18 +74,14 @@ def get_field_row(env: Env, value: Any, field: str, name: str = "get_field") -> 
 
 def get_field(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:
     """As `get_field_row`, also over an array."""
-    if field.__class__ is not str:
-        raise wrong_datum("STRING", field, 1)
     if value.__class__ is not list:
-        object_of(value, name)
         return get_field_row(env, value, field, name)
-    out = []
-    for row in value:
-        try:
-            out.append(get_field_row(env, row, field, name))
-        except NonExistenceError:
-            continue
-    return out
+    return over_array(env, value, lambda: (field, name), get_field_row, "skip")
+
+
+def get_field_later(env: Env, value: Any, field: Callable[[], Any]) -> Any:
+    """As `get_field`, of a field that is evaluated once the value is known to have any."""
+    return over_plain(env, value, lambda: (field(),), get_field_row, "skip", "get_field")
 
 
 def bracket(env: Env, value: Any, key: Any) -> Any:
@@ -91,7 +89,7 @@ def bracket(env: Env, value: Any, key: Any) -> Any:
     if key.__class__ is str:
         return get_field(env, value, key, "bracket")
     if key.__class__ is int or key.__class__ is float:
-        from rethought.reql.terms.sequences import nth
+        from rethought.reql.terms.parts import nth
 
         return nth(env, need_sequence(env, value, 0), key)
     error = NonExistenceError if key is None else QueryLogicError
@@ -170,35 +168,29 @@ def _plain_field(c: Compiler, term: Term, node: Node, field: Term, name: str) ->
         )
         return c.node(term, code, [node], Kind.DATUM)
     other = c.compile(field)
-    slow_code = c.call(f"{name}_slow", [env, node.code, c.datum(other, line, 1)], line)
-    return c.node(term, slow_code, [node, other], Kind.DATUM)
+    key = c.datum(other, line, 1)
+    if name == "get_field" and not is_simple(key):
+        code = c.call("get_field_later", [env, node.code, c.lambda_([], key, line)], line)
+    else:
+        code = c.call(f"{name}_slow", [env, node.code, key], line)
+    return c.node(term, code, [node, other], Kind.DATUM)
 
 
 def bracket_any(env: Env, value: Any, key: Any) -> Any:
     """`bracket` with a key that is known only now, on anything but a plain datum."""
-    from rethought.exec.grouping import GroupedStream
-    from rethought.exec.values import Grouped as GroupedData
-
     if isinstance(value, GroupedStream | GroupedData):
-        from rethought.reql.runtime import per_group
-
         return per_group(env, value, lambda reduction: bracket_any(env, reduction, key))
     if isinstance(value, Stream):
         if key.__class__ is str:
-            return over(
-                env,
-                value,
-                RowFunction(
-                    lambda rows: [get_field_row(env, row, key, "bracket") for row in rows],
-                    None,
-                    0,
-                    None,
-                ),
-                "skip",
-                "bracket",
+            function = RowFunction(
+                lambda rows: [get_field_row(env, row, key, "bracket") for row in rows],
+                None,
+                0,
+                None,
             )
+            return over(env, value, function, "skip")
         if key.__class__ is int or key.__class__ is float:
-            from rethought.reql.terms.sequences import nth
+            from rethought.reql.terms.parts import nth
 
             return nth(env, value, key)
     return bracket(env, need_datum(env, value, 0), key)
@@ -207,29 +199,51 @@ def bracket_any(env: Env, value: Any, key: Any) -> Any:
 # ---- a term over rows
 
 
+def is_simple(code: ast.expr) -> bool:
+    """Whether evaluating this can neither fail nor do anything: a literal or a variable."""
+    return isinstance(code, ast.Name | ast.Constant | ast.Subscript)
+
+
 def over_rows(c: Compiler, term: Term, first: Node, mode: str) -> Node:
     """The same term on each row when the first argument is a sequence (`skip`: without the rows that lack
     something, `filter`: keeping the rows for which it is true, `map`), on the value itself otherwise."""
     line = c.line(term)
     row = Term(VAR, [datum(ROW, term.path)], {}, term.path, c.specs[VAR])
     body = Term(term.type, [row, *term.args[1:]], term.optargs, term.path, term.spec)
-    function_term = Term(FUNC, [datum([ROW], term.path), body], {}, term.path, c.specs[FUNC])
+    guarded = Term(_ROW_GUARD.type, [body], {}, term.path, _ROW_GUARD)
+    function_term = Term(FUNC, [datum([ROW], term.path), guarded], {}, term.path, c.specs[FUNC])
     function = c.function(function_term, project=mode == "skip")
-    assert term.spec is not None
     code = c.call(
         "over",
-        [
-            c.name("env", line),
-            first.code,
-            function.code,
-            c.constant(mode, line),
-            c.constant(term.spec.name, line),
-        ],
+        [c.name("env", line), first.code, function.code, c.constant(mode, line)],
         line,
     )
     kind = Kind.ANY if first.kind is Kind.ANY else Kind.VALUE
     return c.node(term, code, [first, function], kind)
 
+
+def _row_guard(c: Compiler, term: Term) -> Node:
+    """A term of a row, which must not be a sequence."""
+    body = c.compile(term.args[0])
+    variable = c.scope[ROW]
+    if variable.fields is not None:
+        return body
+    line = c.line(term)
+    spec = term.args[0].spec
+    assert spec is not None
+    code = ast.IfExp(
+        c.inline("a.__class__ is not list", {"a": c.name(variable.name, line)}, line),
+        body.code,
+        c.call("refuse_row", [c.constant(spec.name, line)], line),
+        lineno=line,
+        col_offset=0,
+        end_lineno=line,
+        end_col_offset=0,
+    )
+    return Node(code, body.kind, body.determinism, body.closes)
+
+
+_ROW_GUARD: Final = TermSpec(-2, "row", exactly(1), compile=_row_guard)
 
 _OPERATORS: Final[dict[str, Callable[[Function], Operator]]] = {
     "skip": MapSkip,
@@ -238,148 +252,56 @@ _OPERATORS: Final[dict[str, Callable[[Function], Operator]]] = {
 }
 
 
-def over(env: Env, value: Any, function: Function, mode: str, name: str) -> Any:
-    from rethought.exec.grouping import GroupedStream
-    from rethought.exec.values import Grouped as GroupedData
-
-    if value.__class__ is SingleSelection:
+def over(env: Env, value: Any, function: Function, mode: str) -> Any:
+    """A function of a row on each row of a sequence, of every group, or on the value itself."""
+    if isinstance(value, SingleSelection):
         value = value.datum()
-    if value.__class__ is list:
-        if any(row.__class__ is list for row in value):
-            raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
+    if value.__class__ is list or isinstance(value, Stream):
         return transform(env, value, _OPERATORS[mode](function))
-    if isinstance(value, Stream):
-        return value.through(_Rows(_OPERATORS[mode](function), name))
     if isinstance(value, GroupedStream):
-        return value.through(_Rows(_OPERATORS[mode](function), name))
+        return value.through(_OPERATORS[mode](function))
     if isinstance(value, GroupedData):
-        from rethought.reql.runtime import per_group
-
-        return per_group(env, value, lambda group: over(env, group, function, mode, name))
+        return per_group(env, value, lambda group: over(env, group, function, mode))
     if value.__class__ in DATUM_CLASSES:
         return function.over([value])[0]
     return function.over([need_datum(env, value, 0)])[0]
 
 
-class _Rows(Operator):
-    """An operator whose rows must not be sequences."""
-
-    def __init__(self, op: Operator, name: str) -> None:
-        self.op = op
-        self.name = name
-        self.keeps_rows = op.keeps_rows
-
-    def apply(self, env: Env, chunk: Chunk) -> Chunk:
-        try:
-            return self.op.apply(env, chunk)
-        except QueryLogicError as error:
-            if any(row.__class__ is list for row in chunk.datums()):
-                message = f"Cannot perform {self.name} on a sequence of sequences."
-                raise QueryLogicError(message).with_traceback(error.__traceback__) from None
-            raise
-
-
-def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
-    """The compile function of a term that works on a document or on each row of a sequence."""
-
-    def compile_(c: Compiler, term: Term) -> Node:
-        node = c.compile(term.args[0])
-        if node.kind in PLAIN and term.args[0].type in (VAR, IMPLICIT_VAR):
-            rest = [c.compile(arg) for arg in term.args[1:]]
-            return c._plain(term, [node, *rest])
-        if node.kind in PLAIN and not any(arg.type == FUNC for arg in term.args[1:]):
-            rest = [c.compile(arg) for arg in term.args[1:]]
-            return c._plain(term, [node, *rest])
-        return over_rows(c, term, node, mode)
-
-    return compile_
-
-
-def _each(
-    name: str, one: Callable[[Env, Any], Any], value: Any, env: Env, *, keep: bool = False
+def over_plain(
+    env: Env,
+    value: Any,
+    rest: Callable[[], Sequence[Any]],
+    one: Callable[..., Any],
+    mode: str,
+    name: str,
 ) -> Any:
-    """A function of a document on a document or on each element of an array."""
-    if value.__class__ is not list:
-        return one(env, object_of(value, name))
-    rows = []
-    for row in value:
-        result = one(env, row_of(row, name))
-        if not keep:
-            rows.append(result)
-        elif result:
-            rows.append(row)
-    return rows
-
-
-def has_fields_run(env: Env, value: Any, *specs: Any) -> Any:
-    """OBJECT, path... -> BOOL | ARRAY, path... -> ARRAY"""
-    return _each("has_fields", lambda _, row: has_fields(row, specs), value, env, keep=True)
-
-
-def pluck_run(env: Env, value: Any, *specs: Any) -> Any:
-    """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
-    return _each("pluck", lambda _, row: pluck(row, specs), value, env)
-
-
-def without_run(env: Env, value: Any, *specs: Any) -> Any:
-    """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
-    return _each("without", lambda _, row: without(row, specs), value, env)
-
-
-def with_fields(c: Compiler, term: Term) -> Node:
-    """SEQUENCE, path... -> SEQUENCE: pluck of the rows that have the fields"""
-    chosen = Term(32, term.args, term.optargs, term.path, c.specs[32])
-    plucked = Term(33, [chosen, *term.args[1:]], term.optargs, term.path, c.specs[33])
-    return c.compile(plucked)
-
-
-# ---- merge
-
-
-def merge(c: Compiler, term: Term) -> Node:
-    """OBJECT, (OBJECT | FUNCTION)... -> OBJECT"""
-    node = c.compile(term.args[0])
-    if node.kind not in PLAIN:
-        return over_rows(c, term, node, "map")
-    line = c.line(term)
-    env = c.name("env", line)
-    parts: list[ast.expr] = []
-    nodes = [node]
-    for index, arg in enumerate(term.args[1:], 1):
-        if arg.type == FUNC:
-            part = c.function(arg)
-            parts.append(part.code)
-        else:
-            part = c.compile(arg)
-            parts.append(part.code if part.kind in PLAIN else c.call(
-                "merge_argument", [env, part.code, c.constant(index, line)], line
-            ))
-        nodes.append(part)
-    return c.node(term, c.call("merge_", [env, node.code, *parts], line), nodes, Kind.DATUM)
-
-
-def merge_argument(env: Env, value: Any, at: int) -> Any:
-    return value if isinstance(value, Function) else need_datum(env, value, at)
-
-
-def merge_(env: Env, value: Any, *parts: Any) -> Any:
+    """`one` on a document, or on each of an array, with arguments that `rest` evaluates."""
     if value.__class__ is list:
-        for row in value:
-            row_of(row, "merge")
-        return [merge_(env, row, *parts) for row in value]
-    result = value
-    for at, part in enumerate(parts, 1):
-        if isinstance(part, Function):
-            part = part.invoke(result)
-        result = merge_one(result, part, at)
-    return result
+        return over_array(env, value, rest, one, mode)
+    object_of(value, name)
+    return one(env, value, *rest())
 
 
-def merge_one(left: Any, right: Any, at: int) -> Any:
-    """One step of a merge."""
-    if left.__class__ is not dict or "$reql_type$" in left:
-        object_of(left, "merge")
-    return merge_objects(left, right)
+def over_array(
+    env: Env,
+    rows: list[Any],
+    rest: Callable[[], Sequence[Any]],
+    one: Callable[..., Any],
+    mode: str,
+) -> list[Any]:
+    out = []
+    for row in rows:
+        try:
+            result = one(env, row, *rest())
+        except NonExistenceError:
+            if mode == "map":
+                raise
+            continue
+        if mode != "filter":
+            out.append(result)
+        elif result is not None and result is not False:
+            out.append(row)
+    return out
 
 
 TERMS: Final = (
@@ -392,7 +314,10 @@ TERMS: Final = (
         datum=False,
         names={
             "get_field_slow": get_field,
+            "get_field_later": get_field_later,
             "over": over,
+            "over_plain": over_plain,
+            "refuse_row": refuse_row,
             "UNSET": msgspec.UNSET,
             "MISSING": MISSING,
         },
@@ -406,35 +331,6 @@ TERMS: Final = (
         datum=False,
         names={"bracket_slow": bracket, "bracket_any": bracket_any},
     ),
-    TermSpec(
-        32,
-        "has_fields",
-        at_least(1),
-        run=has_fields_run,
-        compile=_row_term("filter"),
-        args=(Arg.DATUM,),
-        grouped=Grouped.STREAM,
-    ),
-    TermSpec(
-        33,
-        "pluck",
-        at_least(1),
-        run=pluck_run,
-        compile=_row_term("map"),
-        args=(Arg.DATUM,),
-        grouped=Grouped.STREAM,
-    ),
-    TermSpec(
-        34,
-        "without",
-        at_least(1),
-        run=without_run,
-        compile=_row_term("map"),
-        args=(Arg.DATUM,),
-        grouped=Grouped.STREAM,
-    ),
-    TermSpec(35, "merge", at_least(1), compile=merge, grouped=Grouped.STREAM, names={
-        "merge_": merge_, "merge_argument": merge_argument,
-    }),
-    TermSpec(96, "with_fields", at_least(1), compile=with_fields, grouped=Grouped.STREAM, datum=False),
 )
+
+__all__ = ["ROW", "TERMS", "Determinism", "over", "over_array", "over_plain", "over_rows"]

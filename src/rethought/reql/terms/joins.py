@@ -18,6 +18,7 @@ from rethought.exec.values import (
     Stream,
     as_stream,
     finish,
+    is_array,
     need_sequence,
     wrong_value,
 )
@@ -74,7 +75,7 @@ def _nested(env: Env, left: Any, right: Any, test: Function, *, outer: bool) -> 
                 elif outer:
                     yield of_rows([{"left": row}])
 
-    arrays = sequence.__class__ is list and first_right.__class__ is list
+    arrays = is_array(sequence) and is_array(first_right)
     joined = Stream(Generated(chunks, infinite=stream.infinite, feed=stream.feed))
     return finish(env, sequence if arrays else joined, joined)
 

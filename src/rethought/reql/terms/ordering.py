@@ -2,13 +2,13 @@
 
 import ast
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cmp_to_key
 from typing import Any, Final
 
 from rethought.datum.order import compare, order_key
 from rethought.datum.text import pretty
-from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.errors import NonExistenceError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options, too_many
 from rethought.exec.functions import Function
@@ -22,6 +22,7 @@ from rethought.exec.values import (
     Stream,
     as_stream,
     finish,
+    is_array,
     need_sequence,
     wrong_datum,
 )
@@ -168,7 +169,7 @@ def _break_ties(ordered: Selection, by: SortedBy, keys: list[SortKey]) -> Stream
             env.tick()
             for row, value in zip(chunk.datums(), values, strict=True):
                 if last is not SKIP and compare(value, last) != 0:
-                    yield of_rows(sort_rows(run, keys))
+                    yield of_rows(sort_rows(env, run, keys))
                     run = []
                 last = value
                 run.append(row)
@@ -178,7 +179,7 @@ def _break_ties(ordered: Selection, by: SortedBy, keys: list[SortKey]) -> Stream
                         f"`{by.index}`:\n{pretty(value)}"
                     )
         if run:
-            yield of_rows(sort_rows(run, keys))
+            yield of_rows(sort_rows(env, run, keys))
 
     return Stream(Generated(chunks), table=table)
 
@@ -201,31 +202,87 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
     stream = as_stream(sequence)
     stream.refuse_endless()
     limit = env.array_limit
-    columns: list[list[Any]] = [[] for _ in keys]
-    items: list[Any] = []
-    encoded = stream.table is not None
+    chunks = []
+    count = 0
     for chunk in stream.chunks(env):
         env.tick()
-        encoded = encoded and chunk.encoded
-        for column, key in zip(columns, keys, strict=True):
-            column.extend(keys_of(key.function, chunk))
-        items.extend(chunk.documents() if encoded else chunk.datums())
-        if len(items) > limit:
+        chunks.append(chunk)
+        count += chunk.count
+        if count > limit:
             raise ResourceLimitError(too_many(limit))
-    order = _order(columns, keys)
+    encoded = stream.table is not None and all(chunk.encoded for chunk in chunks)
+    order = _order_of(env, chunks, count, keys)
+    items: list[Any] = []
+    for chunk in chunks:
+        items.extend(chunk.documents() if encoded else chunk.datums())
     rows = [items[at] for at in order]
     if stream.table is None:
-        return rows if not encoded else Stream(Encoded(rows)).to_list(env)
+        return rows
     source = Encoded(rows) if encoded else Rows(rows)
     return Stream(source, table=stream.table, array=True)
 
 
-def sort_rows(rows: list[Any], keys: list[SortKey]) -> list[Any]:
-    if len(rows) < 2:
-        return rows
-    chunk = of_rows(rows)
-    columns = [keys_of(key.function, chunk) for key in keys]
-    return [rows[at] for at in _order(columns, keys)]
+def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
+    return [rows[at] for at in _order_of(env, [of_rows(rows)], len(rows), keys)]
+
+
+def _order_of(
+    env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]
+) -> Sequence[int]:
+    """The positions of the rows in order. Keys are evaluated when there is something to compare."""
+    if count < 2:
+        return range(count)
+    columns: list[list[Any]] = [[] for _ in keys]
+    try:
+        for chunk in chunks:
+            env.tick()
+            for column, key in zip(columns, keys, strict=True):
+                column.extend(keys_of(key.function, chunk))
+    except ReqlError:
+        first_failure([row for chunk in chunks for row in chunk.datums()], keys)
+        raise
+    return _order(columns, keys)
+
+
+INSERTION_RUN: Final = 7
+INSERTION_MAX: Final = 14
+
+
+def first_failure(rows: list[Any], keys: list[SortKey]) -> None:
+    """Raises the error that the original's sort meets first. It sorts runs of a few rows by insertion (the later row
+    of a comparison first), and looks at a further key only where the keys before are equal."""
+    half = (len(rows) + 1) // 2
+    size = INSERTION_RUN if len(rows) > INSERTION_MAX else len(rows)
+    for low, high in ((0, half), (half, len(rows))) if size == INSERTION_RUN else ((0, size),):
+        for start in range(low, high, size):
+            run: list[Any] = []
+            for row in rows[start : min(start + size, high)]:
+                if run and precedes(row, run[0], keys):
+                    run.insert(0, row)
+                    continue
+                at = len(run)
+                while at > 1 and precedes(row, run[at - 1], keys):
+                    at -= 1
+                run.insert(at, row)
+
+
+def precedes(left: Any, right: Any, keys: list[SortKey]) -> bool:
+    """Whether one row comes before another."""
+    for key in keys:
+        values = []
+        for row in (left, right):
+            try:
+                values.append(key.function.over([row])[0])
+            except NonExistenceError:
+                values.append(SKIP)
+        first, second = values
+        if first is SKIP or second is SKIP:
+            order = (first is not SKIP) - (second is not SKIP)
+        else:
+            order = compare(first, second)
+        if order:
+            return (order > 0) if key.descending else (order < 0)
+    return False
 
 
 def _order(columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
@@ -287,8 +344,8 @@ def union_(env: Env, interleave: Any, *values: Any) -> Any:
         return []
     if isinstance(interleave, tuple) and interleave:
         return _merged(env, sequences, list(interleave))
-    if all(sequence.__class__ is list for sequence in sequences):
-        joined = [row for sequence in sequences for row in sequence]
+    if all(map(is_array, sequences)):
+        joined = [row for sequence in sequences for row in as_stream(sequence).rows(env)]
         if len(joined) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
         return joined
@@ -358,9 +415,10 @@ def _merged(env: Env, sequences: list[Any], keys: list[SortKey]) -> Any:
         if out:
             yield of_rows(out)
 
-    first = next((sequence for sequence in sequences if sequence.__class__ is not list), [])
+    first: Any = next((sequence for sequence in sequences if not is_array(sequence)), [])
     infinite = any(stream.infinite for stream in streams)
-    return finish(env, first, Stream(Generated(chunks, infinite=infinite)))
+    feed = any(stream.feed for stream in streams)
+    return finish(env, first, Stream(Generated(chunks, infinite=infinite, feed=feed)))
 
 
 def asc(env: Env, key: Any) -> Ordering:

@@ -109,7 +109,7 @@ def insert_(env: Env, target: Any, value: Any, conflict: Any, opts: Options) -> 
         conflict = env.defaults["conflict"]()
     options = write_options(env, table, opts)
     statistics = Statistics(env, options)
-    if value.__class__ is SingleSelection:
+    if isinstance(value, SingleSelection):
         value = value.datum()
     if value.__class__ is dict and "$reql_type$" not in value:
         insert_row(env, table, value, conflict, statistics)
@@ -293,7 +293,7 @@ def _rewrite(
             )
     options = write_options(env, table, opts)
     statistics = Statistics(env, options)
-    if selection.__class__ is not SingleSelection and isinstance(selection, Stream):
+    if isinstance(selection, Stream):
         selection.refuse_endless()
     for key, row in _rows_of(env, selection, atomic=atomic):
         chosen = decide if atomic else _beforehand(decide, row, statistics)

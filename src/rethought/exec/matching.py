@@ -1,0 +1,89 @@
+"""Rows against the pattern of an object filter.
+
+What always holds: an object matches when it has every field of the pattern with an equal value; objects inside match
+the same way, so the row may have more fields; a literal demands equality. Fields are looked at in order of their
+names. A missing field is a NON_EXISTENCE error, which the filter's default answers. Called by filter and count.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from rethought.datum.order import equal
+from rethought.datum.text import pretty
+from rethought.datum.values import type_name
+from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.exec.functions import Function, Projection, RowFunction, constant_function
+
+_BOOLEAN: Final = 8
+_MISSING: Final = object()
+_SCALARS: Final = frozenset({type(None), bool, int, float, str})
+_FIELDS_MAX: Final = 8
+
+
+def matches(env: Any, row: Any, pattern: Any) -> Any:
+    """Whether a row fits what a predicate gave: an object is a pattern, anything else holds or does not."""
+    return _fits(pattern, row) if _is_object(pattern) else pattern
+
+
+def _is_object(value: Any) -> bool:
+    return value.__class__ is dict and value.get("$reql_type$") != "BINARY"
+
+
+def _fits(pattern: dict[str, Any], value: Any) -> bool:
+    if pattern.get("$reql_type$") == "LITERAL":
+        return "value" in pattern and equal(value, pattern["value"])
+    for field in sorted(pattern):
+        if not _is_object(value):
+            error = NonExistenceError if value is None else QueryLogicError
+            raise error(f"Expected type OBJECT but found {type_name(value)}.")
+        found = value.get(field, _MISSING)
+        if found is _MISSING:
+            raise NonExistenceError(f"No attribute `{field}` in object:\n{pretty(value)}")
+        wanted = pattern[field]
+        if _is_object(wanted) and _is_object(found):
+            if not _fits(wanted, found):
+                return False
+        elif not equal(found, wanted):
+            return False
+    return True
+
+
+def pattern_function(pattern: Any, *, strict: bool) -> Function:
+    """A value as a predicate. Unless `strict`, a missing field may simply count as a mismatch."""
+    if not _is_object(pattern):
+        return constant_function(lambda: pattern, 0)
+
+    def rows(documents: list[Any]) -> list[bool]:
+        return [_fits(pattern, row) for row in documents]
+
+    projection = None
+    if not strict and 0 < len(pattern) <= _FIELDS_MAX and "$reql_type$" not in pattern:
+        names = tuple(sorted(pattern))
+        values = [pattern[name] for name in names]
+        kinds = tuple(value.__class__ for value in values)
+        if _SCALARS.issuperset(kinds):
+            fields, test = _narrow(names, kinds)
+            projection = (fields, test(*values))
+    return RowFunction(rows, projection, _BOOLEAN, None)
+
+
+@lru_cache(maxsize=1024)
+def _narrow(
+    names: tuple[str, ...], kinds: tuple[type, ...]
+) -> tuple[Projection, Callable[..., Callable[[list[Any]], list[bool]]]]:
+    """The same test over decoded fields only; what it is made of are field numbers and kinds of values."""
+    tests = " and ".join(_TESTS[kind].format(at) for at, kind in enumerate(kinds))
+    values = ", ".join(f"v{at}" for at in range(len(kinds)))
+    source = f"lambda {values}: lambda rows: [{tests} for row in rows]"
+    return Projection(names), eval(source)  # noqa: S307 our own source
+
+
+_NUMBER: Final = "(row.f{0} == v{0} and row.f{0}.__class__ is not bool)"
+_TESTS: Final[dict[type, str]] = {
+    type(None): "row.f{0} is None",
+    bool: "row.f{0} is v{0}",
+    int: _NUMBER,
+    float: _NUMBER,
+    str: "row.f{0} == v{0}",
+}

@@ -1,0 +1,248 @@
+"""What is in a sequence: contains, offsets_of, difference, distinct.
+
+What always holds: equality is `datum.order`'s; `distinct` of an index reads the index only.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from rethought.datum.order import compare, equal, hash_key, order_key
+from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.env import Env, Options, too_many
+from rethought.exec.functions import Function, RowFunction
+from rethought.exec.ops import Filter, MapSkip, transform
+from rethought.exec.reductions import SKIP
+from rethought.exec.table import Selection
+from rethought.exec.values import (
+    Generated,
+    Stream,
+    as_stream,
+    finish,
+    need_sequence,
+    wrong_datum,
+)
+from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
+from rethought.reql.spec import Arg, TermSpec, at_least, exactly
+from rethought.reql.terms.sequences import call_term, sequence_node
+from rethought.reql.tree import FUNC, Term
+
+# ---- contains
+
+
+def contains(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, (value | FUNCTION)... -> BOOL"""
+    node = c.compile(term.args[0])
+    wanted = [_function_or_datum(c, term, arg, at) for at, arg in enumerate(term.args[1:], 1)]
+
+    def build(first: Node) -> Node:
+        result = call_term(c, term, "contains_", [sequence_node(c, term, first), *wanted])
+        return Node(result.code, Kind.BOOL, result.determinism, result.closes)
+
+    return c.grouped(term, node, build)
+
+
+def _function_or_datum(c: Compiler, term: Term, arg: Term, at: int) -> Node:
+    if arg.type == FUNC:
+        return c.function(arg)
+    node = c.compile(arg)
+    if node.kind in PLAIN:
+        return node
+    line = c.line(term)
+    code = c.call(
+        "function_or_datum", [c.name("env", line), node.code, c.constant(at, line)], line
+    )
+    return Node(code, Kind.VALUE, node.determinism, node.closes)
+
+
+def contains_(env: Env, sequence: Any, *wanted: Any) -> bool:
+    functions = [part for part in wanted if isinstance(part, Function)]
+    values = [part for part in wanted if not isinstance(part, Function)]
+    stream = as_stream(sequence)
+    if stream.feed:
+        stream.refuse_endless()
+    for row in stream.rows(env):
+        for at, part in enumerate(values):
+            if equal(row, part):
+                del values[at]
+                break
+        for at, function in enumerate(functions):
+            found = function.invoke(row)
+            if found is not None and found is not False:
+                del functions[at]
+                break
+        if not values and not functions:
+            return True
+    return False
+
+
+# ---- offsets_of
+
+
+def offsets_of(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, (value | FUNCTION) -> SEQUENCE of positions"""
+    node = c.compile(term.args[0])
+    wanted = _function_or_datum(c, term, term.args[1], 1)
+    return c.grouped(term, node, lambda first: call_term(c, term, "offsets_of_", [first, wanted]))
+
+
+def offsets_of_(env: Env, value: Any, wanted: Any) -> Any:
+    sequence = need_sequence(env, value, 0)
+    stream = as_stream(sequence)
+
+    def test(row: Any) -> bool:
+        if not isinstance(wanted, Function):
+            return compare(row, wanted) == 0
+        try:
+            found = wanted.invoke(row)
+        except NonExistenceError:
+            return False
+        return found is not None and found is not False
+
+    def chunks(env: Env) -> Iterator[Chunk]:
+        position = 0
+        for chunk in stream.chunks(env):
+            found = [position + at for at, row in enumerate(chunk.datums()) if test(row)]
+            position += chunk.count
+            if found:
+                yield of_rows(found)
+
+    found = Stream(Generated(chunks, infinite=stream.infinite, feed=stream.feed))
+    return finish(env, sequence, found)
+
+
+# ---- difference
+
+
+def difference(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, SEQUENCE -> SEQUENCE: the rows that the other does not contain"""
+    node = c.compile(term.args[0])
+    other = c.compile(term.args[1])
+    line = c.line(term)
+    removed = c.call(
+        "need_sequence", [c.name("env", line), other.code, c.constant(1, line)], line
+    )
+    evaluate = Node(c.lambda_([], removed, line), Kind.VALUE, other.determinism, True)
+    return c.grouped(
+        term, node, lambda first: call_term(c, term, "difference_", [first, evaluate])
+    )
+
+
+def difference_(env: Env, left: Any, right: Callable[[], Any]) -> Any:
+    """The other side is evaluated when there is a row to look for, once for every chunk of rows."""
+
+    def kept(rows: list[Any]) -> list[bool]:
+        stream = as_stream(right())
+        stream.refuse_endless()
+        removed = {hash_key(row) for row in stream.rows(env)}
+        return [hash_key(row) not in removed for row in rows]
+
+    rest = Filter(RowFunction(kept, None, _BOOLEAN, None))
+    return transform(env, need_sequence(env, left, 0), rest)
+
+
+_BOOLEAN: Final = 8
+
+
+# ---- distinct
+
+
+def distinct(env: Env, value: Any, opts: Options) -> Any:
+    """SEQUENCE -> ARRAY | TABLE [index] -> STREAM"""
+    if opts.has("index"):
+        index = opts.value("index")
+        if not isinstance(value, Selection) or value.range.keys is not None:
+            raise QueryLogicError("Can only perform an indexed distinct on a TABLE.", 0)
+        return _distinct_index(env, value, index)
+    if isinstance(value, Selection) and value.range.keys is None:
+        return _distinct_rows(value)
+    stream = as_stream(value)
+    stream.refuse_endless()
+    seen: dict[Any, Any] = {}
+    for row in stream.rows(env):
+        seen.setdefault(hash_key(row), row)
+        if len(seen) > env.array_limit:
+            raise ResourceLimitError(too_many(env.array_limit))
+    return sorted(seen.values(), key=order_key)
+
+
+def _distinct_rows(value: Selection) -> Stream:
+    """Rows of a table differ in their keys; only a multi index gives a row more than once."""
+    if value.range.index is None:
+        return Stream(value.source)
+
+    def chunks(env: Env) -> Iterator[Chunk]:
+        seen: set[Any] = set()
+        for chunk in value.chunks(env):
+            fresh = []
+            for row in chunk.datums():
+                hashed = hash_key(row)
+                if hashed not in seen:
+                    seen.add(hashed)
+                    fresh.append(row)
+            if fresh:
+                yield of_rows(fresh)
+
+    return Stream(Generated(chunks))
+
+
+def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
+    if index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    table = value.table
+    assert table is not None
+    if index == table.primary_key:
+        pkey = table.primary_key
+        function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
+        return Stream(value.source).through(MapSkip(function))
+    table.index(index)
+    selected = value.narrowed(index=index) if value.range.index is None else value
+
+    def chunks(env: Env) -> Iterator[Chunk]:
+        last: Any = SKIP
+        for _chunk, keys in table.keyed_chunks(env, selected.range):
+            fresh = []
+            for key in keys:
+                if last is SKIP or not equal(key, last):
+                    fresh.append(key)
+                    last = key
+            if fresh:
+                yield of_rows(fresh)
+
+    return Stream(Generated(chunks))
+
+
+TERMS: Final = (
+    TermSpec(
+        93,
+        "contains",
+        at_least(1),
+        compile=contains,
+        names={"contains_": contains_},
+    ),
+    TermSpec(
+        87,
+        "offsets_of",
+        exactly(2),
+        compile=offsets_of,
+        datum=False,
+        names={"offsets_of_": offsets_of_},
+    ),
+    TermSpec(
+        95,
+        "difference",
+        exactly(2),
+        compile=difference,
+        datum=False,
+        names={"difference_": difference_},
+    ),
+    TermSpec(
+        42,
+        "distinct",
+        exactly(1),
+        run=distinct,
+        args=(Arg.SEQUENCE,),
+        optargs=("index",),
+        datum=False,
+    ),
+)

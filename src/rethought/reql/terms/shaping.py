@@ -1,0 +1,205 @@
+"""has_fields, pluck, without, with_fields and merge: documents made smaller or larger, alone or row by row.
+
+What always holds: see `terms.fields` for sequences; a document that comes in is never changed.
+"""
+
+import ast
+from collections.abc import Callable
+from typing import Any, Final
+
+from rethought.datum.merging import merge_objects
+from rethought.datum.paths import has_fields, pluck, without
+from rethought.exec.env import Env
+from rethought.exec.functions import Function
+from rethought.exec.values import need_datum
+from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
+from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
+from rethought.reql.terms.fields import is_simple, object_of, over_array, over_rows
+from rethought.reql.tree import FUNC, Term
+
+
+def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
+    """The compile function of a term that works on a document or on each row of a sequence."""
+
+    def compile_(c: Compiler, term: Term) -> Node:
+        node = c.compile(term.args[0])
+        if node.kind not in PLAIN:
+            return over_rows(c, term, node, mode)
+        rest = [c.compile(arg) for arg in term.args[1:]]
+        line = c.line(term)
+        env = c.name("env", line)
+        args = [c.datum(part, line, at) for at, part in enumerate(rest, 1)]
+        spec = term.spec
+        assert spec is not None
+        if all(is_simple(arg) for arg in args):
+            code = c.run(term, [node.code, *args])
+        else:
+            later = ast.Tuple(
+                args, ast.Load(), lineno=line, col_offset=0, end_lineno=line, end_col_offset=0
+            )
+            code = c.call(
+                "over_plain",
+                [
+                    env,
+                    node.code,
+                    c.lambda_([], later, line),
+                    c.name(f"{spec.name}_one", line),
+                    c.constant(mode, line),
+                    c.constant(spec.name, line),
+                ],
+                line,
+            )
+        return c.node(term, code, [node, *rest], Kind.DATUM)
+
+    return compile_
+
+
+def has_fields_one(env: Env, row: Any, *specs: Any) -> bool:
+    return has_fields(object_of(row, "has_fields"), specs)
+
+
+def pluck_one(env: Env, row: Any, *specs: Any) -> Any:
+    return pluck(object_of(row, "pluck"), specs)
+
+
+def without_one(env: Env, row: Any, *specs: Any) -> Any:
+    return without(object_of(row, "without"), specs)
+
+
+def has_fields_run(env: Env, value: Any, *specs: Any) -> Any:
+    """OBJECT, path... -> BOOL | ARRAY, path... -> ARRAY"""
+    if value.__class__ is list:
+        return over_array(env, value, lambda: specs, has_fields_one, "filter")
+    return has_fields_one(env, value, *specs)
+
+
+def pluck_run(env: Env, value: Any, *specs: Any) -> Any:
+    """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
+    if value.__class__ is list:
+        return [pluck_one(env, row, *specs) for row in value]
+    return pluck_one(env, value, *specs)
+
+
+def without_run(env: Env, value: Any, *specs: Any) -> Any:
+    """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
+    if value.__class__ is list:
+        return [without_one(env, row, *specs) for row in value]
+    return without_one(env, value, *specs)
+
+
+def with_fields(c: Compiler, term: Term) -> Node:
+    """SEQUENCE, path... -> SEQUENCE: pluck of the rows that have the fields"""
+    chosen = Term(32, term.args, term.optargs, term.path, c.specs[32])
+    plucked = Term(33, [chosen, *term.args[1:]], term.optargs, term.path, c.specs[33])
+    return c.compile(plucked)
+
+
+# ---- merge
+
+
+def merge(c: Compiler, term: Term) -> Node:
+    """OBJECT, (OBJECT | FUNCTION)... -> OBJECT"""
+    node = c.compile(term.args[0])
+    if node.kind not in PLAIN:
+        return over_rows(c, term, node, "map")
+    line = c.line(term)
+    env = c.name("env", line)
+    parts: list[ast.expr] = []
+    nodes = [node]
+    for index, arg in enumerate(term.args[1:], 1):
+        part = c.function(arg) if arg.type == FUNC else c.compile(arg)
+        nodes.append(part)
+        code = part.code
+        if arg.type != FUNC and part.kind not in PLAIN:
+            code = c.call("merge_argument", [env, code, c.constant(index, line)], line)
+        parts.append(code)
+    name = "merge_"
+    if not all(is_simple(part) for part in parts):
+        name = "merge_later"
+        parts = [c.lambda_([], part, line) for part in parts]
+    return c.node(term, c.call(name, [env, node.code, *parts], line), nodes, Kind.DATUM)
+
+
+def merge_argument(env: Env, value: Any, at: int) -> Any:
+    return value if isinstance(value, Function) else need_datum(env, value, at)
+
+
+def merge_(env: Env, value: Any, *parts: Any) -> Any:
+    """The parts merged onto a document, one after the other, or onto each of an array."""
+    if value.__class__ is list:
+        return [_merge_row(row, parts) for row in value]
+    return _merge_row(value, parts)
+
+
+def _merge_row(row: Any, parts: tuple[Any, ...]) -> Any:
+    result = object_of(row, "merge")
+    for part in parts:
+        result = merge_objects(result, part)
+    return result
+
+
+def merge_later(env: Env, value: Any, *parts: Callable[[], Any]) -> Any:
+    """As `merge_`, with parts that are evaluated when it is their turn."""
+    if value.__class__ is list:
+        return [_merge_row_later(row, parts) for row in value]
+    return _merge_row_later(value, parts)
+
+
+def _merge_row_later(row: Any, parts: tuple[Callable[[], Any], ...]) -> Any:
+    result = object_of(row, "merge")
+    for evaluate in parts:
+        part = evaluate()
+        if isinstance(part, Function):
+            part = part.invoke(result)
+        result = merge_objects(result, part)
+    return result
+
+
+TERMS: Final = (
+    TermSpec(
+        32,
+        "has_fields",
+        at_least(1),
+        run=has_fields_run,
+        compile=_row_term("filter"),
+        args=(Arg.DATUM,),
+        grouped=Grouped.STREAM,
+        names={"has_fields_one": has_fields_one},
+    ),
+    TermSpec(
+        33,
+        "pluck",
+        at_least(1),
+        run=pluck_run,
+        compile=_row_term("map"),
+        args=(Arg.DATUM,),
+        grouped=Grouped.STREAM,
+        names={"pluck_one": pluck_one},
+    ),
+    TermSpec(
+        34,
+        "without",
+        at_least(1),
+        run=without_run,
+        compile=_row_term("map"),
+        args=(Arg.DATUM,),
+        grouped=Grouped.STREAM,
+        names={"without_one": without_one},
+    ),
+    TermSpec(
+        35,
+        "merge",
+        at_least(1),
+        compile=merge,
+        grouped=Grouped.STREAM,
+        names={"merge_": merge_, "merge_argument": merge_argument, "merge_later": merge_later},
+    ),
+    TermSpec(
+        96,
+        "with_fields",
+        at_least(1),
+        compile=with_fields,
+        grouped=Grouped.STREAM,
+        datum=False,
+    ),
+)
