@@ -3,7 +3,6 @@
 What always holds: they run outside any query, never give way and never wait; their errors are their caller's affair.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from rethought.errors import CompileError, QueryLogicError
@@ -31,7 +30,3 @@ def compile_function(term_json: Any) -> Function:
         raise QueryLogicError(error.message) from None
     return need_function(_env, run(_env, ()), None)
 
-
-def row_function(term_json: Any) -> Callable[[Any], Any]:
-    """The same as a plain function of one document."""
-    return compile_function(term_json).invoke
