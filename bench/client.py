@@ -12,8 +12,8 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
-from typing import Any, Final
+from contextlib import ExitStack
+from typing import Any, Final, Self
 
 HELLO: Final = struct.pack("<III", 0x400C2D20, 0, 0x7E6970C7)  # V0_4, no key, JSON
 HEADER: Final = struct.Struct("<QI")
@@ -45,6 +45,12 @@ class Connection:
         if answer != b"SUCCESS":
             raise BenchmarkError(f"handshake refused: {answer!r}")
         self.buffer = bytearray(rest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.socket.close()
@@ -140,7 +146,7 @@ def throughput(
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         for _ in range(connections):
-            client = stack.enter_context(closing(Connection(port)))
+            client = stack.enter_context(Connection(port))
             selector.register(client.socket, selectors.EVENT_READ, client)
             client.socket.sendall(b"".join(client.frame(make()) for _ in range(depth)))
         done = 0
@@ -223,10 +229,10 @@ def feed(
         selector = stack.enter_context(selectors.DefaultSelector())
         followers = [Subscriber(port, subscription) for _ in range(subscribers)]
         for follower in followers:
-            stack.enter_context(closing(follower.connection))
+            stack.enter_context(follower.connection)
             follower.wait_ready()
             selector.register(follower.connection.socket, selectors.EVENT_READ, follower)
-        writer = stack.enter_context(closing(Connection(port)))
+        writer = stack.enter_context(Connection(port))
         selector.register(writer.socket, selectors.EVENT_READ, None)
         sent = min(window, writes)
         begin = time.perf_counter()

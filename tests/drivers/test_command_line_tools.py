@@ -114,34 +114,33 @@ def test_what_was_dumped_is_restored(server: ServerProcess, conn: Any, tmp_path:
     assert contents(conn) == before
     assert structure(conn) == shape
     assert r.db("shop").table("things").get_all("x", index="tags").count().run(conn) == 1
-    assert r.db("shop").table("things").between([1, 0], [1, 9], index="odd").count().run(conn) == 5
+    assert r.db("shop").table("things").between([1, 0], [1, 9], index="odd").count().run(conn) == 4
 
 
-@pytest.mark.parametrize("kind", ["json", "ndjson"])
-def test_what_was_exported_is_imported(
-    server: ServerProcess, conn: Any, tmp_path: Path, kind: str
-) -> None:
+def test_what_was_exported_is_imported(server: ServerProcess, conn: Any, tmp_path: Path) -> None:
     before = fill(conn)
     folder = tmp_path / "export"
-    tool(server, "export", "-d", str(folder), "--format", kind)
+    tool(server, "export", "-d", str(folder))
     r.db_drop("shop").run(conn)
     tool(server, "import", "-d", str(folder))
     assert contents(conn) == before
 
 
-def test_a_csv_file_is_imported(server: ServerProcess, conn: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("csv",), "id,name\n1,Ada\n2,Grace\n"),
+        # Without --pkey the tool sends a null, which the original refuses as well.
+        (("json", "--pkey", "id"), '{"id": "1", "name": "Ada"}\n{"id": "2", "name": "Grace"}\n'),
+    ],
+)
+def test_a_file_is_imported(
+    server: ServerProcess, conn: Any, tmp_path: Path, options: tuple[str, ...], text: str
+) -> None:
     r.db_create("shop").run(conn)
-    (tmp_path / "rows.csv").write_text("id,name\n1,Ada\n2,Grace\n")
-    tool(
-        server,
-        "import",
-        "-f",
-        str(tmp_path / "rows.csv"),
-        "--table",
-        "shop.people",
-        "--format",
-        "csv",
-    )
+    file = tmp_path / "rows"
+    file.write_text(text)
+    tool(server, "import", "-f", str(file), "--table", "shop.people", "--format", *options)
     rows = r.db("shop").table("people").order_by("id").run(conn)
     assert rows == [{"id": "1", "name": "Ada"}, {"id": "2", "name": "Grace"}]
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,9 +59,9 @@ def _allow(server: ServerProcess, soft: int) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def fill(client: Connection, first: int) -> tuple[set[int], dict[str, object]]:
+def fill(client: Connection, first: int) -> tuple[set[Any], dict[str, Any]]:
     """Insert until a write is refused; the keys that were acknowledged, and the refusal."""
-    acknowledged: set[int] = set()
+    acknowledged: set[Any] = set()
     for low in range(first, first + 100_000, 20):
         things = [{"id": n, "n": n, "padding": PADDING} for n in range(low, low + 20)]
         durability = "hard" if low % 40 else "soft"
@@ -89,23 +90,21 @@ def test_a_full_disk_refuses_writes_and_nothing_else(
     with small(folder) as more:
         server = start_server(folder / "data")
         try:
-            client = prepare(server.port)
-            if small is small_files:
-                _allow(server, SMALL_BYTES)
-            kept, refusal = fill(client, 0)
-            assert refusal["t"] == 18, refusal
-            assert refusal["e"] == OP_FAILED, refusal
-            assert kept
-            assert kept <= check_indexes(client).keys()
-            more(server)
-            written = client.value(start(term("insert", TABLE, {"id": -1, "n": -1})))
-            assert written["inserted"] == 1
-            client.close()
+            with prepare(server.port) as client:
+                if small is small_files:
+                    _allow(server, SMALL_BYTES)
+                kept, refusal = fill(client, 0)
+                assert refusal["t"] == 18, refusal
+                assert refusal["e"] == OP_FAILED, refusal
+                assert kept
+                assert kept <= check_indexes(client).keys()
+                more(server)
+                one = {"id": "after", "n": 0}
+                assert client.value(start(term("insert", TABLE, one)))["inserted"] == 1
             server.kill()
             server = start_server(folder / "data")
-            client = Connection(server.port)
-            assert kept | {-1} <= check_indexes(client).keys()
-            client.close()
+            with Connection(server.port) as client:
+                assert kept | {"after"} <= check_indexes(client).keys()
         finally:
             server.stop()
 
@@ -113,12 +112,8 @@ def test_a_full_disk_refuses_writes_and_nothing_else(
 def test_a_server_on_a_full_disk_starts_and_reads(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     with small_disk(folder):
-        with running(folder / "data") as server:
-            client = prepare(server.port)
+        with running(folder / "data") as server, prepare(server.port) as client:
             kept, _ = fill(client, 0)
-            client.close()
         occupy(folder / "ballast")
-        with running(folder / "data") as server:
-            client = Connection(server.port)
-            assert kept <= {thing for thing in check_indexes(client)}
-            client.close()
+        with running(folder / "data") as server, Connection(server.port) as client:
+            assert kept <= check_indexes(client).keys()

@@ -3,12 +3,14 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.client import CONTINUE, HEADER, HELLO, BenchmarkError, Connection
+from bench.client import CONTINUE, HEADER, HELLO, STOP, BenchmarkError, Connection
 from bench.terms import Term, array, row, start, term
 from tests.faults.support import TABLE, open_files, prepare, resident_bytes, rows
 from tools.serverprocess import ServerProcess, running
@@ -21,11 +23,10 @@ PADDING = "x" * 1000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder: Path = tmp_path_factory.mktemp("isolation")
     with running(folder / "data") as process:
-        client = prepare(process.port)
-        for low in range(0, THINGS, 500):
-            things = [{"id": n, "n": n, "padding": PADDING} for n in range(low, low + 500)]
-            client.value(start(term("insert", TABLE, array(*things), durability="soft")))
-        client.close()
+        with prepare(process.port) as client:
+            for low in range(0, THINGS, 500):
+                things = [{"id": n, "n": n, "padding": PADDING} for n in range(low, low + 500)]
+                client.value(start(term("insert", TABLE, array(*things), durability="soft")))
         yield process
 
 
@@ -41,81 +42,74 @@ def queries_running(client: Connection) -> int:
 
 
 def test_a_long_query_lets_others_read_and_ends_with_its_client(server: ServerProcess) -> None:
-    reader, busy = Connection(server.port), Connection(server.port)
-    alone = queries_running(reader)
-    busy.socket.sendall(busy.frame(start(cross_join())))
-    for n in range(500):
-        assert reader.value(start(term("get", TABLE, n)))["n"] == n
-    assert queries_running(reader) == alone + 1
-    busy.socket.setblocking(False)
-    with pytest.raises(BlockingIOError):  # it has not answered
-        busy.socket.recv(1)
-    busy.close()
-    for _ in range(5000):
-        if queries_running(reader) == alone:
-            break
-    assert queries_running(reader) == alone
-    reader.close()
+    with Connection(server.port) as reader, Connection(server.port) as busy:
+        alone = queries_running(reader)
+        busy.socket.sendall(busy.frame(start(cross_join())))
+        for n in range(500):
+            assert reader.value(start(term("get", TABLE, n)))["n"] == n
+        assert queries_running(reader) == alone + 1
+        busy.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it has not answered
+            busy.socket.recv(1)
+        busy.close()
+        for _ in range(5000):
+            if queries_running(reader) == alone:
+                break
+        assert queries_running(reader) == alone
 
 
 def test_a_stopped_query_ends_and_its_connection_goes_on(server: ServerProcess) -> None:
-    client = Connection(server.port)
-    client.socket.sendall(client.frame(start(cross_join())))
-    client.socket.sendall(client.frame_again(b"[3]", client.token))
-    while not client.frames():
-        client.receive()
-    assert client.value(start(term("get", TABLE, 1)))["n"] == 1
-    client.close()
+    with Connection(server.port) as client:
+        client.socket.sendall(client.frame(start(cross_join())))
+        client.socket.sendall(client.frame_again(STOP, client.token))
+        while not client.frames():
+            client.receive()
+        assert client.value(start(term("get", TABLE, 1)))["n"] == 1
+
+
+def ask_for_more(client: Connection) -> None:
+    client.socket.sendall(client.frame_again(CONTINUE, client.token))
+
+
+def changes(client: Connection) -> Iterator[dict[str, Any]]:
+    """What a feed sends, from its next answer on."""
+    while True:
+        ask_for_more(client)
+        while not (found := client.frames()):
+            client.receive()
+        yield from json.loads(found[0])["r"]
 
 
 def test_a_subscriber_that_does_not_ask_for_more_is_told_how_much_it_missed(
     server: ServerProcess,
 ) -> None:
-    silent, follower, writer = (Connection(server.port) for _ in range(3))
-    feed = term("changes", TABLE, include_states=True, changefeed_queue_size=100)
-    assert b"ready" in silent.ask(start(feed))
-    assert b"ready" in follower.ask(start(term("changes", TABLE, include_states=True)))
-    follower.socket.sendall(follower.frame_again(CONTINUE, follower.token))
-    for n in range(1000):
-        changed = term("update", term("get", TABLE, 5), {"version": n})
-        writer.value(start(changed, durability="soft"))
-    seen: list[int] = []
-    while not seen or seen[-1] != 999:
-        for body in follower.frames():
-            seen += [change["new_val"]["version"] for change in json.loads(body)["r"]]
-            follower.socket.sendall(follower.frame_again(CONTINUE, follower.token))
-        if not seen or seen[-1] != 999:
-            follower.receive()
-    assert seen == list(range(1000))
-    silent.socket.sendall(silent.frame_again(CONTINUE, silent.token))
-    missed: list[str] = []
-    while not missed:
-        silent.receive()
-        for body in silent.frames():
-            missed += [change["error"] for change in json.loads(body)["r"] if "error" in change]
-            silent.socket.sendall(silent.frame_again(CONTINUE, silent.token))
-    assert missed[0].startswith("Changefeed cache over array size limit, skipped ")
-    for client in (silent, follower, writer):
-        client.close()
+    with ExitStack() as stack:
+        silent, follower, writer = (stack.enter_context(Connection(server.port)) for _ in range(3))
+        feed = term("changes", TABLE, include_states=True, changefeed_queue_size=100)
+        assert b"ready" in silent.ask(start(feed))
+        assert b"ready" in follower.ask(start(term("changes", TABLE, include_states=True)))
+        for n in range(1000):
+            changed = term("update", term("get", TABLE, 5), {"version": n})
+            writer.value(start(changed, durability="soft"))
+        seen = [change["new_val"]["version"] for change in islice(changes(follower), 1000)]
+        assert seen == list(range(1000))
+        missed = next(change["error"] for change in changes(silent) if "error" in change)
+        assert missed.startswith("Changefeed cache over array size limit, skipped ")
 
 
 def test_a_client_that_never_reads_costs_little_memory(server: ServerProcess) -> None:
     before = resident_bytes(server.pid)
-    greedy, other = Connection(server.port), Connection(server.port)
-    scan = start(term("limit", TABLE, 1000))  # an answer of about a megabyte
-    greedy.socket.setblocking(False)
-    sent = 0
-    try:
-        for _ in range(2000):
-            sent += greedy.socket.send(greedy.frame(scan))
-    except BlockingIOError:
-        pass
-    for n in range(500):
-        assert other.value(start(term("get", TABLE, n)))["n"] == n
-    assert sent
-    assert resident_bytes(server.pid) - before < 150 * 2**20
-    greedy.close()
-    other.close()
+    with Connection(server.port) as greedy, Connection(server.port) as other:
+        scan = start(term("limit", TABLE, 1000))  # an answer of about a megabyte
+        greedy.socket.setblocking(False)
+        sent = 0
+        with suppress(BlockingIOError):
+            for _ in range(2000):
+                sent += greedy.socket.send(greedy.frame(scan))
+        for n in range(500):
+            assert other.value(start(term("get", TABLE, n)))["n"] == n
+        assert sent
+        assert resident_bytes(server.pid) - before < 150 * 2**20
 
 
 def half_said(port: int, number: int) -> socket.socket:
@@ -136,20 +130,19 @@ def half_said(port: int, number: int) -> socket.socket:
 
 
 def test_500_connections_opened_and_dropped_leave_nothing(server: ServerProcess) -> None:
-    client = Connection(server.port)
-    before = open_files(server.pid)
-    for wave in range(10):
-        dropped = [half_said(server.port, 50 * wave + number) for number in range(50)]
-        for connection in dropped:
-            connection.close()
-    for _ in range(5000):
-        assert client.value(start(term("get", TABLE, 1)))["n"] == 1
-        if open_files(server.pid) <= before and queries_running(client) <= 1:
-            break
-    # Read connections of the store's pool may have been opened meanwhile, and stay.
-    assert open_files(server.pid) <= before + 16
-    assert queries_running(client) <= 1
-    client.close()
+    with Connection(server.port) as client:
+        before = open_files(server.pid)
+        for wave in range(10):
+            with ExitStack() as dropped:
+                for number in range(50):
+                    dropped.enter_context(half_said(server.port, 50 * wave + number))
+        for _ in range(5000):
+            assert client.value(start(term("get", TABLE, 1)))["n"] == 1
+            if open_files(server.pid) <= before and queries_running(client) <= 1:
+                break
+        # Read connections of the store's pool may have been opened meanwhile, and stay.
+        assert open_files(server.pid) <= before + 16
+        assert queries_running(client) <= 1
 
 
 def read_to_the_end(client: Connection) -> None:
@@ -159,14 +152,13 @@ def read_to_the_end(client: Connection) -> None:
 
 
 def test_nonsense_closes_one_connection_and_no_other(server: ServerProcess) -> None:
-    other = Connection(server.port)
-    for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff" * 100):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
-            raw.sendall(nonsense)
-            while raw.recv(4096):
-                pass
-    client = Connection(server.port)
-    client.socket.sendall(HEADER.pack(1, 0xFFFFFFFF))
-    read_to_the_end(client)
-    assert other.value(start(term("get", TABLE, 1)))["n"] == 1
-    other.close()
+    with Connection(server.port) as other, Connection(server.port) as client:
+        for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff" * 100):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+                raw.sendall(nonsense)
+                with suppress(ConnectionError):
+                    while raw.recv(4096):
+                        pass
+        client.socket.sendall(HEADER.pack(1, 0xFFFFFFFF))
+        read_to_the_end(client)
+        assert other.value(start(term("get", TABLE, 1)))["n"] == 1

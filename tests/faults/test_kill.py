@@ -120,10 +120,11 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
             ]
             write_until(server, writers, chance.randrange(1, 1500))
             server = start_server(directory)
-            client = Connection(server.port)
-            check_writers(check_indexes(client), writers)
-            client.close()
+            with Connection(server.port) as client:
+                check_writers(check_indexes(client), writers)
     finally:
+        for writer in writers:
+            writer.client.close()
         server.stop()
 
 
