@@ -138,7 +138,7 @@ def test_a_file_is_imported(
     server: ServerProcess, conn: Any, tmp_path: Path, options: tuple[str, ...], text: str
 ) -> None:
     r.db_create("shop").run(conn)
-    file = tmp_path / "rows"
+    file = tmp_path / f"rows.{options[0]}"
     file.write_text(text)
     tool(server, "import", "-f", str(file), "--table", "shop.people", "--format", *options)
     rows = r.db("shop").table("people").order_by("id").run(conn)
