@@ -17,6 +17,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections_max: int = 10_000
     # From accept to an authenticated connection, TLS included.
     handshake_seconds: float = 10.0
+    # The longest wait before somebody who keeps failing to log in hears of it.
+    login_delay_seconds: float = 5.0
     # One handshake message, its NUL included (P).
     handshake_message_bytes: int = 2_048
     # Connections the system holds before they are accepted.
@@ -39,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queries_max: int = 1_024
     # Open cursors and feeds of one connection.
     cursors_max: int = 10_000
+    # Incomplete queries of all connections together; past it the connection that holds most of them is cut.
+    inbound_bytes: int = 1 << 30
     # Frames held while a connection may not start queries; then its socket waits.
     read_ahead_bytes: int = 1 << 20
     # Responses the client has not read before its next query is looked at.

@@ -108,3 +108,23 @@ def test_shutting_down_lets_running_queries_finish() -> None:
         server.on_loop(close)
         assert client.response() == (1, {"t": 1, "r": ["released"]})
         assert client.rest() == b""
+
+
+def test_incomplete_queries_of_all_clients_together_are_bounded() -> None:
+    limits = Limits(inbound_bytes=1_000_000, shutdown_seconds=0.05)
+    with (
+        wire_server(limits=limits) as server,
+        Client(server.port) as greedy,
+        Client(server.port) as modest,
+        Client(server.port) as other,
+    ):
+        modest.send(HEADER.pack(1, 400_009) + b'[1,"now"' + b" " * 200_000)
+        greedy.send(HEADER.pack(1, 3_000_000) + b"[1," + b" " * 700_000)
+        while server.on_loop(lambda: server.listener._inbound_bytes) != 200_008 + 12 + 700_003 + 12:
+            other.ask(1, [1, "now"])
+        modest.send(b" " * 200_000 + b"]")
+        assert modest.response()[1]["r"] == ["now"]
+        greedy.send(b" " * 400_000)
+        assert greedy.rest() == b""
+        while server.on_loop(lambda: server.listener._inbound_bytes):
+            other.ask(1, [1, "now"])

@@ -44,8 +44,8 @@ class Connection(asyncio.Protocol):
             serial=serial,
             call_later=listener.loop.call_later,
         )
-        self._held: list[bytes] = []  # what is not handled yet
-        self._held_bytes = 0
+        self.held_bytes = 0  # of what is not handled yet
+        self._held: list[bytes] = []
         self._needed_bytes = 0  # of `_held`, before handling it can get on
         self._must_wait = False  # the session, the clock or the client's reading says so
         self._handling = False
@@ -65,19 +65,30 @@ class Connection(asyncio.Protocol):
         if self._drain_bytes:
             return self._drain(len(data))
         if self._held:
-            self._held.append(data)
-            self._held_bytes += len(data)
+            self._hold(data)
+            if self._closing:  # it was too much
+                return
             if self._must_wait:
                 return self._pause_reading_if_enough()
-            if self._held_bytes < self._needed_bytes:
+            if self.held_bytes < self._needed_bytes:
                 return
-            data = b"".join(self._held)
-            self._held.clear()
+            data = self._take_held()
         elif self._must_wait:
-            self._held.append(data)
-            self._held_bytes = len(data)
+            self._hold(data)
             return self._pause_reading_if_enough()
         self._handle(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self.held_bytes += len(data)
+        self._listener.count_inbound(len(data))
+
+    def _take_held(self) -> bytes:
+        held = b"".join(self._held)
+        self._held.clear()
+        self._listener.count_inbound(-self.held_bytes)
+        self.held_bytes = 0
+        return held
 
     def eof_received(self) -> bool:
         """The client has sent all it will: what it sent is still done, then the connection closes."""
@@ -88,7 +99,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
-        self._held.clear()
+        self._take_held()
         self.session.close()
         self._listener.forget(self)
 
@@ -120,8 +131,7 @@ class Connection(asyncio.Protocol):
             self.partial_since = 0.0
             self._resume_reading()
             return None
-        self._held.append(data[at:] if at else data)
-        self._held_bytes = left
+        self._hold(data[at:] if at else data)
         if only_bytes_missing:
             self._await_bytes(data, at, left)
             return self._resume_reading()
@@ -143,9 +153,7 @@ class Connection(asyncio.Protocol):
         self._must_wait = False
         if not self._held:
             return self._resume_reading()
-        data = b"".join(self._held)
-        self._held.clear()
-        self._handle(data)
+        self._handle(self._take_held())
 
     def _may_resume(self) -> bool:
         held_back = self._closing or self._stopping or not self._client_reads
@@ -188,7 +196,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _pause_reading_if_enough(self) -> None:
-        if self._reading and self._held_bytes > self._limits.read_ahead_bytes:
+        if self._reading and self.held_bytes > self._limits.read_ahead_bytes:
             self._reading = False
             self._transport.pause_reading()
 
@@ -232,6 +240,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close without waiting for the client to read anything."""
         self._closing = True
+        self._take_held()
         self.session.close()
         self._transport.abort()
 

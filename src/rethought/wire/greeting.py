@@ -80,13 +80,28 @@ class Greeting(asyncio.Protocol):
             case Send():
                 transport.write(step.data)
             case Refused():
-                self._log_refusal(step.reason)
-                transport.write(step.data)
-                transport.close()
+                self._refuse(step)
             case CheckKey():
                 self._check(step)
             case Accepted():
                 self._accept(step, transport)
+
+    def _refuse(self, step: Refused) -> None:
+        self._log_refusal(step.reason)
+        assert self._transport is not None
+        address, _ = self._listener.peer_of(self._transport)
+        delay = 0.0
+        if step.failed_login:
+            delay = self._listener.throttle.failed(address, self._listener.loop.time())
+        if delay:
+            self._listener.loop.call_later(delay, self._part, step.data)
+        else:
+            self._part(step.data)
+
+    def _part(self, last_words: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(last_words)
+            self._transport.close()
 
     def _check(self, step: CheckKey) -> None:
         """V0_3 and V0_4 send the password itself, so the derivation is ours to do."""
@@ -106,6 +121,7 @@ class Greeting(asyncio.Protocol):
         transport.set_protocol(connection)
         self._transport = None
         self._leave()
+        self._listener.throttle.succeeded(connection.peer[0])
         self._listener.admit(connection)
         if step.rest:
             connection.data_received(step.rest)

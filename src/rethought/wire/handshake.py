@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from rethought.auth.verifier import Verifier
-from rethought.wire.scram import AuthenticationError, Scram, other_error
+from rethought.wire.scram import AuthenticationError, Scram
 
 V0_1: Final = 0x3F61BA36
 V0_2: Final = 0x723081E1
@@ -27,6 +27,7 @@ JSON: Final = 0x7E6970C7
 PROTOCOL_SERVER_VERSION: Final = "2.4.4"
 LEGACY_KEY_BYTES: Final = 2_048
 LEGACY_USER: Final = "admin"
+FAILED_LOGIN_CODES: Final = (12, 17)
 
 PROTOBUF_TEXT: Final = "The PROTOBUF client protocol is no longer supported"
 VERSION_TEXT: Final = (
@@ -46,10 +47,11 @@ class Send:
 
 @dataclass(slots=True, frozen=True)
 class Refused:
-    """Send this, then close. `reason` is for the log; empty when there is nothing to tell."""
+    """Send this, then close. `reason` is for the log. `failed_login`: somebody may be guessing passwords."""
 
     data: bytes
     reason: str
+    failed_login: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -115,7 +117,7 @@ class Handshake:
         assert self._at is _At.KEY_CHECK
         self._at = _At.OVER
         if not correct:
-            return _legacy_refusal("Incorrect authorization key.")
+            return _legacy_refusal("Incorrect authorization key.", failed_login=True)
         return Accepted(b"SUCCESS\0", LEGACY_USER, self._serial, self._take_rest())
 
     def _advance(self) -> Step | None:
@@ -233,6 +235,7 @@ class Handshake:
         return Refused(
             _message({"error": error.message, "error_code": error.code, "success": False}),
             f"{error.message}{user}",
+            failed_login=error.code in FAILED_LOGIN_CODES,
         )
 
     def _refuse_legacy(self, text: str) -> Refused:
@@ -248,8 +251,8 @@ class Handshake:
         return self._take(len(self._buffer))
 
 
-def _legacy_refusal(text: str) -> Refused:
-    return Refused(f"ERROR: {text}\n\0".encode(), text)
+def _legacy_refusal(text: str, *, failed_login: bool = False) -> Refused:
+    return Refused(f"ERROR: {text}\n\0".encode(), text, failed_login)
 
 
 def _message(content: dict[str, object]) -> bytes:
@@ -270,9 +273,3 @@ def _authentication(message: dict[str, Any]) -> str:
     if not isinstance(text, str):
         raise AuthenticationError(5, "Expected a string for `authentication`.")
     return text
-
-
-def internal_refusal() -> bytes:
-    """What a V1_0 client gets when the fault is ours."""
-    error = other_error()
-    return _message({"error": error.message, "error_code": error.code, "success": False})

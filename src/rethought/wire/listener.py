@@ -16,6 +16,7 @@ from rethought.conversation import Engine
 from rethought.limits import Limits
 from rethought.wire.connection import Connection
 from rethought.wire.greeting import Greeting
+from rethought.wire.throttle import Throttle
 
 log = logging.getLogger("rethought.wire")
 
@@ -42,12 +43,14 @@ class Listener:
         self.limits = limits
         self.loop = loop
         self.secret = os.urandom(32)
+        self.throttle = Throttle(limits.login_delay_seconds)
         self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._members: set[Greeting | Connection] = set()
         self._awake: list[Connection] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._refusals = 0
+        self._inbound_bytes = 0
         self._reached: Callable[[], bool] | None = None  # what `close` is waiting for
         self._at_goal: asyncio.Future[None] = loop.create_future()
 
@@ -110,6 +113,14 @@ class Listener:
         if not self._awake:
             self.loop.call_soon(self._wake_all)
         self._awake.append(connection)
+
+    def count_inbound(self, change: int) -> None:
+        """Keeps count of what incomplete queries hold, all connections together."""
+        self._inbound_bytes += change
+        if self._inbound_bytes > self.limits.inbound_bytes:
+            greediest = max(self.connections, key=lambda connection: connection.held_bytes)
+            log.warning("Too many bytes of incomplete queries, closing %s:%d", *greediest.peer)
+            greediest.abort()
 
     def peer_of(self, transport: asyncio.Transport) -> tuple[str, int]:
         peer = transport.get_extra_info("peername")
