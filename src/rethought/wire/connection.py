@@ -65,8 +65,7 @@ class Connection(asyncio.Protocol):
         if self._drain_bytes:
             return self._drain(len(data))
         if self._held:
-            self._hold(data)
-            if self._closing:  # it was too much
+            if not self._hold(data):
                 return
             if self._must_wait:
                 return self._pause_reading_if_enough()
@@ -78,10 +77,12 @@ class Connection(asyncio.Protocol):
             return self._pause_reading_if_enough()
         self._handle(data)
 
-    def _hold(self, data: bytes) -> None:
+    def _hold(self, data: bytes) -> bool:
+        """False when it was too much and the connection is cut."""
         self._held.append(data)
         self.held_bytes += len(data)
         self._listener.count_inbound(len(data))
+        return not self._closing
 
     def _take_held(self) -> bytes:
         held = b"".join(self._held)
