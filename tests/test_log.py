@@ -63,3 +63,10 @@ def test_a_closed_console_or_a_wrong_format_stops_nobody(console: io.StringIO) -
     wrong = logging.LogRecord("x", 30, "", 1, "nobody %s sees %s this", (1,), None)
     server_log.LOG.emit(wrong)
     assert server_log.recent()[-1].message == "nobody %s sees %s this"
+
+
+def test_control_characters_are_shown_not_obeyed(console: io.StringIO, tmp_path: Path) -> None:
+    server_log.setup(console=console, file=tmp_path / "log")
+    server_log.notice("a\x00b\x1b[31mc")
+    assert (tmp_path / "log").read_text().endswith(r"notice: a\x00b\x1b[31mc" + "\n")
+    assert console.getvalue() == r"a\x00b\x1b[31mc" + "\n"

@@ -29,6 +29,10 @@ LEVELS: Final = {
 }
 RECENT_MAX: Final = 1_000
 
+# What a client sends may end up in a message; it must neither forge an entry nor play with a terminal.
+_ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: "\\n"}
+_ESCAPED_ON_CONSOLE: Final = {code: text for code, text in _ESCAPED.items() if code not in (9, 10)}
+
 ROOT: Final = logging.getLogger("rethought")
 
 
@@ -42,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """As in the log file: `2026-11-22T07:01:15.529110683 0.001704s notice: message`."""
-        message = self.message.replace("\n", "\\n")
+        message = self.message.translate(_ESCAPED)
         return f"{timestamp(self.time_ns)} {self.uptime:.6f}s {self.level}: {message}"
 
     def json(self) -> str:
@@ -130,4 +134,5 @@ def timestamp(time_ns: int) -> str:
 
 
 def console_text(entry: Entry) -> str:
-    return entry.message if entry.level == "notice" else f"{entry.level}: {entry.message}"
+    message = entry.message.translate(_ESCAPED_ON_CONSOLE)
+    return message if entry.level == "notice" else f"{entry.level}: {message}"
