@@ -1,14 +1,11 @@
 """`server_config`, `server_status`, `cluster_config`, and the tables of activity."""
 
-import json
 from typing import Any
 
 import pytest
 
-from rethought.store import Commit
-from rethought.system.group import TABLE
 from rethought.system.node import Counters, Issue, LogEntry, redacted
-from tests.system.conftest import Machine, array, create, delete, get, insert, system, update
+from tests.system.conftest import Machine, array, delete, get, insert, system, update
 
 WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
 
@@ -175,48 +172,16 @@ def test_the_scratch_table_keeps_rows_and_is_not_listed(machine: Machine) -> Non
 
 def test_watching_tells_of_each_change_once(machine: Machine) -> None:
     heard: list[Any] = []
-
-    def name(row: bytes | None) -> str | None:
-        return None if row is None else json.loads(row)["name"]
-
-    def listener(commit: Commit) -> None:
-        heard.extend((name(change.old), name(change.new)) for change in commit.changes)
-
-    group = machine.catalog.system_table("db_config").feed_group()
-    group.subscribe(listener)
+    stop = machine.catalog.system_table("db_config").subscribe(
+        lambda key, old, new: heard.append((old and old["name"], new and new["name"]))
+    )
     machine.value([57, ["d"]])
     machine.turn()
     machine.value(update([174, [[14, ["d"]]]], {"name": "e"}))
     machine.turn()
     machine.value([58, ["e"]])
     machine.turn()
-    group.unsubscribe(listener)
+    stop()
     machine.value([57, ["unheard"]])
     machine.turn()
     assert heard == [(None, "d"), ("d", "e"), ("e", None)]
-
-
-def test_a_snapshot_is_the_state_after_the_last_commit(machine: Machine) -> None:
-    for at in range(10):
-        machine.value(create(f"t{at}"))
-    group = machine.catalog.system_table("table_config").feed_group()
-    commits: list[Commit] = []
-    group.subscribe(commits.append)
-    snapshot = group.snapshot()
-    machine.value(create("late"))
-    group.flush()
-    assert snapshot.count(TABLE) == 10
-    assert group.snapshot().count(TABLE) == 11
-    assert [len(commit.changes) for commit in commits] == [1]
-    keys: list[bytes] = []
-    after = None
-    while True:
-        page = group.snapshot().scan(TABLE, after=after, limit=4, keys=True, descending=True)
-        keys.extend(page.keys or ())
-        after = page.after
-        if after is None:
-            break
-    assert keys == sorted(keys, reverse=True)
-    assert len(keys) == 11
-    assert group.snapshot().get(TABLE, keys[3]) is not None
-    group.unsubscribe(commits.append)

@@ -6,7 +6,7 @@ form (names or ids) databases, tables and servers are shown.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,8 +16,7 @@ from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range
 from rethought.reql.terms.admin import refuse_transaction
-from rethought.store import TableId
-from rethought.system.group import TABLE, RowsGroup
+from rethought.system.watch import Watch, WatchListener
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 NAME: Final = "name"
 UUID: Final = "uuid"
 FORMATS: Final = (NAME, UUID)
+
+POLL_SECONDS: Final = 1.0
 
 Row = dict[str, Any]
 
@@ -96,7 +97,7 @@ class SystemTable:
         self._catalog = catalog
         self._topics = topics
         self._loop = loop
-        self._groups: dict[Asking, RowsGroup] = {}
+        self._watches: dict[Asking, Watch] = {}
 
     @property
     def db(self) -> "Database":
@@ -109,15 +110,21 @@ class SystemTable:
         """What the engine asks for; a system table needs nothing of it."""
         return View(self, form)
 
-    def feed_group(self, identifier_format: str = NAME, user: str | None = None) -> RowsGroup:
-        """What a feed listens to: the rows as this user sees them; its only table is `system.group.TABLE`."""
+    def subscribe(
+        self, listener: WatchListener, identifier_format: str = NAME, user: str | None = None
+    ) -> Callable[[], None]:
+        """Tells `listener` (key, old row, new row) of each change from now on, until the result is called."""
         asking = Asking(identifier_format, user)
-        group = self._groups.get(asking)
-        if group is None:
-            group = self._groups[asking] = RowsGroup(
-                lambda: self.content.rows(asking), self._catalog, self._topics, self._loop
+        watch = self._watches.get(asking)
+        if watch is None:
+            watch = self._watches[asking] = Watch(
+                lambda: self.content.rows(asking),
+                self._catalog,
+                self._topics,
+                self._loop,
+                POLL_SECONDS,
             )
-        return group
+        return watch.add(listener)
 
     def __repr__(self) -> str:
         return f"<system table {self.name}>"
@@ -136,16 +143,6 @@ class View:
         self.primary_key = table.primary_key
         self.durability = table.durability
         self.format = identifier_format
-
-    def feed_group(self, env: "Env") -> RowsGroup:
-        """What a feed of this query listens to."""
-        group: RowsGroup = self.handle.feed_group(self.format, env.client.user)
-        return group
-
-    @property
-    def number(self) -> TableId:
-        """The table within `feed_group`."""
-        return TABLE
 
     def _asking(self, env: "Env") -> Asking:
         return Asking(self.format, getattr(env.client, "user", None), env)
