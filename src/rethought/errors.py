@@ -4,6 +4,7 @@ What always holds: a class carries its wire codes; a message is the text on the 
 not a `ReqlError` is a bug of ours and leaves as `InternalError`. Every room may import this module.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 Frame = int | str
@@ -24,11 +25,26 @@ class ReqlError(Exception):
     response_type: ClassVar[int] = RUNTIME_ERROR
     error_type: ClassVar[int | None] = None
 
-    def __init__(self, message: str, *at: Frame, frames: tuple[Frame, ...] | None = None) -> None:
+    def __init__(
+        self,
+        message: str | Callable[[], str],
+        *at: Frame,
+        frames: tuple[Frame, ...] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.message = message
+        self._message = message
         self.at = at
         self.frames = frames
+
+    @property
+    def message(self) -> str:
+        """The text. One that is costly to make, of an error that is mostly caught, is given as a function."""
+        if not isinstance(self._message, str):
+            self._message = self._message()
+        return self._message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ClientError(ReqlError):

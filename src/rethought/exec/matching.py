@@ -39,7 +39,9 @@ def _fits(pattern: dict[str, Any], value: Any) -> bool:
             raise error(f"Expected type OBJECT but found {type_name(value)}.")
         found = value.get(field, _MISSING)
         if found is _MISSING:
-            raise NonExistenceError(f"No attribute `{field}` in object:\n{pretty(value)}")
+            raise NonExistenceError(
+                lambda: f"No attribute `{field}` in object:\n{pretty(value)}"
+            )
         wanted = pattern[field]
         if _is_object(wanted) and _is_object(found):
             if not _fits(wanted, found):

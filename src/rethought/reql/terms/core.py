@@ -263,6 +263,11 @@ _GET_FIELD: Final = (31, 170)
 
 def default(c: Compiler, term: Term) -> Node:
     """any, any -> any"""
+    from rethought.reql.terms.fields import field_or_literal
+
+    quick = field_or_literal(c, term)
+    if quick is not None:
+        return quick
     line = c.line(term)
     value = c.compile(term.args[0])
     fallback_term = term.args[1]

@@ -30,7 +30,7 @@ from rethought.exec.values import (
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
 from rethought.reql.runtime import MISSING, per_group
 from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
-from rethought.reql.tree import FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
+from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
 
 ROW: Final = INTERNAL_VARS - 1
 
@@ -68,7 +68,7 @@ def get_field_row(env: Env, value: Any, field: Any, name: str = "get_field") -> 
         raise wrong_datum("STRING", field, 1)
     found = document.get(field, MISSING)
     if found is MISSING:
-        raise NonExistenceError(f"No attribute `{field}` in object:\n{pretty(document)}")
+        raise NonExistenceError(lambda: f"No attribute `{field}` in object:\n{pretty(document)}")
     return found
 
 
@@ -129,6 +129,16 @@ def _field_access(c: Compiler, term: Term, name: str) -> Node:
 
 def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     """The attribute of a projected row, None where the row is a whole one."""
+    attribute = _attribute(c, term, row, field)
+    if attribute is None:
+        return None
+    code = c.inline(
+        "a if a is not UNSET else projection_miss()", {"a": attribute}, c.line(term)
+    )
+    return Node(code, Kind.DATUM)
+
+
+def _attribute(c: Compiler, term: Term, row: Term, field: Term) -> ast.expr | None:
     number = None
     if row.type == VAR and len(row.args) == 1:
         number = row.args[0].value
@@ -138,7 +148,7 @@ def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     if variable is None or variable.fields is None:
         return None
     line = c.line(term)
-    attribute = ast.Attribute(
+    return ast.Attribute(
         c.name(variable.name, line),
         variable.fields[c.pin(field)],
         ast.Load(),
@@ -147,8 +157,49 @@ def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
         end_lineno=line,
         end_col_offset=0,
     )
-    code = c.inline("a if a is not UNSET else projection_miss()", {"a": attribute}, line)
-    return Node(code, Kind.DATUM)
+
+
+def field_or_literal(c: Compiler, term: Term) -> Node | None:
+    """`row["field"].default(literal)` without an exception where the field is missing; None for other defaults."""
+    access, fallback = term.args
+    if access.type not in _FIELD_TERMS or len(access.args) != 2 or fallback.type != DATUM:
+        return None
+    row, field = access.args
+    if row.type not in (VAR, IMPLICIT_VAR) or not c.is_literal(field, str):
+        return None
+    line = c.line(term)
+    literal = c.literal(fallback)
+    attribute = _attribute(c, access, row, field)
+    if attribute is not None:
+        template = "a if a is not UNSET and a is not None else later"
+        code = c.inline(template, {"a": attribute, "later": literal.code}, line, lazy=("later",))
+        return c.node(term, code, [], Kind.DATUM)
+    node = c.compile(row)
+    whole = c.call(
+        "default_",
+        [
+            c.name("env", line),
+            c.lambda_([], c.compile(access).code, line),
+            c.lambda_([], literal.code, line),
+        ],
+        line,
+    )
+    code = c.inline(
+        "(t_x if (t_x := a.get(key)) is not None else later)"
+        ' if a.__class__ is dict and "$reql_type$" not in a else whole',
+        {
+            "a": node.code,
+            "key": c.constant(c.pin(field), line),
+            "later": literal.code,
+            "whole": whole,
+        },
+        line,
+        lazy=("later", "whole"),
+    )
+    return c.node(term, code, [node], Kind.DATUM)
+
+
+_FIELD_TERMS: Final = (31, 170)
 
 
 def _plain_field(c: Compiler, term: Term, node: Node, field: Term, name: str) -> Node:
