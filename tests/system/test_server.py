@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rethought.system.node import Counters, Issue, LogEntry, redacted
-from tests.system.conftest import Machine, array, delete, get, insert, system, update
+from tests.system.conftest import Machine, array, create, delete, get, insert, system, update
 
 WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
 
@@ -145,6 +145,23 @@ def test_rates_are_of_the_time_since_the_last_look(machine: Machine) -> None:
     now[0], counters[0] = 2e9 + 2, Counters(queries=11)
     cluster = machine.value(get(system("stats"), array("cluster")))
     assert cluster["query_engine"]["queries_per_sec"] == 5
+
+
+def test_written_documents_are_counted_by_table(machine: Machine) -> None:
+    now = [1e9]
+    machine.node.clock = lambda: now[0]
+    id_ = machine.value(create("t"))["config_changes"][0]["new_val"]["id"]
+    machine.value(system("stats"))
+    now[0] = 3e9
+    machine.value(system("stats"))
+    machine.value(insert([15, ["t"]], array({"id": 1}, {"id": 2}, {"id": 3})))
+    machine.value(delete(get([15, ["t"]], 1)))
+    now[0] += 2
+    row = machine.value(
+        get(system("stats"), array("table_server", id_, machine.catalog.identity.id))
+    )
+    assert row["query_engine"]["written_docs_total"] == 4
+    assert row["query_engine"]["written_docs_per_sec"] == 2
 
 
 def test_jobs_contain_the_query_that_asks(machine: Machine) -> None:

@@ -4,6 +4,7 @@ What always holds: everything is computed when somebody looks; rates are of the 
 see and end only their own queries.
 """
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
@@ -11,7 +12,8 @@ from rethought.catalog.model import TableHandle
 from rethought.catalog.permissions import ADMIN
 from rethought.datum.time import make_time
 from rethought.errors import OpFailedError
-from rethought.system.node import Counters, LogEntry, Node
+from rethought.system.counting import Rates, Writes
+from rethought.system.node import LogEntry, Node
 from rethought.system.table import Asking, Row
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 TERMINATED: Final = "Query terminated by the `rethinkdb.jobs` table."
 ISSUE_NAMESPACE: Final = UUID("0b6f6a0c-8c59-4e2b-9f5e-6a1c1b3a7d42")
 JOB_NAMESPACE: Final = UUID("5d3b3c1e-51f8-4c7a-8a53-0f4e7f0c2b9d")
-RATE_SECONDS: Final = 1.0
 
 
 class Jobs:
@@ -113,65 +114,59 @@ class Stats:
     def __init__(self, catalog: "Catalog", node: Node) -> None:
         self._catalog = catalog
         self._node = node
-        self._before = (node.clock(), Counters())
-        self._rates = (0.0, 0.0, 0.0)
+        self._writes = Writes(catalog)
+        self._rates = Rates(node.clock())
 
     def rows(self, asking: Asking) -> list[Row]:
         identity = self._catalog.identity
         server = identity.name if asking.by_name else identity.id
         counters = self._node.counters()
-        rates = self._rates_now(counters)
+        tables = self._catalog.user_tables()
+        written: dict[Hashable, int] = {
+            table: self._writes.of(table.group, table.number) for table in tables
+        }
+        totals: dict[Hashable, int] = {
+            "queries": counters.queries,
+            "read_docs": counters.read_docs,
+            "written_docs": counters.written_docs or self._writes.total(),
+        }
+        self._rates.look(self._node.clock(), {**totals, **written})
         engine = {
             "client_connections": counters.client_connections,
             "clients_active": counters.clients_active,
-            "queries_per_sec": rates[0],
-            "read_docs_per_sec": rates[1],
-            "written_docs_per_sec": rates[2],
-        }
-        totals = {
-            "queries_total": counters.queries,
-            "read_docs_total": counters.read_docs,
-            "written_docs_total": counters.written_docs,
+            **{f"{name}_per_sec": self._rates[name] for name in totals},
         }
         rows: list[Row] = [
             {"id": ["cluster"], "query_engine": engine},
             {
                 "id": ["server", identity.id],
                 "server": server,
-                "query_engine": {**engine, **totals},
+                "query_engine": {
+                    **engine,
+                    **{f"{name}_total": total for name, total in totals.items()},
+                },
             },
         ]
-        for table in self._catalog.user_tables():
-            rows += self._table_rows(table, server, asking)
+        for table in tables:
+            rows += self._table_rows(table, written[table], server, asking)
         return rows
 
-    def _rates_now(self, counters: Counters) -> tuple[float, float, float]:
-        now = self._node.clock()
-        at, before = self._before
-        spent = now - at
-        if spent >= RATE_SECONDS:
-            self._rates = (
-                (counters.queries - before.queries) / spent,
-                (counters.read_docs - before.read_docs) / spent,
-                (counters.written_docs - before.written_docs) / spent,
-            )
-            self._before = (now, counters)
-        return self._rates
-
-    def _table_rows(self, table: TableHandle, server: str, asking: Asking) -> list[Row]:
+    def _table_rows(
+        self, table: TableHandle, written: int, server: str, asking: Asking
+    ) -> list[Row]:
         names = {
             "db": table.db.name if asking.by_name else table.db.id,
             "table": table.name if asking.by_name else table.id,
         }
         size = table.group.snapshot().size(table.number).bytes
-        rates = {"read_docs_per_sec": 0.0, "written_docs_per_sec": 0.0}
+        rates = {"read_docs_per_sec": 0.0, "written_docs_per_sec": self._rates[table]}
         return [
             {"id": ["table", table.id], **names, "query_engine": rates},
             {
                 "id": ["table_server", table.id, self._catalog.identity.id],
                 **names,
                 "server": server,
-                "query_engine": {**rates, "read_docs_total": 0, "written_docs_total": 0},
+                "query_engine": {**rates, "read_docs_total": 0, "written_docs_total": written},
                 "storage_engine": {
                     "cache": {"in_use_bytes": 0},
                     "disk": {
