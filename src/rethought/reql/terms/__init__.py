@@ -7,6 +7,7 @@ from rethought.reql.terms import (
     admin,
     aggregation,
     arrays,
+    changes,
     conversion,
     core,
     fields,
@@ -50,6 +51,7 @@ FAMILIES: Final = (
     misc,
     remote,
     indexes,
+    changes,
     admin,
 )
 

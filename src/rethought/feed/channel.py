@@ -1,0 +1,219 @@
+"""One view of a table and everybody who listens to it.
+
+Purpose: work out once what a turn's changes mean to a view: which rows entered, left or changed, after the
+transformation, as messages.
+Invariants:
+  1. Values are compared after the transformation; a side whose transformation fails is as if it were not there.
+  2. A row that is in the view several times (repeated keys, entries of a multi index) counts that many times.
+  3. While a reader still goes through the view, only what it has passed is told; the rest it will find itself.
+`tables` calls `select` and `run` for every turn; `opening` makes channels and lets subscriptions join.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rethought.feed import messages
+from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
+from rethought.feed.documents import Documents
+from rethought.feed.resume import Token
+from rethought.feed.subscription import Subscription
+from rethought.feed.tick import Tick
+from rethought.feed.view import Reader, View
+
+Transform = Callable[[Documents], list[bytes | None]]
+"""The documents' values in the feed, None for those that have none. Never raises."""
+
+
+class Hit(NamedTuple):
+    """A change that touches a view: how often the old and the new row are in what was read, and in the rest."""
+
+    at: int
+    old: int
+    new: int
+    old_unread: int = 0
+    new_unread: int = 0
+
+
+class Form(NamedTuple):
+    """How messages look. `origin` is the table in resume tokens, None without tokens."""
+
+    types: bool = False
+    origin: bytes | None = None
+
+
+class Channel:
+    """What all kinds have in common: subscribers."""
+
+    merges = False
+
+    def __init__(self) -> None:
+        self.subscriptions: list[Subscription] = []
+        self.on_empty: Callable[[], None] | None = None
+
+    def join(self, subscription: Subscription) -> None:
+        self.subscriptions.append(subscription)
+        subscription.members.append(self)
+
+    def leave(self, subscription: Subscription) -> None:
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+            if not self.subscriptions and self.on_empty is not None:
+                self.on_empty()
+
+    def publish(self, batch: Batch) -> None:
+        for subscription in tuple(self.subscriptions):
+            subscription.push(self, batch)
+
+    def pending(self) -> Pending:
+        raise NotImplementedError
+
+
+class RangeChannel(Channel):
+    """Rows in no order: a table, part of it, or single rows."""
+
+    def __init__(
+        self,
+        view: View,
+        transform: Transform | None,
+        form: Form,
+        *,
+        merges: bool = False,
+        reader: Reader | None = None,
+    ) -> None:
+        super().__init__()
+        self.view = view
+        self.transform = transform
+        self.form = form
+        self.merges = merges
+        self.reader = reader
+        self.wanted = None if view.keys is None else Counter(view.keys)
+
+    def pending(self) -> PendingEdits:
+        return PendingEdits(types=self.form.types)
+
+    # ---- which changes touch the view
+
+    def hit(self, tick: Tick, at: int, entries: tuple[list[bytes], list[bytes]]) -> Hit | None:
+        """What change number `at` is to the view; `entries` are the index keys (or primary keys) before and after."""
+        if self.reader is not None:
+            key = tick.changes[at].key
+            old, old_unread = self.reader.passed(key, entries[0])
+            new, new_unread = self.reader.passed(key, entries[1])
+            if self.view.index is None:
+                if not entries[0]:
+                    old = old_unread = 0
+                if not entries[1]:
+                    new = new_unread = 0
+            return Hit(at, old, new, old_unread, new_unread) if old or new else None
+        old = self.view.count(entries[0], self.wanted)
+        new = self.view.count(entries[1], self.wanted)
+        return Hit(at, old, new) if old or new else None
+
+    # ---- what they mean
+
+    def run(self, tick: Tick, hits: list[Hit] | None) -> None:
+        """Tells the subscribers; `hits` None is every change, once."""
+        batch = self.batch(tick, hits)
+        if batch is not None:
+            self.publish(batch)
+
+    def batch(self, tick: Tick, hits: list[Hit] | None) -> Batch | None:
+        if hits is None:
+            if self.transform is None and not self.merges and self.form == PLAIN:
+                return Batch(tick.plain_texts())
+            hits = tick.all_hits()
+        olds = self._values(tick, [hit.at if hit.old or hit.old_unread else -1 for hit in hits], 0)
+        news = self._values(tick, [hit.at if hit.new or hit.new_unread else -1 for hit in hits], 1)
+        if self.merges:
+            edits = self._edits(tick, hits, olds, news)
+            return EditsBatch(edits, types=self.form.types) if edits else None
+        texts = self._texts(tick, hits, olds, news)
+        return Batch(texts) if texts else None
+
+    def _values(self, tick: Tick, at: list[int], side: int) -> list[bytes | None]:
+        """The view's values of one side of these changes (-1: not in the view)."""
+        docs = tick.side(side)
+        if self.transform is None:
+            return [None if each < 0 else docs[each] for each in at]
+        places = [each for each in at if each >= 0 and docs[each] is not None]
+        if not places:
+            return [None] * len(at)
+        values = dict(zip(places, self.transform(tick.documents(side, places)), strict=True))
+        return [values.get(each) for each in at]
+
+    def _texts(
+        self,
+        tick: Tick,
+        hits: list[Hit],
+        olds: list[bytes | None],
+        news: list[bytes | None],
+    ) -> list[bytes]:
+        texts: list[bytes] = []
+        types, origin = self.form
+        message = messages.message
+        for number, (hit, old, new) in enumerate(zip(hits, olds, news, strict=True)):
+            before = len(texts)
+            gone = hit.old if old is not None else 0
+            come = hit.new if new is not None else 0
+            both = min(gone, come)
+            if both and old != new:
+                texts.extend([message(new, old, types=types)] * both)
+            come -= both
+            gone -= both
+            if come:
+                found = min(come, hit.old_unread if old is not None else 0)
+                texts.extend([message(new, messages.ABSENT, types=types)] * found)
+                texts.extend([message(new, None, types=types)] * (come - found))
+            elif gone:
+                lost = min(gone, hit.new_unread if new is not None else 0)
+                texts.extend([message(messages.ABSENT, old, types=types)] * lost)
+                texts.extend([message(None, old, types=types)] * (gone - lost))
+            if origin is not None and len(texts) > before:
+                after = number + 1
+                last = after == len(hits) or tick.seqs[hits[after].at] != tick.seqs[hit.at]
+                _add_tokens(texts, before, origin, tick, hit.at, last, types)
+        return texts
+
+    def _edits(
+        self,
+        tick: Tick,
+        hits: list[Hit],
+        olds: list[bytes | None],
+        news: list[bytes | None],
+    ) -> list[Edit]:
+        edits = []
+        origin = self.form.origin
+        for hit, old, new in zip(hits, olds, news, strict=True):
+            if old == new and hit.old == hit.new:
+                continue
+            key = tick.changes[hit.at].key
+            token = None if origin is None else Token(origin, tick.seqs[hit.at]).text()
+            for copy in range(max(hit.old, hit.new)):
+                before = old if copy < hit.old else None
+                after = new if copy < hit.new else None
+                if before != after:
+                    edits.append(Edit((key, copy), before, after, token))
+        return edits
+
+    def initial_texts(self, documents: Documents) -> list[bytes]:
+        """The messages of initial values."""
+        docs: Any = documents.docs
+        if self.transform is not None:
+            docs = [value for value in self.transform(documents) if value is not None]
+        end = b',"type":"initial"}' if self.form.types else b"}"
+        return [b'{"new_val":%b%b' % (doc, end) for doc in docs]
+
+
+PLAIN = Form()
+
+
+def _add_tokens(
+    texts: list[bytes], start: int, origin: bytes, tick: Tick, at: int, last: bool, types: bool
+) -> None:
+    """Puts resume tokens into the messages of one change; the last of its commit stands for all of it."""
+    seq, number = tick.seqs[at], tick.numbers[at]
+    for place in range(start, len(texts)):
+        final = last and place == len(texts) - 1
+        token = Token(origin, seq) if final else Token(origin, seq, number, place - start)
+        texts[place] = messages.with_token(texts[place], token.text(), types=types)

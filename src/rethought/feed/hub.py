@@ -1,0 +1,146 @@
+"""Hears the commits of one group and hands them to the feeds of its tables.
+
+What always holds:
+  1. Commits are worked through in order, all of a turn of the loop at once, after their writers' turn; nothing is
+     evaluated while the store is committing.
+  2. Whoever reads through `current` has had every commit up to that state worked through: that is the seam between what
+     was read and what will come.
+  3. A change of a table that nobody listens to costs one look into a dictionary.
+One per group with feeds, made by `reql.feeds`.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rethought.errors import InternalError, ReqlError
+from rethought.feed.tables import TableFeeds
+from rethought.feed.tick import Tick
+from rethought.feed.view import FindIndex
+from rethought.store import Commit, Group, Snapshot, TableId
+
+log = logging.getLogger("rethought.feed")
+
+CallSoon = Callable[[Callable[[], None]], Any]
+
+
+class Hub:
+    """See the module."""
+
+    def __init__(self, group: Group, call_soon: CallSoon, on_empty: Callable[[], None]) -> None:
+        self.group = group
+        self._call_soon = call_soon
+        self._on_empty = on_empty
+        self._tables: dict[TableId, TableFeeds] = {}
+        self._pending: list[Commit] = []
+        self._scheduled = False
+        self._draining = False
+        group.subscribe(self._committed)
+
+    def table(self, table: TableId, find_index: FindIndex) -> TableFeeds:
+        """The feeds of a table; whoever asks adds a channel."""
+        feeds = self._tables.get(table)
+        if feeds is None:
+            feeds = self._tables[table] = TableFeeds(find_index, lambda: self._emptied(table))
+        return feeds
+
+    def _emptied(self, table: TableId) -> None:
+        self._tables.pop(table, None)
+        if not self._tables:
+            self.group.unsubscribe(self._committed)
+            self._on_empty()
+
+    def fail(self, table: TableId, error: ReqlError) -> None:
+        """Ends every feed of a table."""
+        feeds = self._tables.get(table)
+        if feeds is not None:
+            feeds.fail(error, limits_only=True)  # they would read from the table, which may be gone
+            self.drain()
+            feeds.fail(error)
+
+    # ---- reading
+
+    def current(self) -> Snapshot:
+        """The newest committed state, everything up to it told."""
+        self.group.flush()
+        self.drain()
+        return self.group.snapshot()
+
+    @property
+    def seq(self) -> int:
+        return self.group.seq
+
+    @property
+    def first_seq(self) -> int:
+        return self.group.journal_first_seq
+
+    def journal(self, after: int, limit: int) -> Iterator[Commit]:
+        return self.group.journal(after, limit)
+
+    # ---- commits
+
+    def _committed(self, commit: Commit) -> None:
+        tables = self._tables
+        for change in commit.changes:
+            if change.table in tables:
+                break
+        else:
+            return
+        self._pending.append(commit)
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self.drain()
+
+    def drain(self) -> None:
+        """Works through the commits that were heard of."""
+        if self._draining:  # called back by what it tells
+            return
+        self._draining = True
+        try:
+            while self._pending:
+                commits, self._pending = self._pending, []
+                for table, tick in ticks(commits).items():
+                    feeds = self._tables.get(table)
+                    if feeds is not None:
+                        _run(feeds, tick)
+        finally:
+            self._draining = False
+
+
+def _run(feeds: TableFeeds, tick: Tick) -> None:
+    try:
+        feeds.run(tick)
+    except (
+        Exception
+    ):  # a bug of ours must not end the feeds of other tables, nor go on with a gap in these
+        log.exception("the feeds of a table failed")
+        feeds.fail(InternalError("The feed failed inside the server.", frames=()))
+
+
+def ticks(commits: list[Commit]) -> dict[TableId, Tick]:
+    """The commits' changes by table."""
+    found: dict[TableId, Tick] = {}
+    for seq, _, changes in commits:
+        for number, change in enumerate(changes):
+            tick = found.get(change.table)
+            if tick is None:
+                tick = found[change.table] = Tick([], [], [])
+            tick.changes.append(change)
+            tick.seqs.append(seq)
+            tick.numbers.append(number)
+    return found
+
+
+def tick_of(commit: Commit, table: TableId, after: int = -1) -> Tick:
+    """One commit's changes of one table, from the change after number `after` on."""
+    tick = Tick([], [], [])
+    for number, change in enumerate(commit.changes):
+        if change.table == table and number > after:
+            tick.changes.append(change)
+            tick.seqs.append(commit.seq)
+            tick.numbers.append(number)
+    return tick

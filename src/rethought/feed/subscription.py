@@ -1,0 +1,246 @@
+"""What one subscriber has yet to get.
+
+Invariants:
+  1. Messages about one row leave in commit order, each once; a message leaves only as part of a body handed to
+     `deliver`, or through `take`.
+  2. At most `queue_max` messages wait. When there are more, all are dropped and counted, and the next body is a lone
+     error message with the count.
+  3. While the subscriber waits and nothing is queued, the body that its channel made for all is handed on as it is.
+An idle subscription is this object and nothing else. `reql.feeds` derives the client's cursor from it; channels push.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from rethought.errors import ReqlError
+from rethought.feed import messages
+from rethought.feed.batch import Batch, Pending
+
+QUEUE_MAX: Final = 100_000
+ROWS_MAX: Final = 1 << 62
+
+CallLater = Callable[[float, Callable[[], None]], Any]
+
+
+class Membership(Protocol):
+    """What a subscription belongs to, and leaves at its end."""
+
+    def leave(self, subscription: "Subscription") -> None: ...
+
+
+class Subscription:
+    """See the module. Subclasses say in `deliver` and `failed` where bodies and errors go."""
+
+    __slots__ = (
+        "_bytes_max",
+        "_call_later",
+        "_pending",
+        "_rows_max",
+        "_squash_s",
+        "_timer",
+        "closed",
+        "end",
+        "failure",
+        "members",
+        "queue",
+        "queue_max",
+        "skipped",
+        "token",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        end: bytes,
+        *,
+        queue_max: int = QUEUE_MAX,
+        rows_max: int = ROWS_MAX,
+        bytes_max: int = 1 << 20,
+        squash_s: float = 0.0,
+        call_later: CallLater | None = None,
+    ) -> None:
+        self.end = end  # of a body: the notes
+        self.queue: list[bytes] = []
+        self.queue_max = queue_max
+        self.skipped = 0
+        self.waiting = False
+        self.closed = False
+        self.failure: ReqlError | None = None
+        self.members: list[Membership] = []
+        self.token: bytes | None = None  # of the last message that was taken, with resume tokens
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._squash_s = squash_s
+        self._call_later = call_later
+        self._pending: dict[Any, Pending] | None = None
+        self._timer: Any = None
+
+    # ---- what subclasses do
+
+    def deliver(self, body: bytes) -> None:
+        """The body the subscriber waits for."""
+        raise NotImplementedError
+
+    def failed(self, error: ReqlError) -> None:
+        """The subscriber waits, and this is all it gets."""
+        raise NotImplementedError
+
+    # ---- from channels
+
+    def push(self, channel: Any, batch: Batch) -> None:
+        if not channel.merges:
+            if self.waiting and not self.queue and not self.skipped and self._fits(batch):
+                self.waiting = False
+                if self.token is not None:
+                    self._note_token(batch.texts)
+                self.deliver(batch.body(self.end))
+                return
+            self.queue.extend(batch.texts)
+        elif self.waiting and not self._squash_s and not self.has_something and self._fits(batch):
+            if batch.texts:
+                self.waiting = False
+                self.deliver(batch.body(self.end))
+            return
+        else:
+            self._merge(channel, batch)
+            if self.waiting and self._squash_s and not self._squash_over():
+                return
+        if self.waiting:
+            self._serve()
+        self._bound()
+
+    def _fits(self, batch: Batch) -> bool:
+        return len(batch.texts) <= self._rows_max and batch.size <= self._bytes_max
+
+    def _merge(self, channel: Any, batch: Batch) -> None:
+        pending = self._pending
+        if pending is None:
+            pending = self._pending = {}
+        waiting = pending.get(channel)
+        if waiting is None:
+            waiting = pending[channel] = channel.pending()
+        waiting.add(batch)
+
+    def _squash_over(self) -> bool:
+        """Whether enough is merged to answer now; starts the clock if not."""
+        if self.queue or self.skipped or len(self) * 2 >= self.queue_max:
+            return True
+        if self._timer is None and self._call_later is not None:
+            self._timer = self._call_later(self._squash_s, self._time_is_up)
+        return False
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        if self.waiting and not self.closed:
+            self._serve()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _bound(self) -> None:
+        count = len(self)
+        if count > self.queue_max:
+            self.skipped += count
+            self.queue = []
+            self._pending = None
+
+    def __len__(self) -> int:
+        count = len(self.queue)
+        if self._pending:
+            count += sum([len(part) for part in self._pending.values()])
+        return count
+
+    def fail(self, error: ReqlError) -> None:
+        """Nothing more comes; what is queued is still delivered before the error."""
+        self.failure = error
+        self.leave()
+        if self.waiting and not self.has_something:
+            self.waiting = False
+            self.failed(error)
+
+    # ---- to the subscriber
+
+    @property
+    def has_something(self) -> bool:
+        return bool(self.queue or self.skipped or self._pending)
+
+    def wait(self) -> None:
+        """The subscriber asks, and nothing may be taken now: what comes is delivered."""
+        self.waiting = True
+        if self._pending:
+            self._squash_over()
+
+    @property
+    def may_take(self) -> bool:
+        """Whether there is something that need not wait to be merged with more."""
+        if self.queue or self.skipped:
+            return True
+        if not self._pending:
+            return False
+        return not self._squash_s or len(self) * 2 >= self.queue_max
+
+    def _serve(self) -> None:
+        texts = self.take()
+        if texts:
+            self.waiting = False
+            self.deliver(body_of(texts, self.end))
+
+    def take(self) -> list[bytes]:
+        """The messages of the next body."""
+        self._stop_timer()
+        if self.skipped:
+            text = messages.overflow(self.skipped, self.token)
+            self.skipped = 0
+            return [text]
+        if self._pending:
+            for pending in self._pending.values():
+                self.queue.extend(pending.texts())
+            self._pending = None
+        queue = self.queue
+        count = self._count(queue)
+        if count == len(queue):
+            texts, self.queue = queue, []
+        else:
+            texts, self.queue = queue[:count], queue[count:]
+        if self.token is not None:
+            self._note_token(texts)
+        return texts
+
+    def _count(self, queue: list[bytes]) -> int:
+        """How many messages fit into one body."""
+        rows = min(len(queue), self._rows_max)
+        size = 0
+        for at in range(rows):
+            size += len(queue[at])
+            if size >= self._bytes_max:
+                return at + 1
+        return rows
+
+    def _note_token(self, texts: list[bytes]) -> None:
+        for text in reversed(texts):
+            token = messages.token_in(text)
+            if token is not None:
+                self.token = token
+                return
+
+    # ---- the end
+
+    def leave(self) -> None:
+        self._stop_timer()
+        members, self.members = self.members, []
+        for member in members:
+            member.leave(self)
+
+    def close(self) -> None:
+        """Lets go of everything; may be called twice."""
+        self.closed = True
+        self.waiting = False
+        self.queue = []
+        self._pending = None
+        self.leave()
+
+
+def body_of(texts: list[bytes], end: bytes) -> bytes:
+    return messages.BODY_START + b",".join(texts) + end

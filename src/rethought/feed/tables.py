@@ -1,0 +1,147 @@
+"""The feeds of one table, and finding those that a change touches.
+
+What always holds: a view by single keys is found through a dictionary, so a change costs as much as there are views
+that want it; views between bounds are asked one by one; a channel nobody listens to any more is gone. Index keys of a
+change are computed once, for an index that somebody listens to.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from rethought.errors import ReqlError
+from rethought.feed.channel import Channel, Hit, RangeChannel
+from rethought.feed.limit import LimitChannel
+from rethought.feed.tick import Tick
+from rethought.feed.view import FindIndex
+
+ByKey = dict[bytes, list[RangeChannel]]
+
+
+class _IndexFeeds:
+    """The channels on one index, by name."""
+
+    __slots__ = ("by_key", "others")
+
+    def __init__(self) -> None:
+        self.by_key: ByKey = {}
+        self.others: list[RangeChannel] = []
+
+    def add(self, channel: RangeChannel) -> None:
+        keys = channel.view.keys
+        if keys is None or channel.reader is not None:
+            self.others.append(channel)
+            return
+        for key in dict.fromkeys(keys):
+            self.by_key.setdefault(key, []).append(channel)
+
+    def remove(self, channel: RangeChannel) -> None:
+        keys = channel.view.keys
+        if keys is None or channel.reader is not None:
+            self.others.remove(channel)
+            return
+        for key in dict.fromkeys(keys):
+            channels = self.by_key[key]
+            channels.remove(channel)
+            if not channels:
+                del self.by_key[key]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_key or self.others)
+
+
+class TableFeeds:
+    """See the module. `on_empty` is called when the last channel is gone."""
+
+    def __init__(self, find_index: FindIndex, on_empty: Callable[[], None]) -> None:
+        self.find_index = find_index
+        self._on_empty = on_empty
+        self._whole: list[RangeChannel] = []
+        self._primary = _IndexFeeds()
+        self._indexes: dict[str, _IndexFeeds] = {}
+        self._limits: list[LimitChannel] = []
+        self._shared: dict[Hashable, Channel] = {}
+        self._all: set[Channel] = set()
+
+    # ---- channels
+
+    def shared(self, key: Hashable | None, make: Callable[[], Any]) -> Any:
+        """The channel of this key, made if it is not there yet (or if there is no key to share it by)."""
+        channel = None if key is None else self._shared.get(key)
+        if channel is None:
+            channel = make()
+            if key is not None:
+                self._shared[key] = channel
+            self.add(channel, key)
+        return channel
+
+    def add(self, channel: Channel, key: Hashable | None = None) -> None:
+        self._all.add(channel)
+        channel.on_empty = lambda: self.remove(channel, key)
+        if isinstance(channel, LimitChannel):
+            self._limits.append(channel)
+        elif isinstance(channel, RangeChannel):
+            if channel.view.whole and channel.reader is None:
+                self._whole.append(channel)
+            elif not channel.view.empty:
+                self._group(channel).add(channel)
+
+    def _group(self, channel: RangeChannel) -> _IndexFeeds:
+        name = channel.view.index
+        return self._primary if name is None else self._indexes.setdefault(name, _IndexFeeds())
+
+    def remove(self, channel: Channel, key: Hashable | None = None) -> None:
+        if channel not in self._all:
+            return
+        self._all.discard(channel)
+        if key is not None:
+            self._shared.pop(key, None)
+        if isinstance(channel, LimitChannel):
+            self._limits.remove(channel)
+        elif isinstance(channel, RangeChannel):
+            if channel.view.whole and channel.reader is None:
+                self._whole.remove(channel)
+            elif not channel.view.empty:
+                group = self._group(channel)
+                group.remove(channel)
+                if channel.view.index is not None and not group:
+                    del self._indexes[channel.view.index]
+        if not self._all:
+            self._on_empty()
+
+    # ---- changes
+
+    def run(self, tick: Tick) -> None:
+        """Tells everybody what this turn means to them."""
+        for channel in tuple(self._whole):
+            channel.run(tick, None)
+        if self._primary:
+            _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
+        for name, group in tuple(self._indexes.items()):
+            found = self.find_index(name)
+            if found is not None:
+                _run(group, tick, tick.entries(*found))
+        for limited in tuple(self._limits):
+            limited.run(tick)
+
+    def fail(self, error: ReqlError, *, limits_only: bool = False) -> None:
+        """Ends the feeds of the table."""
+        channels: list[Channel] = list(self._limits if limits_only else self._all)
+        for channel in channels:
+            for subscription in tuple(channel.subscriptions):
+                subscription.fail(error)
+
+
+def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> None:
+    hits: dict[RangeChannel, list[Hit]] = {}
+    by_key = group.by_key
+    for at, (old, new) in enumerate(entries):
+        touched: list[RangeChannel] = list(group.others)
+        if by_key:
+            for key in dict.fromkeys((*old, *new)):
+                touched.extend(by_key.get(key, ()))
+        for channel in dict.fromkeys(touched) if len(touched) > 1 else touched:
+            hit = channel.hit(tick, at, entries[at])
+            if hit is not None:
+                hits.setdefault(channel, []).append(hit)
+    for channel, found in hits.items():
+        channel.run(tick, found)

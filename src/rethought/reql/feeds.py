@@ -1,0 +1,381 @@
+"""Feeds as streams, and their cursors.
+
+Purpose: `changes` makes a `FeedSource`; a query that ends in one gets a cursor here. When nothing stands after CHANGES
+the cursor is the subscription itself: no greenlet, no environment, bodies made once for all who follow the same.
+Otherwise (`feed_pump`) the stream's operators run in a greenlet that waits for changes.
+What always holds: the first batch leaves at once, even if it is empty; a feed that is stopped, or whose client goes, is
+gone from every list; read permission is checked again before anything leaves. Called by the engine.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from rethought.catalog.permissions import ADMIN
+from rethought.conversation import Reply, Running
+from rethought.datum.jsonbytes import encode
+from rethought.datum.keys import primary_key
+from rethought.errors import QueryLogicError, ReqlError
+from rethought.exec.chunk import Chunk
+from rethought.exec.cursor import BatchSize
+from rethought.exec.env import SLICE_S, Env, Killed
+from rethought.exec.ops import Operator
+from rethought.exec.values import Source, Stream
+from rethought.feed.channel import Form
+from rethought.feed.limit import LimitChannel, Order, Top
+from rethought.feed.messages import LIMIT, POINT, UNION, body_end
+from rethought.feed.opening import LimitPart, Opening, Part, RangePart
+from rethought.feed.resume import Token, check
+from rethought.feed.subscription import Subscription, body_of
+from rethought.feed.view import View
+from rethought.reql.feed_rows import RowTransform
+from rethought.reql.feed_sources import feeds_of, index_finder
+
+Done = Callable[[Reply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The optional arguments of CHANGES. `squash` is true, false or seconds."""
+
+    squash: bool | float = False
+    queue_max: int = 100_000
+    initial: bool = False
+    states: bool = False
+    types: bool = False
+    offsets: bool = False
+    tokens: bool = False
+    resume: Token | None = None
+
+    @property
+    def squash_s(self) -> float:
+        return 0.0 if isinstance(self.squash, bool) else self.squash
+
+    @property
+    def merges(self) -> bool:
+        return self.squash is not False
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A part of a table that a feed follows. `limit` and `descending` are of LIMIT feeds."""
+
+    kind: int
+    table: Any
+    view: View
+    ops: tuple[Operator, ...] = ()
+    limit: int = 0
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSource(Source):
+    """A feed as the source of a stream. Nothing is followed before somebody reads."""
+
+    followed: list[Followed]
+    settings: Settings
+    sharing: Any = field(default=None)
+
+    feed = True
+    infinite = True
+
+    @property
+    def kind(self) -> int:
+        kinds = {part.kind for part in self.followed}
+        return kinds.pop() if len(kinds) == 1 else UNION
+
+    @property
+    def end(self) -> bytes:
+        return body_end(self.kind, states=self.settings.states)
+
+    def chunks(self, env: Env, want: int) -> Iterator[Chunk]:
+        from rethought.reql.feed_pump import read
+
+        return read(env, self)
+
+    def opening(self, env: Env, subscription: Subscription) -> Opening:
+        """What joins a subscription to this feed. Raises when that cannot be."""
+        settings = self.settings
+        if (settings.tokens or settings.resume) and len(self.followed) > 1:
+            raise QueryLogicError("A feed of several parts has no resume tokens.")
+        parts = [self._part(env, part) for part in self.followed]
+        return Opening(
+            subscription,
+            parts,
+            initial=settings.initial,
+            states=settings.states,
+            types=settings.types,
+        )
+
+    def _part(self, env: Env, part: Followed) -> Part:
+        settings = self.settings
+        source, number = feeds_of(env.engine).source(env, part.table)
+        handle = part.table.handle
+        find_index = index_finder(handle)
+        transform = RowTransform(env, part.ops) if part.ops else None
+        share = _share(env, self.sharing, part)
+        if settings.tokens or settings.resume is not None:
+            _refuse_tokens(part)
+        if part.kind == LIMIT:
+            return self._limit_part(part, share, transform, source, number)
+        origin = _table_bytes(handle.id) if settings.tokens else None
+        if settings.resume is not None:
+            check(settings.resume, _table_bytes(handle.id), source.first_seq, source.seq)
+        return RangePart(
+            source,
+            number,
+            part.view,
+            find_index,
+            transform,
+            Form(settings.types, origin),
+            share=share,
+            merges=settings.merges,
+            point=part.kind == POINT,
+            resume=settings.resume,
+        )
+
+    def _limit_part(
+        self, part: Followed, share: Hashable | None, transform: Any, source: Any, number: Any
+    ) -> LimitPart:
+        settings = self.settings
+        find_index = index_finder(part.table.handle)
+        name = part.view.index
+        index = None if name is None else find_index(name)
+        pkey = part.table.primary_key
+
+        def make() -> LimitChannel:
+            order = Order(part.view, number, index, descending=part.descending, limit=part.limit)
+            return LimitChannel(
+                Top(order, transform, lambda row: primary_key(row[pkey])),
+                source.current,
+                find_index,
+                types=settings.types,
+                offsets=settings.offsets,
+                merges=settings.merges,
+            )
+
+        key = None
+        if share is not None:
+            form = (settings.types, settings.offsets, settings.merges)
+            number_of_index = None if index is None else index[0]
+            key = (share, part.view, part.limit, part.descending, form, number_of_index)
+        return LimitPart(source, number, find_index, make, key)
+
+
+def _share(env: Env, sharing: Any, part: Followed) -> Hashable | None:
+    """What feeds that see the same values have in common; None when that is not known."""
+    if not part.ops:
+        return "plain"
+    if sharing is None or "default" in env.defaults:
+        return None
+    if any(operator_determinism(op) for op in part.ops):
+        return None
+    # The parameters as bytes: 1, 1.0 and true are equal to Python.
+    return (sharing, encode(list(env.params)), len(part.ops))
+
+
+def operator_determinism(op: Operator) -> int:
+    """0 when the operator's function always gives the same; 2 (geometry) does so on one machine."""
+    inner: Any = getattr(op, "op", op)
+    function = getattr(inner, "function", None) or inner.predicate
+    determinism: int = function.determinism
+    return 0 if determinism == 2 else determinism
+
+
+def _refuse_tokens(part: Followed) -> None:
+    if part.kind == LIMIT:
+        raise QueryLogicError("A feed of the first rows of an order has no resume tokens.")
+    if part.table.handle.system:
+        raise QueryLogicError("System tables keep no journal: their feeds have no resume tokens.")
+
+
+def _table_bytes(id_: str) -> bytes:
+    return bytes.fromhex(id_.replace("-", ""))
+
+
+class Guard:
+    """Whether a client may still read what it follows."""
+
+    __slots__ = ("_client", "_handles")
+
+    def __init__(self, client: Any, source: FeedSource) -> None:
+        self._client = client
+        self._handles = [part.table.handle for part in source.followed]
+
+    def refusal(self) -> ReqlError | None:
+        try:
+            for handle in self._handles:
+                self._client.require("read", handle)
+        except ReqlError as error:
+            error.frames = ()
+            return error
+        return None
+
+
+def guard_of(env: Env, source: FeedSource) -> Guard | None:
+    return None if env.client.user == ADMIN else Guard(env.client, source)
+
+
+# ---- what the engine calls
+
+
+def feed_cursor(query: Any, env: Env, stream: Stream) -> tuple[bytes, Any]:
+    """The first batch of a query whose value is a feed, and its cursor."""
+    from rethought.reql.feed_pump import PumpCursor, merged
+
+    if isinstance(stream.source, FeedSource) and not stream.ops:
+        cursor = FeedCursor(env, stream.source)
+        return cursor.start(), cursor
+    pump = PumpCursor(env, merged(stream))
+    body, finished = pump.start()
+    return body, None if finished else pump
+
+
+class FeedCursor(Subscription):
+    """A subscription that is its own cursor."""
+
+    __slots__ = ("_done", "_guard", "_later", "_opening", "_reply")
+
+    def __init__(self, env: Env, source: FeedSource) -> None:
+        size = BatchSize(env)
+        settings = source.settings
+        super().__init__(
+            source.end,
+            queue_max=settings.queue_max,
+            rows_max=size.rows_max,
+            bytes_max=size.bytes_max,
+            squash_s=settings.squash_s,
+            call_later=env.scheduler.loop.call_later if settings.squash_s else None,
+        )
+        self._done: Done | None = None
+        self._guard = guard_of(env, source)
+        self._opening: tuple[Env, Opening] | None = (env, source.opening(env, self))
+        self._reply: Reply | None = None
+        self._later = False
+
+    def start(self) -> bytes:
+        """Begins to follow; the first batch."""
+        assert self._opening is not None
+        try:
+            self._opening[1].begin()
+        except BaseException:
+            self.close()
+            raise
+        if self._opening[1].done:
+            self._opening = None
+        return body_of(self.take(), self.end)
+
+    # ---- the wire's side
+
+    def more(self, done: Done) -> Reply | Running:
+        if self._opening is not None:
+            return self._read_on(done)
+        if self._guard is not None:
+            refusal = self._guard.refusal()
+            if refusal is not None:
+                return self._ended(refusal)
+        if self.may_take:
+            texts = self.take()
+            if texts:
+                return Reply(body_of(texts, self.end), self)
+        if self.failure is not None:
+            return self._ended(self.failure)
+        self._done = done
+        self.wait()
+        return self
+
+    def cancel(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._done = None
+        if self._opening is not None:
+            self._opening[0].cancel()
+            self._opening = None
+        super().close()
+
+    def _ended(self, error: ReqlError) -> Reply:
+        self.close()
+        return Reply(_failure(error))
+
+    # ---- the channels' side
+
+    def deliver(self, body: bytes) -> None:
+        refusal = None if self._guard is None else self._guard.refusal()
+        if refusal is not None:
+            self._tell(self._ended(refusal))
+        else:
+            self._tell(Reply(body, self))
+
+    def failed(self, error: ReqlError) -> None:
+        done = self._done
+        reply = self._ended(error)
+        if done is not None:
+            done(reply)
+
+    def _tell(self, reply: Reply) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(reply)
+
+    # ---- while there is still something to read
+
+    def _read_on(self, done: Done) -> Reply | Running:
+        assert self._opening is not None
+        self._done = done
+        self._reply = None
+        self._later = False
+        env = self._opening[0]
+        env.scheduler.spawn(partial(self._read, *self._opening))
+        reply = self._ready_reply()
+        if reply is not None:
+            return reply
+        self._later = True
+        return self
+
+    def _ready_reply(self) -> Reply | None:
+        reply, self._reply = self._reply, None
+        return reply
+
+    def _read(self, env: Env, opening: Opening) -> None:
+        """Reads until there is something to send, or nothing left to read. In a greenlet."""
+        env.slice_end = perf_counter() + SLICE_S
+        try:
+            env.check_alive()
+            while not self.has_something and not opening.done:
+                opening.step()
+                env.tick()
+            reply = self._read_reply(opening)
+        except ReqlError as error:
+            reply = self._ended(error)
+        except Killed:
+            return
+        if reply is None:  # live, and nothing has happened yet
+            self.wait()
+        elif self._later:
+            self._tell(reply)
+        else:
+            self._done = None
+            self._reply = reply
+
+    def _read_reply(self, opening: Opening) -> Reply | None:
+        if opening.done:
+            self._opening = None
+        refusal = None if self._guard is None else self._guard.refusal()
+        if refusal is not None:
+            return self._ended(refusal)
+        texts = self.take() if self.has_something else []
+        if texts:
+            return Reply(body_of(texts, self.end), self)
+        return None if self.failure is None else self._ended(self.failure)
+
+
+def _failure(error: ReqlError) -> bytes:
+    from rethought.reql.engine import failure  # the engine imports this module when it needs it
+
+    return failure(error)
+
+
+__all__ = ["FeedCursor", "FeedSource", "Followed", "Settings", "feed_cursor"]

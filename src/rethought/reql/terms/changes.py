@@ -1,0 +1,334 @@
+"""CHANGES: what a sequence becomes as a feed, and what cannot be one."""
+
+from typing import Any, Final
+
+from rethought.datum.keys import index_bound, index_key, primary_bound, primary_key
+from rethought.datum.values import MAXVAL, MINVAL, to_int, type_name
+from rethought.errors import (
+    NonExistenceError,
+    OpFailedError,
+    QueryLogicError,
+    ResourceLimitError,
+)
+from rethought.exec.env import Env, Options
+from rethought.exec.ops import ConcatMap, Filter, Map, Operator, Slice, Zip
+from rethought.exec.table import Range, TableSource
+from rethought.exec.values import DATUM_CLASSES, SingleSelection, Stream, need_number, need_sequence
+from rethought.feed import resume
+from rethought.feed.messages import LIMIT, POINT, RANGE
+from rethought.feed.view import EMPTY, View
+from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.feeds import FeedSource, Followed, Settings
+from rethought.reql.spec import Determinism, Effect, Grouped, TermSpec, exactly
+from rethought.reql.terms.aggregation import LimitedSelection
+from rethought.reql.terms.ordering import Union
+from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, VAR, Term
+
+EAGER: Final = "Cannot call `changes` on an eager stream."
+RANDOM: Final = "Cannot call `changes` after a non-deterministic function."
+AFTER_LIMIT: Final = (
+    "Changefeeds are not supported on queries that have a transformation following a `limit` "
+    "term.  Transformations include terms such as `filter`, `map`, `pluck`, etc.  Consider moving "
+    "the transformation before the `limit` term."
+)
+
+_DISTINCT: Final = 42
+_INNER_JOIN: Final = 48
+_OUTER_JOIN: Final = 49
+_UNION: Final = 44
+
+
+def changes(c: Compiler, term: Term) -> Node:
+    """SEQUENCE | SELECTION<OBJECT> [, ...] -> STREAM of changes"""
+    source = term.args[0]
+    node = c.compile(source)
+    line = c.line(term)
+    code = c.call(
+        "changes_",
+        [
+            c.name("env", line),
+            node.code,
+            c.constant(_joined(source), line),
+            c.keep(Sharing(), line) if _shareable(c, source) else c.constant(None, line),
+            c.options(term),
+        ],
+        line,
+    )
+    return c.node(term, code, [node], Kind.VALUE)
+
+
+class Sharing:
+    """Stands for one CHANGES term of a plan: with equal parameters, feeds of it transform rows alike."""
+
+    __slots__ = ()
+
+
+def _joined(source: Term) -> str:
+    """Terms whose result does not show what it is."""
+    while source.args and source.type != DATUM:
+        if source.type == _DISTINCT:
+            return "distinct"
+        if source.type in (_INNER_JOIN, _OUTER_JOIN):
+            return "join"
+        source = source.args[0]
+    return ""
+
+
+def _shareable(c: Compiler, source: Term) -> bool:
+    """Whether the functions before CHANGES depend on nothing but the query's text and parameters."""
+    spine = [source]
+    for term in spine:
+        if term.type == DATUM:
+            continue
+        rest = list(term.optargs.values())
+        if term.type == _UNION:
+            spine.extend(term.args)
+        else:
+            spine.extend(term.args[:1])
+            rest.extend(term.args[1:])
+        if not all(_settled(part, frozenset(), inside=False) for part in rest):
+            return False
+    return not any(term.type in (VAR, IMPLICIT_VAR, ARGS) for term in spine)
+
+
+def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
+    if term.type == DATUM:
+        return True
+    if term.type == VAR:
+        return term.args[0].value in bound
+    if term.type == IMPLICIT_VAR:
+        return inside
+    if term.type == ARGS or term.spec is None:
+        return False
+    if term.spec.determinism in (Determinism.NOW, Determinism.NEVER):
+        return False
+    if term.type == FUNC and term.args and term.args[0].value.__class__ is list:
+        bound = bound | frozenset(term.args[0].value)
+        inside = True
+    return all(
+        _settled(part, bound, inside=inside) for part in (*term.args, *term.optargs.values())
+    )
+
+
+# ---- evaluation
+
+
+def changes_(env: Env, value: Any, joined: str, sharing: Any, opts: Options) -> Stream:
+    settings = _settings(env, opts)
+    if joined == "join":
+        raise QueryLogicError("Cannot call `changes` after `concat_map`.")
+    if joined:
+        raise QueryLogicError(EAGER, 0)
+    followed = _followed(env, value)
+    _check_offsets(followed, settings)
+    return Stream(FeedSource(followed, settings, sharing))
+
+
+def _settings(env: Env, opts: Options) -> Settings:
+    return Settings(
+        squash=_squash(env, opts),
+        queue_max=_queue_max(env, opts),
+        initial=_flag(opts, "include_initial"),
+        states=_flag(opts, "include_states"),
+        types=_flag(opts, "include_types"),
+        offsets=_flag(opts, "include_offsets"),
+        tokens=_flag(opts, "include_resume_tokens"),
+        resume=_resume(opts),
+    )
+
+
+def _flag(opts: Options, name: str) -> bool:
+    value = opts.value(name)
+    return value is not None and value is not False
+
+
+def _squash(env: Env, opts: Options) -> bool | float:
+    value: Any = opts.value("squash")
+    if value is None:
+        return False
+    if value.__class__ is bool:
+        return bool(value)
+    if value.__class__ is int or value.__class__ is float:
+        if value < 0:
+            raise QueryLogicError(
+                "Expected BOOL or a positive NUMBER but found a negative NUMBER.", "squash"
+            )
+        return float(value) or True
+    raise QueryLogicError(f"Expected BOOL or NUMBER but found {type_name(value)}.", "squash")
+
+
+def _queue_max(env: Env, opts: Options) -> int:
+    if not opts.has("changefeed_queue_size"):
+        return env.limits.changefeed_queue_size
+    value = opts.value("changefeed_queue_size")
+    size = to_int(need_number(env, value, "changefeed_queue_size"))
+    if size < 1:
+        raise QueryLogicError(f"Illegal changefeed queue size `{size}`.  (Must be >= 1.)")
+    return size
+
+
+def _resume(opts: Options) -> resume.Token | None:
+    value = opts.value("resume_after")
+    if value is None:
+        return None
+    if value.__class__ is not str:
+        raise QueryLogicError(f"Expected type STRING but found {type_name(value)}.", "resume_after")
+    return resume.parse(value)
+
+
+def _check_offsets(followed: list[Followed], settings: Settings) -> None:
+    if not settings.offsets:
+        return
+    for part in followed:
+        if part.view.empty:
+            raise QueryLogicError("Cannot include offsets for empty subs.")
+        if part.kind == POINT:
+            raise QueryLogicError("Cannot include offsets for point subs.")
+        if part.kind == RANGE:
+            raise QueryLogicError("Cannot include offsets for range subs.")
+
+
+def _followed(env: Env, value: Any) -> list[Followed]:
+    """The parts a feed follows. Raises for what cannot be followed."""
+    if isinstance(value, LimitedSelection):
+        source: Any = value.ordered.source
+        return [_part(env, source.table, source.range, (), 1)]
+    if isinstance(value, SingleSelection):
+        return [_point(value)]
+    kind = value.__class__
+    if kind in DATUM_CLASSES and kind is not list:
+        error = NonExistenceError if value is None else QueryLogicError
+        raise error(f"Cannot convert {type_name(value)} to SEQUENCE")
+    sequence = need_sequence(env, value, 0)
+    if not isinstance(sequence, Stream) or sequence.array or sequence.feed:
+        raise QueryLogicError(EAGER, 0)
+    ops, limit = _transformations(sequence.ops)
+    return _sourced(env, sequence.source, ops, limit)
+
+
+def _sourced(env: Env, source: Any, ops: tuple[Operator, ...], limit: int | None) -> list[Followed]:
+    if isinstance(source, TableSource):
+        return [_part(env, source.table, source.range, ops, limit)]
+    if not isinstance(source, Union):
+        raise QueryLogicError(EAGER, 0)
+    if limit is not None:
+        raise QueryLogicError("Cannot call `changes` on a slice of a union.")
+    parts = []
+    for stream in source.parts:
+        if stream.array or stream.feed:
+            raise QueryLogicError(EAGER, 0)
+        inner, inner_limit = _transformations(stream.ops)
+        if inner_limit is not None and any(isinstance(_bare(op), Map) for op in ops):
+            raise QueryLogicError(AFTER_LIMIT)
+        parts.extend(_sourced(env, stream.source, (*inner, *ops), inner_limit))
+    return parts
+
+
+def _bare(op: Operator) -> Operator:
+    """Without what only checks its rows."""
+    inner: Operator = getattr(op, "op", op)
+    return inner
+
+
+def _transformations(
+    ops: tuple[Operator, ...],
+) -> tuple[tuple[Operator, ...], int | None]:
+    """The operators that act on single rows, and a limit. A filter behind the limit counts as before it."""
+    found: list[Operator] = []
+    limit: int | None = None
+    for op in ops:
+        inner = _bare(op)
+        if isinstance(inner, Slice):
+            if inner.start or inner.end is None:
+                raise QueryLogicError(EAGER, 0)
+            limit = inner.end if limit is None else min(limit, inner.end)
+        elif isinstance(inner, Filter):
+            _refuse_random(inner.predicate)
+            found.append(op)
+        elif isinstance(inner, Map):
+            _refuse_random(inner.function)
+            if limit is not None:
+                raise QueryLogicError(AFTER_LIMIT)
+            found.append(op)
+        elif isinstance(inner, ConcatMap):
+            raise QueryLogicError("Cannot call `changes` after `concat_map`.")
+        elif isinstance(inner, Zip):
+            raise QueryLogicError("Cannot call `changes` after `zip`.")
+        else:
+            raise QueryLogicError(EAGER, 0)
+    return tuple(found), limit
+
+
+def _refuse_random(function: Any) -> None:
+    if function.determinism >= Determinism.NEVER:
+        raise QueryLogicError(RANDOM)
+
+
+def _point(value: SingleSelection) -> Followed:
+    key = value.key
+    if key is None and value.document is not None:
+        key = value.datum()[value.table.primary_key]
+    if key is MINVAL or key is MAXVAL:
+        return Followed(POINT, value.table, EMPTY)
+    return Followed(POINT, value.table, View(keys=(primary_key(key),)))
+
+
+def _part(
+    env: Env, table: Any, selected: Range, ops: tuple[Operator, ...], limit: int | None
+) -> Followed:
+    view = view_of(selected)
+    if limit is None:
+        return Followed(RANGE, table, view, ops)
+    if selected.descending is None:
+        raise QueryLogicError("Cannot get changes on the first elements of an unordered stream.")
+    if limit > env.array_limit:
+        raise ResourceLimitError(
+            f"Array size limit `{env.array_limit}` exceeded.  (`.limit(X).changes()` is illegal if "
+            "X is larger than the array size limit.)"
+        )
+    if table.handle.system:
+        raise OpFailedError("System tables don't support changefeeds on `.limit()`.")
+    return Followed(LIMIT, table, view, ops, limit=limit, descending=selected.descending)
+
+
+def view_of(selected: Range) -> View:
+    """A part of a table in the feed room's terms."""
+    index = selected.index
+    if selected.keys is not None:
+        keys = [primary_key(key) if index is None else index_key(key) for key in selected.keys]
+        return View(index, keys=tuple([key for key in keys if key is not None]))
+    lower, upper = selected.lower, selected.upper
+    if lower is MAXVAL or upper is MINVAL:
+        return EMPTY
+    bound = primary_bound if index is None else index_bound
+    low = None if lower is MINVAL else bound(lower)
+    high = None if upper is MAXVAL else bound(upper)
+    if low is not None and high is not None and low > high:
+        return EMPTY
+    return View(index, low, high, selected.lower_open, selected.upper_open)
+
+
+TERMS: Final = (
+    TermSpec(
+        152,
+        "changes",
+        exactly(1),
+        compile=changes,
+        optargs=(
+            "squash",
+            "changefeed_queue_size",
+            "include_initial",
+            "include_offsets",
+            "include_states",
+            "include_types",
+            "include_resume_tokens",
+            "resume_after",
+            "live",
+        ),
+        effect=Effect.READ,
+        determinism=Determinism.NEVER,
+        grouped=Grouped.WHOLE,
+        datum=False,
+        names={"changes_": changes_},
+    ),
+)
