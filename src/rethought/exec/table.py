@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk
@@ -32,6 +33,7 @@ class Range:
     upper_open: bool = False
     descending: bool | None = None
     keys: tuple[Any, ...] | None = None
+    bounded: bool = False  # between was called, if only with the widest bounds
 
     @property
     def whole(self) -> bool:
@@ -134,4 +136,4 @@ def bound_is_open(value: Any, name: str) -> bool:
         return True
     if value == "closed":
         return False
-    raise QueryLogicError(f"Expected `open` or `closed` for optarg `{name}` (got `{value}`).")
+    raise QueryLogicError(f"Expected `open` or `closed` for optarg `{name}` (got `{pretty(value)}`).")

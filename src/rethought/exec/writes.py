@@ -46,6 +46,8 @@ class Statistics:
         self.options = options
         self.counts = dict.fromkeys(COUNTERS, 0)
         self.first_error: str | None = None
+        self._batch_rejected = True
+        self._rejected = 0
         self.changes: list[Any] = []
         self.changes_dropped = False
         self.generated_keys: list[str] = []
@@ -58,15 +60,31 @@ class Statistics:
         if wanted == "always" or counter in ("inserted", "replaced", "deleted"):
             self._add_change({"new_val": new, "old_val": old})
 
-    def failed(self, error: ReqlError, old: Any = None, *, always: bool = False) -> None:
+    def failed(self, error: ReqlError, old: Any = None) -> None:
+        """A row that storage refused, or whose new document could not be made."""
         if self.env.transaction is not None:
             raise error
         self.counts["errors"] += 1
         if self.first_error is None:
             self.first_error = error.message
-        wanted = self.options.changes
-        if wanted == "always" or (always and wanted):
+        if self.options.changes == "always":
             self._add_change({"error": error.message, "new_val": old, "old_val": old})
+
+    def begin_batch(self) -> None:
+        """A batch of documents to insert begins: those that cannot be stored are found before others are tried."""
+        self._batch_rejected = self.first_error is not None
+
+    def rejected(self, error: ReqlError) -> None:
+        """A document that cannot be stored at all."""
+        if self.env.transaction is not None:
+            raise error
+        self.counts["errors"] += 1
+        self._rejected += 1
+        if not self._batch_rejected or self.first_error is None:
+            self._batch_rejected = True
+            self.first_error = error.message
+        if self.options.changes is not False:
+            self._add_change({"error": error.message, "new_val": None, "old_val": None})
 
     def _add_change(self, change: dict[str, Any]) -> None:
         if len(self.changes) < self.env.array_limit:
@@ -89,7 +107,8 @@ class Statistics:
                 keys = keys[:limit]
             out["generated_keys"] = keys
         if self.options.changes is not False and changes:
-            out["changes"] = self.changes
+            alone = self._rejected == sum(self.counts.values())  # the original lists only one then
+            out["changes"] = self.changes[:1] if alone else self.changes
             if self.changes_dropped:
                 warnings.append(f"Too many changes, array truncated to {limit}.")
         if warnings:

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec
-from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, Term, VAR, datum
+from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, MAKE_ARRAY, VAR, Term, datum
 
 
 class Kind(Enum):
@@ -532,6 +532,8 @@ class Compiler:
         if term.optargs:
             raise CompileError("FUNC takes no optional arguments.", frames=term.path)
         first = term.args[0]
+        if first.type == MAKE_ARRAY and all(part.type == DATUM for part in first.args):
+            first = datum([self.pin(part) for part in first.args], first.path)
         if first.type != DATUM or first.value.__class__ is not list:
             raise CompileError(
                 "CLIENT ERROR: FUNC variables must be a literal *array* of numbers.",
@@ -550,6 +552,9 @@ class Compiler:
     def _spliced(self, term: Term) -> Node:
         """A term with r.args: it is compiled when the arrays are known."""
         line = self.line(term)
+        if term.type in _NOT_SPLICED:
+            code = self.call("not_spliced", [], line)
+            return Node(code, Kind.ANY, Determinism.ALWAYS, True)
         parts: list[ast.expr] = []
         for arg in term.args:
             if arg.type != ARGS:
@@ -559,6 +564,7 @@ class Compiler:
             self.check_arity(arg, arg.spec)
             array = self.check(self.compile(arg.args[0]), Arg.ARRAY, self.line(arg), 0)
             parts.append(array)
+        determinism = worst_of(term)
         names = dict(self.scope)
         captured: list[ast.expr] = [self.name(var.name, line) for var in names.values()]
         for arg in _subtree(term):
@@ -574,7 +580,7 @@ class Compiler:
             ],
             line,
         )
-        return Node(code, Kind.ANY, Determinism.ALWAYS, True)
+        return Node(code, Kind.ANY, determinism, True)
 
     # ---- code objects
 
@@ -587,6 +593,9 @@ class Compiler:
         result: Callable[..., Any] = eval(compiled, namespace)  # noqa: S307 our own code
         return result
 
+
+_NOT_SPLICED: Final = (41, 44)
+"""ORDER_BY and UNION, which look at what their arguments are before they evaluate them."""
 
 _CHECKS: Final = {
     Arg.STRING: "a if a.__class__ is str else slow",
@@ -618,6 +627,25 @@ def arity_message(least: int, most: int | None, found: int) -> str:
     else:
         wanted = f"between {least} and {most} arguments"
     return f"Expected {wanted} but found {found}."
+
+
+def worst_of(term: Term) -> Determinism:
+    """The determinism of a term, as far as the table of terms tells."""
+    return max(
+        (part.spec.determinism for part in _subtree(term) if part.spec is not None),
+        default=Determinism.ALWAYS,
+    )
+
+
+@cache
+def spliced_spec(determinism: Determinism) -> TermSpec:
+    """What a value that came from r.args is compiled by."""
+
+    def compile_(c: Compiler, term: Term) -> Node:
+        node = c.compile(term.args[0])
+        return Node(node.code, node.kind, determinism)
+
+    return TermSpec(-4, "args", (1, 1), compile=compile_)
 
 
 def _subtree(term: Term) -> list[Term]:
@@ -691,4 +719,6 @@ __all__ = [
     "Node",
     "Variable",
     "compile_now",
+    "spliced_spec",
+    "worst_of",
 ]

@@ -97,11 +97,10 @@ def as_function(env: Env, value: Any, shortcut: str | None, name: str) -> Functi
     if shortcut == "field":
         from rethought.reql.terms.fields import get_field_row
 
-        if isinstance(value, SingleSelection):
-            value = value.datum()
-        if value.__class__ is not str:
-            raise values.wrong_datum("STRING", need_datum(env, value, None))
-        return RowFunction(lambda rows: [get_field_row(env, row, value) for row in rows], None, 0, None)
+        field = need_datum(env, value, None)
+        return RowFunction(
+            lambda rows: [get_field_row(env, row, field) for row in rows], None, 0, None
+        )
     raise wrong_value("FUNCTION", value)
 
 
@@ -119,7 +118,7 @@ def splice(
     args: list[Term] = []
     for arg, array in zip(term.args, arrays, strict=True):
         if arg.type == ARGS:
-            args.extend(datum(value, arg.path) for value in array)
+            args.extend(_spliced(value, arg) for value in array)
         else:
             args.append(arg)
     known = Term(term.type, args, term.optargs, term.path, term.spec)
@@ -128,6 +127,19 @@ def splice(
     except CompileError as error:
         raise QueryLogicError(error.message, frames=error.frames) from None
     return function(env, (), *captured)
+
+
+def _spliced(value: Any, place: Term) -> Term:
+    """A value as the argument it became; it is as deterministic as the array it comes from."""
+    from rethought.reql.compiler import spliced_spec, worst_of
+
+    literal = datum(value, place.path)
+    worst = worst_of(place)
+    return literal if not worst else Term(-4, [literal], {}, place.path, spliced_spec(worst))
+
+
+def not_spliced() -> Any:
+    raise QueryLogicError("r.args is not supported in an order_by or union command yet.")
 
 
 # ---- default and friends
@@ -177,6 +189,7 @@ NAMES: Final[dict[str, Any]] = {
     "need_string": values.need_string,
     "need_table": values.need_table,
     "need_time": values.need_time,
+    "not_spliced": not_spliced,
     "per_group": per_group,
     "projection_miss": projection_miss,
     "splice": splice,

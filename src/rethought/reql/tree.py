@@ -157,7 +157,8 @@ class TreeBuilder:
             return self._datum(json, spans, path)
         spec = self.specs.get(head)
         if spec is None:
-            raise CompileError(f"Unrecognized TermType: {int(head)}.", frames=path)
+            number = head if head == int(head) else 0
+            raise CompileError(f"Unrecognized TermType: {int(number)}.", frames=path)
         args_json: Sequence[Any] = ()
         optargs_json: dict[str, Any] = {}
         args_at = optargs_at = 0

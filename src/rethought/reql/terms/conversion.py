@@ -149,7 +149,7 @@ def _slice(env: Env, selection: Selection) -> dict[str, Any]:
     table = selection.table
     assert table is not None
     index = selected.index
-    if index is None and (selected.descending is not None or not selected.whole):
+    if index is None and (selected.descending is not None or selected.bounded):
         index = table.primary_key
     order = {None: "UNORDERED", False: "ASCENDING", True: "DESCENDING"}[selected.descending]
     out = {

@@ -24,6 +24,7 @@ from rethought.exec.values import (
 )
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import Effect, Grouped, TermSpec, exactly
+from rethought.reql.terms.selecting import index_name
 from rethought.reql.tree import Term
 
 
@@ -118,7 +119,7 @@ def eq_join_(env: Env, left: Any, key: Function, right: Any, opts: Options) -> A
         raise wrong_value("TABLE", right, 2)
     table = right.table
     assert table is not None
-    index = opts.value("index")
+    index = index_name(opts)
     if index is not None and index != table.primary_key:
         table.index(index)
     stream = as_stream(sequence)

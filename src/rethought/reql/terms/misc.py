@@ -67,8 +67,8 @@ _MARKER: Final = 137
 _STRAY: Final = TermSpec(_MARKER, "literal", between(0, 1), compile=compile_stray)
 
 _MAKE_OBJECT: Final = 3
-_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT = 65, 64, 69, 92
-_HANDS_ON: Final = frozenset({_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT})
+_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT, _ARGS, _ARRAY = 65, 64, 69, 92, 154, 2
+_HANDS_ON: Final = frozenset({_BRANCH, _FUNCALL, _FUNCTION, _DEFAULT, _ARGS})
 """Terms whose value is that of an argument: a literal is legal there where it is legal for them."""
 
 _FILTER, _MERGE, _UPDATE = 39, 35, 53
@@ -85,7 +85,10 @@ def mark_stray_literals(root: "Term") -> None:
             term.spec = _STRAY
         takes, hands_on = term.type in _TAKES, legal and term.type in _HANDS_ON
         for at, arg in enumerate(term.args):
-            pending.append((arg, hands_on or (takes and at > 0)))
+            if hands_on and term.type == _ARGS and arg.type == _ARRAY:
+                pending.extend((part, True) for part in arg.args)
+            else:
+                pending.append((arg, hands_on or (takes and at > 0)))
         for part in term.optargs.values():
             pending.append((part, legal and term.type == _MAKE_OBJECT))
 

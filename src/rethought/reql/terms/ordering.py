@@ -131,7 +131,7 @@ def by_index(env: Env, selection: Selection, index: str, *, descending: bool) ->
     if current.descending is not None:
         raise QueryLogicError("Cannot perform multiple indexed ORDER_BYs on the same table.")
     primary = index == table.primary_key
-    if current.index is not None or not current.whole:
+    if current.bounded:
         between_on = current.index or table.primary_key
         if between_on != index:
             raise QueryLogicError(
@@ -239,31 +239,35 @@ def _order_of(
             for column, key in zip(columns, keys, strict=True):
                 column.extend(keys_of(key.function, chunk))
     except ReqlError:
-        first_failure([row for chunk in chunks for row in chunk.datums()], keys)
-        raise
+        return _careful_order([row for chunk in chunks for row in chunk.datums()], keys)
     return _order(columns, keys)
 
 
-INSERTION_RUN: Final = 7
 INSERTION_MAX: Final = 14
 
 
-def first_failure(rows: list[Any], keys: list[SortKey]) -> None:
-    """Raises the error that the original's sort meets first. It sorts runs of a few rows by insertion (the later row
-    of a comparison first), and looks at a further key only where the keys before are equal."""
-    half = (len(rows) + 1) // 2
-    size = INSERTION_RUN if len(rows) > INSERTION_MAX else len(rows)
-    for low, high in ((0, half), (half, len(rows))) if size == INSERTION_RUN else ((0, size),):
-        for start in range(low, high, size):
-            run: list[Any] = []
-            for row in rows[start : min(start + size, high)]:
-                if run and precedes(row, run[0], keys):
-                    run.insert(0, row)
-                    continue
-                at = len(run)
-                while at > 1 and precedes(row, run[at - 1], keys):
-                    at -= 1
-                run.insert(at, row)
+def _careful_order(rows: list[Any], keys: list[SortKey]) -> list[int]:
+    """As `_order`, when evaluating a key failed: a further key is only looked at where the keys before are equal, and
+    of several errors the one the original's sort meets first counts. It sorts few rows by insertion, comparing the
+    later row with the earlier ones."""
+    order: list[int] = []
+    if len(rows) > INSERTION_MAX:
+        keys_of(keys[0].function, of_rows(rows))
+
+        def compare_rows(left: int, right: int) -> int:
+            if precedes(rows[left], rows[right], keys):
+                return -1
+            return int(precedes(rows[right], rows[left], keys))
+
+        return sorted(range(len(rows)), key=cmp_to_key(compare_rows))
+    for position, row in enumerate(rows):
+        at = position
+        if order and precedes(row, rows[order[0]], keys):
+            at = 0
+        while at > 1 and precedes(row, rows[order[at - 1]], keys):
+            at -= 1
+        order.insert(at, position)
+    return order
 
 
 def precedes(left: Any, right: Any, keys: list[SortKey]) -> bool:

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from rethought.datum.keys import index_key, primary_key
-from rethought.datum.text import compact
+from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL, type_name
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env, Options
@@ -50,7 +50,7 @@ def table(env: Env, *args: Any, opts: Options) -> Selection:
         raise wrong_datum("STRING", need_datum(env, name, len(args) - 1), len(args) - 1)
     check_name("Table", name, len(args) - 1)
     form = "name"
-    if opts or opts.env.defaults:
+    if opts or opts.fallback:
         form = _table_options(opts)
     found = env.engine.table(env.catalog.table(database, name), form)
     env.require("read", found.handle)
@@ -122,21 +122,21 @@ def _table_options(opts: Options) -> str:
         raise QueryLogicError(
             "The `use_outdated` optarg is no longer supported.  Use the `read_mode` optarg instead."
         )
-    mode = opts.value("read_mode")
-    if mode is not None and mode not in ("single", "majority", "outdated"):
+    mode = opts.value("read_mode") if opts.has("read_mode") else "single"
+    if mode not in ("single", "majority", "outdated"):
         if mode.__class__ is not str:
             raise wrong_datum("STRING", mode, "read_mode")
         raise QueryLogicError(
             f'Read mode `{mode}` unrecognized (options are "majority", "single", and "outdated").'
         )
-    form = opts.value("identifier_format")
-    if form is not None and form not in ("name", "uuid"):
+    form = opts.value("identifier_format") if opts.has("identifier_format") else "name"
+    if form not in ("name", "uuid"):
         if form.__class__ is not str:
             raise wrong_datum("STRING", form, "identifier_format")
         raise QueryLogicError(
             f'Identifier format `{form}` unrecognized (options are "name" and "uuid").'
         )
-    return form or "name"
+    return str(form)
 
 
 def _need_whole(value: Any) -> Selection:
@@ -160,10 +160,12 @@ def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
     whole = _need_whole(target)
     found = whole.table
     assert found is not None
-    index = _index_name(opts)
+    index = index_name(opts)
     for at, key in enumerate(keys, 1):
         if key is None:
             raise NonExistenceError("Keys cannot be NULL.", at)
+        if key.__class__ is dict and key.get("$reql_type$") == "GEOMETRY":
+            raise QueryLogicError(_NO_GEO_KEYS)
     if index is None or index == found.primary_key:
         for key in keys:
             if key is not MINVAL and key is not MAXVAL:
@@ -172,14 +174,12 @@ def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
         return Selection(found, Range(keys=wanted))
     definition = found.index(index)
     if definition.geo:
-        raise QueryLogicError(
-            "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead."
-        )
+        raise QueryLogicError(_NO_GEO_KEYS)
     for at, key in enumerate(keys, 1):
         if key.__class__ is dict and "$reql_type$" not in key:
             raise QueryLogicError(
                 "Secondary keys must be a number, string, bool, pseudotype, or array "
-                f"(got {compact(key)} of type {type_name(key)}).",
+                f"(got {pretty(key)} of type {type_name(key)}).",
                 at,
             )
         if key is not MINVAL and key is not MAXVAL:
@@ -188,11 +188,19 @@ def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
     return Selection(found, Range(index=index, keys=wanted))
 
 
-def _index_name(opts: Options) -> Any:
+_NO_GEO_KEYS: Final = (
+    "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead."
+)
+
+
+def index_name(opts: Options) -> str | None:
+    """The index asked for, None for the primary key."""
+    if not opts.has("index"):
+        return None
     index = opts.value("index")
-    if index is not None and index.__class__ is not str:
+    if index.__class__ is not str:
         raise wrong_datum("STRING", index, "index")
-    return index
+    return str(index)
 
 
 def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
@@ -221,21 +229,21 @@ def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
         raise wrong_value("TABLE_SLICE", target, 0)
     found = target.table
     assert found is not None
-    index = _index_name(opts)
+    index = index_name(opts)
     current = target.range
     ordered_on = None
     if current.descending is not None:
         ordered_on = current.index or found.primary_key
     if index is None:
         index = ordered_on or found.primary_key
-    if not current.whole:
+    if current.bounded:
         raise QueryLogicError("Cannot perform multiple BETWEENs on the same table.")
     if ordered_on is not None and ordered_on != index:
         raise QueryLogicError(
             f"Cannot call BETWEEN on index `{index}` after ordering on index `{ordered_on}`."
         )
-    left = opts.value("left_bound")
-    right = opts.value("right_bound")
+    left = opts.value("left_bound") if opts.has("left_bound") else "closed"
+    right = opts.value("right_bound") if opts.has("right_bound") else "open"
     name = None if index == found.primary_key else index
     if name is not None:
         definition = found.index(name)
@@ -249,8 +257,9 @@ def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
         index=name,
         lower=lower,
         upper=upper,
-        lower_open=bound_is_open("closed" if left is None else left, "left_bound"),
-        upper_open=bound_is_open("open" if right is None else right, "right_bound"),
+        lower_open=bound_is_open(left, "left_bound"),
+        upper_open=bound_is_open(right, "right_bound"),
+        bounded=True,
     )
 
 

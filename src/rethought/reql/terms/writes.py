@@ -7,10 +7,10 @@ from uuid import uuid4
 from rethought.datum.merging import merge_objects
 from rethought.datum.text import pretty
 from rethought.datum.values import check_storable, type_name
-from rethought.errors import NonExistenceError, QueryLogicError, ReqlError
+from rethought.errors import Frame, QueryLogicError, ReqlError
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
-from rethought.exec.table import Table
+from rethought.exec.table import Table, TableSource
 from rethought.exec.values import (
     SingleSelection,
     Stream,
@@ -24,6 +24,7 @@ from rethought.exec.values import (
 from rethought.exec.writes import Statistics, WriteOptions, check_document, write_row
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
+from rethought.reql.terms.sequences import call_term, sequence_node
 from rethought.reql.tree import FUNC, Term
 
 _OPTIONS: Final = ("durability", "return_changes", "ignore_write_hook", "return_vals")
@@ -114,23 +115,22 @@ def insert_(env: Env, target: Any, value: Any, conflict: Any, opts: Options) -> 
     if value.__class__ is dict and "$reql_type$" not in value:
         insert_row(env, table, value, conflict, statistics)
         return statistics.result()
-    sequence = need_sequence(env, value, None)
-    if isinstance(sequence, Stream):
-        sequence.refuse_endless()
-    empty = True
-    pending = 0
-    for row in as_stream(sequence).rows(env):
-        empty = False
-        pending += 1
-        if pending % 200 == 0:
+    stream = as_stream(need_sequence(env, value, None))
+    stream.refuse_endless()
+    count = 0
+    for row in stream.rows(env):
+        if count % INSERT_BATCH == 0:
+            statistics.begin_batch()
             env.tick()
+        count += 1
         if row.__class__ is not dict or "$reql_type$" in row:
-            statistics.failed(
-                QueryLogicError(f"Expected type OBJECT but found {type_name(row)}."), always=True
-            )
+            statistics.rejected(wrong_datum("OBJECT", row))
             continue
         insert_row(env, table, row, conflict, statistics)
-    return statistics.result(changes=not empty)
+    return statistics.result(changes=count > 0)
+
+
+INSERT_BATCH: Final = 128
 
 
 def _check_conflict(env: Env, conflict: Any, opts: Options) -> None:
@@ -165,14 +165,14 @@ def insert_row(
             check_storable(doc)
             _check_key(doc[pkey])
         except QueryLogicError as error:
-            statistics.failed(error, always=True)
+            statistics.rejected(error)
             return
         write_row(env, table, doc[pkey], _on_conflict(pkey, doc, conflict), statistics)
         return
     try:
         existing = table.insert_new(env, doc, hard=options.hard)
     except QueryLogicError as error:
-        statistics.failed(error, always=True)
+        statistics.rejected(error)
         return
     if existing is None:
         statistics.counts["inserted"] += 1
@@ -295,11 +295,13 @@ def _rewrite(
     statistics = Statistics(env, options)
     if isinstance(selection, Stream):
         selection.refuse_endless()
+    empty = True
     for key, row in _rows_of(env, selection, atomic=atomic):
+        empty = False
         chosen = decide if atomic else _beforehand(decide, row, statistics)
         if chosen is not None:
             write_row(env, table, key, chosen, statistics)
-    return statistics.result()
+    return statistics.result(changes=not empty)
 
 
 def _rows_of(env: Env, selection: Any, *, atomic: bool) -> Iterator[tuple[Any, Any]]:
@@ -308,6 +310,15 @@ def _rows_of(env: Env, selection: Any, *, atomic: bool) -> Iterator[tuple[Any, A
         yield selection.key, None if atomic else selection.datum()
         return
     pkey = selection.table.primary_key
+    source = selection.source
+    if atomic and isinstance(source, TableSource) and source.range.index is not None:
+        # writing may move rows within the index that is being read, so all of it is read before
+        keys = [row[pkey] for chunk in selection.chunks(env) for row in chunk.datums()]
+        for at, key in enumerate(keys):
+            if at % 100 == 99:
+                env.tick()
+            yield key, None
+        return
     for chunk in selection.chunks(env):
         for at, row in enumerate(chunk.datums()):
             if at % 100 == 99:
@@ -331,54 +342,54 @@ def _beforehand(
 
 
 def for_each(c: Compiler, term: Term) -> Node:
-    """SEQUENCE, FUNCTION -> OBJECT"""
+    """SEQUENCE, FUNCTION -> OBJECT. What is no function is evaluated once and counts for every row."""
     node = c.compile(term.args[0])
-    function = c.function(term.args[1], shortcut=None, want=Kind.ANY) if (
-        term.args[1].type == FUNC
-    ) else _constant_body(c, term)
-    line = c.line(term)
+    body = term.args[1]
+    function = c.function(body, want=Kind.ANY) if body.type == FUNC else c.compile(body)
 
     def build(first: Node) -> Node:
-        code = c.call("for_each_", [c.name("env", line), first.code, function.code], line)
-        return c.node(term, code, [first, function], Kind.DATUM)
+        nodes = [sequence_node(c, term, first), function]
+        result = call_term(c, term, "for_each_", nodes)
+        return Node(result.code, Kind.DATUM, result.determinism, result.closes)
 
     return c.grouped(term, node, build)
 
 
-def _constant_body(c: Compiler, term: Term) -> Node:
-    body = c.compile(term.args[1])
-    line = c.line(term)
-    code = c.call(
-        "constant_function", [c.lambda_([], body.code, line), c.constant(0, line)], line
-    )
-    return Node(code, Kind.VALUE, body.determinism, True)
-
-
-def for_each_(env: Env, value: Any, function: Function) -> dict[str, Any]:
-    sequence = need_sequence(env, value, 0)
-    if isinstance(sequence, Stream):
-        sequence.refuse_endless()
+def for_each_(env: Env, sequence: Any, function: Any) -> dict[str, Any]:
+    stream = as_stream(sequence)
+    stream.refuse_endless()
     total: dict[str, Any] = {}
-    for row in as_stream(sequence).rows(env):
+    for row in stream.rows(env):
         env.tick()
-        result = function.invoke(row) if function.arity else function.invoke()
-        if isinstance(result, Function):
-            result = result.invoke(row)
-        try:
-            parts = need_datum(env, result, 1)
-            if parts.__class__ is not list:
-                parts = [parts]
-            for part in parts:
-                if part.__class__ is not dict or "$reql_type$" in part:
-                    raise wrong_datum("OBJECT", part)
-        except QueryLogicError as error:
-            kind = NonExistenceError if isinstance(error, NonExistenceError) else QueryLogicError
-            raise kind(
-                f"FOR_EACH expects one or more basic write queries.  {error.message}", 1
-            ) from None
+        if isinstance(function, Function):
+            parts = _statistics_of(env, function.invoke(row), (1, 1))
+        else:
+            parts = _statistics_of(env, function, (1,))
         for part in parts:
             total = merge_statistics(env, total, part)
     return total
+
+
+_NO_WRITE: Final = "FOR_EACH expects one or more basic write queries."
+
+
+def _statistics_of(env: Env, result: Any, at: tuple[Frame, ...]) -> list[dict[str, Any]]:
+    """The statistics that a body gave: one object, or an array of them."""
+    try:
+        found = need_datum(env, result, None)
+    except QueryLogicError as error:
+        raise error.__class__(_NO_WRITE, *at) from None
+    if found.__class__ is dict and found.get("$reql_type$") != "BINARY":
+        return [found]
+    if found.__class__ is not list:
+        error = wrong_datum("ARRAY", found)
+        raise error.__class__(f"{_NO_WRITE}  {error.message}", *at)
+    for part in found:
+        if part.__class__ is not dict:
+            error = wrong_datum("OBJECT", part)
+            raise error.__class__(f"{_NO_WRITE}  {error.message}", *at)
+    parts: list[dict[str, Any]] = found
+    return parts
 
 
 def merge_statistics(env: Env, total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
