@@ -182,12 +182,8 @@ def stop_signal(server: Server) -> "asyncio.Future[str]":
 def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What nobody caught: a client that went away is not worth a stack, everything else is our bug."""
     error = context.get("exception")
-    message = context.get("message", "")
-    if isinstance(error, OSError):
-        if "SSL" in message or "handshake" in message.lower():
-            log.warning("Driver connection TLS handshake failed: %s", error)
-        return
-    log.error("%s", message or "Unexpected error", exc_info=error)
+    if not isinstance(error, OSError):
+        log.error("%s", context.get("message", "Unexpected error"), exc_info=error)
 
 
 # The data directory
