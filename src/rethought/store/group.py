@@ -76,6 +76,7 @@ class Group:
         self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
         self.write = writer.write  # the open group commit of this turn of the loop
         writer.connection.set_wal_hook(self._log_grew)
+        self._cache = self.options.cache.join(writer.connection, self.options.cache_bytes, loop)
         writer.undone = self._undone
         self._resume_jobs()
 
@@ -341,6 +342,7 @@ class Group:
         self._checkpointer.close()
         writer.end_reading()
         self._readers.close()
+        self.options.cache.leave(self._cache, self.options.cache_bytes)
         try:
             writer.save()
             if not writer.connection.in_transaction:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rethought.store.cache import Cache
 from rethought.store.connection import VFS
 from rethought.store.disk import Disk
 
@@ -18,7 +19,8 @@ class GroupOptions:
 
     key: bytes | None = None
     vfs: str = VFS  # the file system below the cipher
-    cache_bytes: int = 64 << 20  # pages kept by the connection that writes and serves short reads
+    cache_bytes: int = 64 << 20  # pages kept in memory by all groups opened with these options
+    cache: Cache = field(default_factory=Cache)
     reader_cache_bytes: int = 1 << 20  # pages kept by each connection that serves an older snapshot
     readers_idle_max: int = 4  # connections kept open for the next long read
 
