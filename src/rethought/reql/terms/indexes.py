@@ -4,6 +4,8 @@ What always holds: a function that is kept proves deterministic and compiles; wh
 carry it as text for people and as binary that INDEX_CREATE and SET_WRITE_HOOK take back.
 """
 
+import ast
+from collections.abc import Callable
 from typing import Any, Final
 
 from rethought.catalog.model import Index, IndexDefinition, TableHandle
@@ -13,6 +15,7 @@ from rethought.errors import InternalError, OpFailedError, QueryLogicError, Reql
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
 from rethought.exec.values import need_datum, wrong_datum, wrong_value
+from rethought.reql.compiler import Compiler, Node
 from rethought.reql.function_binary import (
     UNRECOGNIZED,
     decode_hook,
@@ -20,20 +23,60 @@ from rethought.reql.function_binary import (
     encode_hook,
     encode_index,
 )
-from rethought.reql.function_source import field_source, source_of
+from rethought.reql.function_source import Captured, field_source, free_variables, source_of
 from rethought.reql.printing import print_hook, print_index
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, at_least, between, exactly
 from rethought.reql.terms.admin import begin, changed, special
+from rethought.reql.tree import FUNC, Term
 
 HOOK_PARAMS: Final = 3
+
+
+# ---- functions that are kept
+
+
+def keeping(position: int) -> Callable[[Compiler, Term], Node]:
+    """Compiles a term that keeps the function at `position`: its `run` gets one more argument, the values of the
+    variables that the function uses from outside."""
+
+    def compile_(c: Compiler, term: Term) -> Node:
+        line = c.line(term)
+        nodes = [c.compile(arg) for arg in term.args]
+        spec = term.spec
+        assert spec is not None
+        outside = sorted(_outside(term, position) & c.scope.keys())
+        captured = ast.Dict(
+            [c.constant(number, line) for number in outside],
+            [c.name(c.scope[number].name, line) for number in outside],
+            lineno=line,
+            col_offset=0,
+            end_lineno=line,
+            end_col_offset=0,
+        )
+        kinds = (*spec.args, *(spec.rest for _ in nodes))
+        args = [
+            c.check(node, kind, line, at)
+            for at, (node, kind) in enumerate(zip(nodes, kinds, strict=False))
+        ]
+        return c.finish(term, c.run(term, [captured, *args]), nodes)
+
+    return compile_
+
+
+def _outside(term: Term, position: int) -> set[int]:
+    if position < len(term.args) and term.args[position].type == FUNC:
+        return free_variables(term.args[position])
+    return set()
 
 
 # ---- indexes
 
 
-def index_create(env: Env, table: Any, name: str, *rest: Any, opts: Options) -> Any:
+def index_create(
+    env: Env, captured: Captured, table: Any, name: str, *rest: Any, opts: Options
+) -> Any:
     _refuse_system(table)
-    definition = _definition(env, name, rest, opts)
+    definition = _definition(env, captured, name, rest, opts)
     env.require("config", table)
     begin(env, table.group)
     env.catalog.create_index(table, name, definition)
@@ -41,7 +84,9 @@ def index_create(env: Env, table: Any, name: str, *rest: Any, opts: Options) -> 
     return {"created": 1}
 
 
-def _definition(env: Env, name: str, rest: tuple[Any, ...], opts: Options) -> IndexDefinition:
+def _definition(
+    env: Env, captured: Captured, name: str, rest: tuple[Any, ...], opts: Options
+) -> IndexDefinition:
     multi = geo = False
     if not rest:
         function = field_source(name)
@@ -52,7 +97,7 @@ def _definition(env: Env, name: str, rest: tuple[Any, ...], opts: Options) -> In
                 2,
                 1,
             )
-        function = source_of(rest[0])
+        function = source_of(rest[0], captured)
     else:
         function, multi, geo = _from_binary(env, rest[0])
     multi = _flag(opts, "multi", multi)
@@ -179,8 +224,8 @@ def _status(table: TableHandle, index: Index) -> dict[str, Any]:
 # ---- write hooks
 
 
-def set_write_hook(env: Env, table: Any, hook: Any) -> Any:
-    function = _hook_source(env, hook)
+def set_write_hook(env: Env, captured: Captured, table: Any, hook: Any) -> Any:
+    function = _hook_source(env, captured, hook)
     if table.system:
         raise special("you can't set a write hook on the tables in it.")
     try:
@@ -196,7 +241,7 @@ def set_write_hook(env: Env, table: Any, hook: Any) -> Any:
     return {"replaced": 1} if replaced else {"created": 1}
 
 
-def _hook_source(env: Env, hook: Any) -> FunctionRecord | None:
+def _hook_source(env: Env, captured: Captured, hook: Any) -> FunctionRecord | None:
     if isinstance(hook, Function):
         if hook.determinism != Determinism.ALWAYS:
             raise QueryLogicError(
@@ -205,7 +250,7 @@ def _hook_source(env: Env, hook: Any) -> FunctionRecord | None:
                 1,
                 1,
             )
-        function = source_of(hook)
+        function = source_of(hook, captured)
     else:
         value = need_datum(env, hook, 1) if _is_datum(hook) else hook
         if value is None:
@@ -248,6 +293,7 @@ TERMS: Final = (
         "index_create",
         between(2, 3),
         index_create,
+        compile=keeping(2),
         args=(*_TABLE_NAME, Arg.ANY),
         optargs=("multi", "geo"),
         **_WRITE,
@@ -282,7 +328,13 @@ TERMS: Final = (
         **_WRITE,
     ),
     TermSpec(
-        189, "set_write_hook", exactly(2), set_write_hook, args=(Arg.TABLE, Arg.ANY), **_WRITE
+        189,
+        "set_write_hook",
+        exactly(2),
+        set_write_hook,
+        compile=keeping(1),
+        args=(Arg.TABLE, Arg.ANY),
+        **_WRITE,
     ),
     TermSpec(190, "get_write_hook", exactly(1), get_write_hook, args=(Arg.TABLE,), **_READ),
 )
