@@ -78,7 +78,9 @@ class Batches:
         size = self.size
         scale = size.scaledown if self._first else 1
         self._first = False
-        rows_max = max(1, size.rows_max // scale) if size.rows_max < ROWS_UNLIMITED else size.rows_max
+        rows_max = (
+            max(1, size.rows_max // scale) if size.rows_max < ROWS_UNLIMITED else size.rows_max
+        )
         bytes_max = size.bytes_max // scale
         deadline = perf_counter() + size.seconds_max / scale
         rows = 0

@@ -23,7 +23,7 @@ SLICE_S: Final = 0.005
 
 
 class Options(dict[str, Callable[[], Any]]):
-    """Optional arguments of one term, by name; each is evaluated when asked for. Global ones stand in for absent ones."""
+    """Optional arguments of one term, each evaluated when asked for; global ones stand in for absent ones."""
 
     __slots__ = ("fallback",)
 
@@ -179,4 +179,3 @@ def too_many(limit: int) -> str:
         f"Array over size limit `{limit}`.  To raise the number of allowed elements, modify the "
         "`array_limit` option to `.run` (not available in the Data Explorer), or use an index."
     )
-

@@ -127,9 +127,7 @@ class GroupedStream:
         if count > env.array_limit:
             raise ResourceLimitError(f"Too many groups (> {env.array_limit}).")
 
-    def _split_rows(
-        self, env: "Env", chunk: Chunk, names: dict[Any, Any]
-    ) -> dict[Any, list[Any]]:
+    def _split_rows(self, env: "Env", chunk: Chunk, names: dict[Any, Any]) -> dict[Any, list[Any]]:
         split: dict[Any, list[Any]] = {}
         for row, hashes in zip(chunk.datums(), self._hashes(env, chunk, names), strict=True):
             for hashed in hashes:

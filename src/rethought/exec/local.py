@@ -5,7 +5,7 @@ changed on the newest state under the group's single writer. Built by the engine
 `exec` sees only `Table`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.jsonbytes import decode
@@ -125,9 +125,7 @@ class LocalTable:
                 return
             limit = PAGE
 
-    def _index_chunks(
-        self, env: "Env", selected: Range, index: Any, first: int
-    ) -> Iterator[Chunk]:
+    def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:
             for key in selected.keys:
                 bound = index_key(key)
@@ -161,9 +159,7 @@ class LocalTable:
                 return
             limit = PAGE
 
-    def keyed_chunks(
-        self, env: "Env", selected: Range
-    ) -> Iterator[tuple[Chunk, list[Any]]]:
+    def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         self._check()
         assert selected.index is not None
         index = self._plain_index(selected.index)
@@ -192,6 +188,12 @@ class LocalTable:
             after = page.after
             if after is None:
                 return
+
+    def range_chunks(
+        self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Chunk]:
+        for bounds in ranges:
+            yield from self._index_pages(env, index.number, bounds, Range(), PAGE)
 
     def count(self, env: "Env", selected: Range) -> int | None:
         self._check()

@@ -39,9 +39,7 @@ def _fits(pattern: dict[str, Any], value: Any) -> bool:
             raise error(f"Expected type OBJECT but found {type_name(value)}.")
         found = value.get(field, _MISSING)
         if found is _MISSING:
-            raise NonExistenceError(
-                lambda: f"No attribute `{field}` in object:\n{pretty(value)}"
-            )
+            raise _missing(field, value)
         wanted = pattern[field]
         if _is_object(wanted) and _is_object(found):
             if not _fits(wanted, found):
@@ -78,7 +76,7 @@ def _narrow(
     tests = " and ".join(_TESTS[kind].format(at) for at, kind in enumerate(kinds))
     values = ", ".join(f"v{at}" for at in range(len(kinds)))
     source = f"lambda {values}: lambda rows: [{tests} for row in rows]"
-    return Projection(names), eval(source)  # noqa: S307 our own source
+    return Projection(names), eval(source)
 
 
 _NUMBER: Final = "(row.f{0} == v{0} and row.f{0}.__class__ is not bool)"
@@ -89,3 +87,7 @@ _TESTS: Final[dict[type, str]] = {
     float: _NUMBER,
     str: "row.f{0} == v{0}",
 }
+
+
+def _missing(field: str, value: Any) -> NonExistenceError:
+    return NonExistenceError(lambda: f"No attribute `{field}` in object:\n{pretty(value)}")

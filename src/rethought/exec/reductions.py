@@ -118,7 +118,6 @@ class Sum(Reduction):
     def finish(self, env: "Env", state: Any) -> Any:
         return number(state[0])
 
-
     def skipped(self, state: Any) -> bool:
         return not state[1]
 
@@ -147,16 +146,12 @@ class Extreme(Reduction):
     def extract(self, env: "Env", chunk: Chunk) -> list[Any]:
         keys = keys_of(self.function, chunk)
         rows = chunk.datums()
-        return [
-            SKIP if key is SKIP else (key, row) for key, row in zip(keys, rows, strict=True)
-        ]
+        return [SKIP if key is SKIP else (key, row) for key, row in zip(keys, rows, strict=True)]
 
     def fold(self, env: "Env", state: Any, values: list[Any]) -> Any:
         sign = self.sign
         for value in values:
-            if value is not SKIP and (
-                state is None or compare(value[0], state[0]) * sign < 0
-            ):
+            if value is not SKIP and (state is None or compare(value[0], state[0]) * sign < 0):
                 state = value
         return state
 

@@ -4,7 +4,7 @@ What always holds: terms, joins and writes know only `Table`; a user's table (`e
 a table elsewhere implement it. A `Selection` is a lazy stream over a `Range` of a table.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,10 +62,13 @@ class Table(Protocol):
     def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
         """The documents of a range."""
 
-    def keyed_chunks(
-        self, env: "Env", selected: Range
-    ) -> Iterator[tuple[Chunk, list[Any]]]:
+    def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         """The documents of a range of an index, with each entry's index value."""
+
+    def range_chunks(
+        self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Chunk]:
+        """The documents with an entry of an index in one of these ranges of stored keys; once for each entry."""
 
     def count(self, env: "Env", selected: Range) -> int | None:
         """How many rows, when that is known without reading them."""
@@ -136,4 +139,6 @@ def bound_is_open(value: Any, name: str) -> bool:
         return True
     if value == "closed":
         return False
-    raise QueryLogicError(f"Expected `open` or `closed` for optarg `{name}` (got `{pretty(value)}`).")
+    raise QueryLogicError(
+        f"Expected `open` or `closed` for optarg `{name}` (got `{pretty(value)}`)."
+    )

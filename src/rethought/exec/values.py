@@ -183,9 +183,7 @@ class Stream:
         return "SELECTION<ARRAY>" if self.array else "SELECTION<STREAM>"
 
 
-def row_by_row(
-    env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]"
-) -> Iterator[Chunk]:
+def row_by_row(env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]") -> Iterator[Chunk]:
     """Chunks through operators, with the errors of a row after row evaluation: when a chunk fails, it is done again a
     row at a time, so that the first row's error comes first, whichever operator raises it."""
     for chunk in chunks:

@@ -116,9 +116,7 @@ class Statistics:
         return out
 
 
-def write_row(
-    env: "Env", table: Table, key: Any, decide: Decide, statistics: Statistics
-) -> None:
+def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: Statistics) -> None:
     """Decides and stores one row."""
     options = statistics.options
     seen: Any = None

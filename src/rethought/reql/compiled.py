@@ -13,7 +13,16 @@ Match = Callable[[bytes], tuple[Any, ...] | None]
 class Plan:
     """A compiled query. `run(env, p)` gives its value; `globals` are the global optional arguments."""
 
-    __slots__ = ("globals", "in_place", "match", "noreply", "profile", "run", "transaction", "writes")
+    __slots__ = (
+        "globals",
+        "in_place",
+        "match",
+        "noreply",
+        "profile",
+        "run",
+        "transaction",
+        "writes",
+    )
 
     def __init__(
         self,

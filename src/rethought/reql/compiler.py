@@ -10,18 +10,29 @@ checked left to right. `reql.plan` calls this; the families in `reql.terms` are 
 import ast
 import copy
 import itertools
-from collections import defaultdict
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 from types import CodeType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
+from rethought.reql.expressions import Expressions, Fill, at_line, parsed
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec
-from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, MAKE_ARRAY, VAR, Term, datum
+from rethought.reql.tree import (
+    ARGS,
+    DATUM,
+    FUNC,
+    IMPLICIT_VAR,
+    INTERNAL_VARS,
+    MAKE_ARRAY,
+    VAR,
+    Term,
+    datum,
+)
 
 
 class Kind(Enum):
@@ -56,185 +67,36 @@ PSEUDOTYPE_KEYS: Final = frozenset(
     {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
 )
 PROJECTED_FIELDS_MAX: Final = 12
+_PLAIN_NAME: Final = re.compile(
+    r"[^\x00-\x1f\"\\\x7f]*\Z"
+)  # the projecting decoder takes no others
 
 _plan_numbers = itertools.count(1)
 
 
-@cache
-def _template(source: str) -> tuple[ast.expr, str | None]:
-    """An inline template and the name it evaluates first."""
-    tree = ast.parse(source, mode="eval").body
-    leading: ast.AST = tree
-    while not isinstance(leading, ast.Name):
-        if isinstance(leading, ast.IfExp):
-            leading = leading.test
-        elif isinstance(leading, ast.Compare | ast.BinOp):
-            leading = leading.left
-        elif isinstance(leading, ast.BoolOp):
-            leading = leading.values[0]
-        elif isinstance(leading, ast.Attribute | ast.Subscript):
-            leading = leading.value
-        elif isinstance(leading, ast.UnaryOp):
-            leading = leading.operand
-        else:
-            return tree, None
-    return tree, leading.id
-
-
-class _Fill(ast.NodeTransformer):
-    """Puts arguments into a template; the first occurrence in `first` becomes the binding one."""
-
-    def __init__(
-        self,
-        values: dict[str, ast.expr],
-        first: dict[str, ast.expr],
-        line: int,
-        temps: dict[str, str],
-    ) -> None:
-        self.values = values
-        self.first = first
-        self.line = line
-        self.temps = temps
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, ast.expr):
-            _at(node, self.line)
-        return node
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # the test runs first
-        node.test = self.visit(node.test)
-        node.body = self.visit(node.body)
-        node.orelse = self.visit(node.orelse)
-        return _at(node, self.line)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node.id.startswith("t_"):
-            node.id = self.temps[node.id]
-            return _at(node, self.line)
-        binding = self.first.pop(node.id, None)
-        if binding is not None:
-            return binding
-        value = self.values.get(node.id)
-        if value is None:
-            return _at(node, self.line)
-        return copy.copy(value) if isinstance(value, ast.Name | ast.Constant) else value
-
-
-Expression = TypeVar("Expression", bound=ast.expr)
-
-
-def _at(node: Expression, line: int) -> Expression:
-    node.lineno = node.end_lineno = line
-    node.col_offset = node.end_col_offset = 0
-    return node
-
-
-class Compiler:
+class Compiler(Expressions):
     """Compiles one query. `params` collects the literals that stay parameters, `pinned` those that may not vary."""
 
     def __init__(self, specs: dict[int, TermSpec], *, parametrize: bool = True) -> None:
+        super().__init__()
         self.specs = specs
         self.parametrize = parametrize
         self.filename = f"<reql {next(_plan_numbers)}>"
-        self.paths: list[tuple[Frame, ...]] = [()]
         self.params: list[Term] = []
         self.pinned: set[int] = set()
-        self.constants: dict[str, Any] = {}
         self.scope: dict[int, Variable] = {}
         self.implicit: list[int] = []
         self.depth = 0
-        self._temps = itertools.count()
-        self._lines: dict[int, int] = {}
-        self._keep: list[Term] = []
 
-    # ---- expressions
-
-    def line(self, term: Term) -> int:
-        """The line number that stands for this term in tracebacks."""
-        number = self._lines.get(id(term))
-        if number is None:
-            number = self._lines[id(term)] = len(self.paths)
-            self.paths.append(term.path)
-            self._keep.append(term)
-        return number
-
-    def name(self, name: str, line: int) -> ast.Name:
-        return _at(ast.Name(name, ast.Load()), line)
-
-    def constant(self, value: str | int | float | bool | None, line: int) -> ast.Constant:
-        return _at(ast.Constant(value), line)
-
-    def keep(self, value: Any, line: int) -> ast.Name:
-        """An object of this plan, by name."""
-        name = f"k{len(self.constants)}"
-        self.constants[name] = value
-        return self.name(name, line)
-
-    def call(self, function: str, args: Sequence[ast.expr], line: int) -> ast.Call:
-        return _at(ast.Call(self.name(function, line), list(args), []), line)
+    # ---- terms
 
     def run(self, term: Term, args: Sequence[ast.expr], *, opts: bool = False) -> ast.Call:
         """A call of a term's `run`."""
         line = self.line(term)
         code = self.call(f"run_{term.type}", [self.name("env", line), *args], line)
         if opts or (term.spec and term.spec.optargs):
-            code.keywords.append(
-                ast.keyword("opts", self.options(term), lineno=line, col_offset=0)
-            )
+            code.keywords.append(ast.keyword("opts", self.options(term), lineno=line, col_offset=0))
         return code
-
-    def temp(self) -> str:
-        return f"t{next(self._temps)}"
-
-    def lambda_(self, params: Sequence[str], body: ast.expr, line: int) -> ast.Lambda:
-        arguments = ast.arguments(
-            posonlyargs=[],
-            args=[ast.arg(name, lineno=line, col_offset=0) for name in params],
-            kwonlyargs=[],
-            kw_defaults=[],
-            defaults=[],
-        )
-        return _at(ast.Lambda(arguments, body), line)
-
-    def inline(
-        self,
-        template: str,
-        args: dict[str, ast.expr],
-        line: int,
-        lazy: tuple[str, ...] = ("slow",),
-    ) -> ast.expr:
-        """Fills a template; every argument is evaluated once, in order, but `lazy` ones only where they stand."""
-        tree, leading = _template(template)
-        values: dict[str, ast.expr] = {}
-        complex_args: list[tuple[str, str, ast.expr]] = []
-        for name, code in args.items():
-            if name in lazy or isinstance(code, ast.Name | ast.Constant):
-                values[name] = code
-            else:
-                temp = self.temp()
-                values[name] = self.name(temp, line)
-                complex_args.append((name, temp, code))
-        if "slow" in args:
-            slow = args["slow"]
-            assert isinstance(slow, ast.Call)
-            slow.args = [slow.args[0], *(values[name] for name in args if name != "slow")]
-        bindings = {
-            name: _at(ast.NamedExpr(_at(ast.Name(temp, ast.Store()), line), code), line)
-            for name, temp, code in complex_args
-        }
-        filled_tree = copy.deepcopy(tree)
-        temps: dict[str, str] = defaultdict(self.temp)
-        if len(bindings) == 1 and leading in bindings:
-            result: ast.expr = _Fill(values, dict(bindings), line, temps).visit(filled_tree)
-            return result
-        result = _Fill(values, {}, line, temps).visit(filled_tree)
-        if not bindings:
-            return result
-        prelude = _at(ast.Tuple(list(bindings.values()), ast.Load()), line)
-        return _at(ast.BoolOp(ast.And(), [prelude, result]), line)
-
-    # ---- terms
 
     def compile(self, term: Term) -> Node:
         if term.type == DATUM:
@@ -254,7 +116,7 @@ class Compiler:
         if self.parametrize and term.span is not None:
             index = len(self.params)
             self.params.append(term)
-            code: ast.expr = _at(
+            code: ast.expr = at_line(
                 ast.Subscript(self.name("p", line), self.constant(index, line), ast.Load()), line
             )
         elif term.value is None or term.value.__class__ in (bool, int, float, str):
@@ -266,7 +128,7 @@ class Compiler:
     def pin(self, term: Term) -> Any:
         """A literal's value, for good: the plan serves only queries with the same one here."""
         self.pinned.add(id(term))
-        self._keep.append(term)
+        self._terms.append(term)
         return term.value
 
     def is_literal(self, term: Term, kind: type) -> bool:
@@ -353,14 +215,14 @@ class Compiler:
                 f"need_{kind.name.lower()}", [self.name("env", line), code, blame], line
             )
         temp = self.temp()
-        bound = _at(ast.NamedExpr(_at(ast.Name(temp, ast.Store()), line), code), line)
+        bound = at_line(ast.NamedExpr(at_line(ast.Name(temp, ast.Store()), line), code), line)
         slow = self.call(
             f"need_{kind.name.lower()}",
             [self.name("env", line), self.name(temp, line), blame],
             line,
         )
-        tree = copy.deepcopy(_template(test)[0])
-        filled: ast.expr = _Fill(
+        tree = copy.deepcopy(parsed(test)[0])
+        filled: ast.expr = Fill(
             {"a": self.name(temp, line), "slow": slow}, {"a": bound}, line, {}
         ).visit(tree)
         return filled
@@ -384,13 +246,13 @@ class Compiler:
         line = self.line(term)
         env = self.name("env", line)
         if not term.optargs:
-            return _at(ast.Attribute(env, "defaults", ast.Load()), line)
+            return at_line(ast.Attribute(env, "defaults", ast.Load()), line)
         keys: list[ast.expr | None] = []
         values: list[ast.expr] = []
         for name, optarg in term.optargs.items():
             keys.append(self.constant(name, line))
             values.append(self.lambda_([], self.compile(optarg).code, self.line(optarg)))
-        return self.call("Options", [env, _at(ast.Dict(keys, values), line)], line)
+        return self.call("Options", [env, at_line(ast.Dict(keys, values), line)], line)
 
     # ---- functions
 
@@ -398,7 +260,12 @@ class Compiler:
         return f"v{number}" if number >= 0 else f"v_{-number}"
 
     def function(
-        self, term: Term, *, shortcut: str | None = None, name: str = "", project: bool = False,
+        self,
+        term: Term,
+        *,
+        shortcut: str | None = None,
+        name: str = "",
+        project: bool = False,
         want: Kind = Kind.DATUM,
     ) -> Node:
         """A function argument. `shortcut` says what a value that is no function becomes: `field` (get_field of that
@@ -449,7 +316,7 @@ class Compiler:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
                 narrow = self._body(number, body_term, attributes, want, line)
                 struct = self.keep(runtime.projection(tuple(attributes)), line)
-                projection = _at(
+                projection = at_line(
                     ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line
                 )
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
@@ -486,15 +353,13 @@ class Compiler:
         element = body.code
         if body.closes:  # a closure must not see the next row
             inner = self.lambda_([name], element, line)
-            element = _at(ast.Call(inner, [self.name(name, line)], []), line)
+            element = at_line(ast.Call(inner, [self.name(name, line)], []), line)
         loop = ast.comprehension(
-            _at(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
+            at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
         )
-        return self.lambda_(["rows"], _at(ast.ListComp(element, [loop]), line), line)
+        return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
 
-    def _call_function(
-        self, term: Term, numbers: list[int], body_term: Term, want: Kind
-    ) -> Node:
+    def _call_function(self, term: Term, numbers: list[int], body_term: Term, want: Kind) -> Node:
         line = self.line(term)
         before = self.scope
         self.scope = dict(before)
@@ -575,8 +440,8 @@ class Compiler:
             [
                 self.name("env", line),
                 self.keep((term, dict(names), list(self.implicit)), line),
-                _at(ast.List(parts, ast.Load()), line),
-                _at(ast.Tuple(captured, ast.Load()), line),
+                at_line(ast.List(parts, ast.Load()), line),
+                at_line(ast.Tuple(captured, ast.Load()), line),
             ],
             line,
         )
@@ -590,7 +455,7 @@ class Compiler:
         tree = ast.Expression(function)
         compiled: CodeType = compile(tree, self.filename, "eval")
         namespace = {**base_namespace(self.specs), **self.constants}
-        result: Callable[..., Any] = eval(compiled, namespace)  # noqa: S307 our own code
+        result: Callable[..., Any] = eval(compiled, namespace)
         return result
 
 
@@ -674,7 +539,9 @@ def projected_fields(number: int, body: Term) -> set[str] | None:
             return None
         pending.extend(term.args)
         pending.extend(term.optargs.values())
-    return fields if 0 < len(fields) <= PROJECTED_FIELDS_MAX else None
+    if not 0 < len(fields) <= PROJECTED_FIELDS_MAX or not all(map(_PLAIN_NAME.match, fields)):
+        return None
+    return fields
 
 
 def _is_row(term: Term, number: int) -> bool:

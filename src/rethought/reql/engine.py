@@ -70,9 +70,7 @@ class Client:
 class Engine:
     """See the module. One per node."""
 
-    def __init__(
-        self, catalog: Any, limits: Limits, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, catalog: Any, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.catalog = catalog
         self.limits = limits
         self.loop = loop
@@ -404,8 +402,7 @@ def respond(env: Env, value: Any) -> bytes:
         check_answer(data)
         return ATOM + encode({"$reql_type$": "GROUPED_DATA", "data": data}) + b"]}"
     raise QueryLogicError(
-        "Query result must be of type DATUM, GROUPED_DATA, or STREAM (got "
-        f"{value_type(value)}).",
+        f"Query result must be of type DATUM, GROUPED_DATA, or STREAM (got {value_type(value)}).",
         frames=(),
     )
 

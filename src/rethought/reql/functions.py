@@ -10,11 +10,10 @@ from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.values import need_function
 from rethought.limits import DEFAULT_LIMITS
-from rethought.reql.compiler import Compiler, finished
 from rethought.reql.compiled import tree_literal
+from rethought.reql.compiler import Compiler, finished
 from rethought.reql.terms import SPECS
 from rethought.reql.tree import TreeBuilder
-
 
 _env = Env(None, None, None, DEFAULT_LIMITS, None)
 _env.slice_end = float("inf")
@@ -29,4 +28,3 @@ def compile_function(term_json: Any) -> Function:
     except CompileError as error:
         raise QueryLogicError(error.message) from None
     return need_function(_env, run(_env, ()), None)
-

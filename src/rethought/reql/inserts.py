@@ -28,6 +28,16 @@ _INSERT: Final = 56
 _TABLE: Final = 15
 _OPTIONS: Final = frozenset({"conflict", "durability", "return_changes"})
 _VALUES: Final = frozenset({"hard", "soft", "error", "replace", "update", "always"})
+_UNUSUAL: Final = (
+    NotLiteralError,
+    ReqlError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+)
+"""What an odd query makes of the checks here; the long way says what is wrong with it."""
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -58,7 +68,7 @@ class InsertPlans:
                 return None
             if has_repeated_keys(body, query):
                 return None
-        except (NotLiteralError, ReqlError, ValueError, TypeError, LookupError, RecursionError):
+        except _UNUSUAL:
             return None
         return plan, (documents, options)
 

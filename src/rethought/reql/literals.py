@@ -71,4 +71,3 @@ def text_slice(part: bytes) -> str:
 
 def any_slice(part: bytes) -> Any:
     return literal_of(_decode(part))
-

@@ -18,17 +18,15 @@ from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
 from rethought.errors import ClientError, CompileError, ReqlError
 from rethought.limits import Limits
 from rethought.reql import literals
-from rethought.reql.compiler import Compiler, finished
 from rethought.reql.compiled import Match, Plan, tree_literal
+from rethought.reql.compiler import Compiler, finished
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
 from rethought.reql.terms.misc import mark_stray_literals
 from rethought.reql.tree import DATUM, Span, Term, TreeBuilder, check_nesting, scan
 
-SHAPE: Final = bytes(
-    0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256)
-)
+SHAPE: Final = bytes(0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256))
 CACHED_BYTES_MAX: Final = 8_192
 PLANS_MAX: Final = 4_096
 PLANS_PER_SHAPE: Final = 8
@@ -134,16 +132,12 @@ def compile_query(
     builder.array_limit = limits.array_limit
     tree = builder.build(root, parts[1] if parts else None, ())
     if optargs.__class__ is RepeatedKeys:
-        raise CompileError(
-            f"Duplicate global optional argument: `{optargs.repeated}`.", frames=()
-        )
+        raise CompileError(f"Duplicate global optional argument: `{optargs.repeated}`.", frames=())
     settings = {}
     spans = parts[2][2] if parts and len(parts) > 2 else None
     for index, (name, value) in enumerate(optargs.items()):
         if name not in GLOBAL_OPTARGS:
-            raise CompileError(
-                f"Unrecognized global optional argument `{name}`.", frames=()
-            )
+            raise CompileError(f"Unrecognized global optional argument `{name}`.", frames=())
         settings[name] = builder.build(value, spans[index] if spans else None, ())
     check_nesting(tree)
     mark_stray_literals(tree)
@@ -151,11 +145,7 @@ def compile_query(
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}
-    codes = {
-        name: compiler.compile(term)
-        for name, term in settings.items()
-        if name not in _STATIC
-    }
+    codes = {name: compiler.compile(term) for name, term in settings.items() if name not in _STATIC}
     run = finished(compiler, compiler.code(node.code))
     for name, code in codes.items():
         functions[name] = compiler.code(code.code)
@@ -217,10 +207,8 @@ def matcher(body: bytes, compiler: Compiler) -> Match:
             fields[index] = f"fixed{index}"
     values = "".join(f"{fields[index]}, " for index in range(len(compiler.params)))
     source = f"lambda b: ({values}) if {' and '.join(tests) or 'True'} else None"
-    names.update(
-        number=literals.number_slice, text=literals.text_slice, other=literals.any_slice
-    )
-    recognise: Match = eval(source, names)  # noqa: S307 our own source
+    names.update(number=literals.number_slice, text=literals.text_slice, other=literals.any_slice)
+    recognise: Match = eval(source, names)
     if not free:
         return recognise
 
@@ -237,5 +225,3 @@ def _decoder_of(part: bytes) -> str:
     if part[0] == 0x22:
         return "other" if b"\\" in part else "text"
     return "number" if part[0] in b"0123456789" else "other"
-
-

@@ -28,7 +28,9 @@ BINARY: Final = 155
 INTERNAL_VARS: Final = -7_000_000
 """Variables numbered below this are made here; clients' numbers are far from it. They never stand for r.row."""
 
-Span = tuple[int, int, "list[Span] | None", int]  # start, end, children (objects: of the values), number of keys
+Span = tuple[
+    int, int, "list[Span] | None", int
+]  # start, end, children (objects: of the values), number of keys
 
 
 class Term:
@@ -95,7 +97,14 @@ def scan(raw: bytes) -> Span:
 
 
 _OBJECTS: Final = (dict, RepeatedKeys)
-_KINDS: Final = {RepeatedKeys: "OBJECT", dict: "OBJECT", list: "ARRAY", str: "STRING", bool: "BOOL", type(None): "NULL"}
+_KINDS: Final = {
+    RepeatedKeys: "OBJECT",
+    dict: "OBJECT",
+    list: "ARRAY",
+    str: "STRING",
+    bool: "BOOL",
+    type(None): "NULL",
+}
 
 
 def json_kind(value: object) -> str:
@@ -108,7 +117,9 @@ class TreeBuilder:
     def __init__(self, specs: dict[int, TermSpec], literal: Any) -> None:
         self.specs = specs
         self.literal = literal
-        self.keep_arrays = False  # arrays stay terms, so that their size is checked when they are made
+        self.keep_arrays = (
+            False  # arrays stay terms, so that their size is checked when they are made
+        )
         self.array_limit = 100_000
 
     def build(self, json: Any, span: Span | None, path: tuple[Frame, ...]) -> Term:
@@ -119,9 +130,7 @@ class TreeBuilder:
             return self._object(json, span, path)
         return datum(self.literal(json, path), path, span[:2] if span else None)
 
-    def _object(
-        self, json: dict[str, Any], span: Span | None, path: tuple[Frame, ...]
-    ) -> Term:
+    def _object(self, json: dict[str, Any], span: Span | None, path: tuple[Frame, ...]) -> Term:
         if json.__class__ is RepeatedKeys:
             raise CompileError(f"Duplicate object key: {json.repeated}.", frames=path)
         spans = _children(span, json)
@@ -148,7 +157,7 @@ class TreeBuilder:
                 f"Expected between 1 and 3 elements in a raw term, but found {count}.", frames=path
             )
         head: Any = json[0]
-        if head.__class__ is not int and head.__class__ is not float:
+        if json_kind(head) != "NUMBER":
             raise CompileError(
                 f"Expected a TermType as a NUMBER but found {json_kind(head)}.", frames=path
             )
@@ -195,9 +204,7 @@ class TreeBuilder:
             return datum([arg.value for arg in args], path, span[:2] if span else None)
         return Term(head, args, optargs, path, spec)
 
-    def _datum(
-        self, json: list[Any], spans: list[Span] | None, path: tuple[Frame, ...]
-    ) -> Term:
+    def _datum(self, json: list[Any], spans: list[Span] | None, path: tuple[Frame, ...]) -> Term:
         if len(json) != 2:
             raise CompileError(
                 f"Expected 3 items in array, but found {len(json) + 1}.", frames=path
@@ -207,9 +214,7 @@ class TreeBuilder:
             return self.build(inner, None, path)
         return datum(self.literal(inner, path), path, spans[1][:2] if spans else None)
 
-    def _args(
-        self, json: Sequence[Any], span: Span | None, path: tuple[Frame, ...]
-    ) -> list[Term]:
+    def _args(self, json: Sequence[Any], span: Span | None, path: tuple[Frame, ...]) -> list[Term]:
         spans = _children(span, json)
         return [
             self.build(arg, spans[index] if spans else None, (*path, index))
