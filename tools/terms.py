@@ -39,8 +39,7 @@ def effect(spec: TermSpec) -> str:
 
 def family(module: ModuleType) -> Iterator[str]:
     title = module.__name__.rpartition(".")[2]
-    summary = (module.__doc__ or "").strip().partition("\n")[0]
-    yield f"\n## {title}\n\n{summary}\n\n"
+    yield f"\n## {title}\n\n"
     yield "| number | term | arguments | options | effect |\n|---:|---|---|---|---|\n"
     specs: list[TermSpec] = sorted(module.TERMS, key=lambda spec: spec.type)
     for spec in specs:
