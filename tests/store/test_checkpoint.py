@@ -28,8 +28,8 @@ PAGES = MB // 4096
         (8 * PAGES, 8 * PAGES, 8 * PAGES, 0, Round.LAST),  # large, nearly all is carried over
         (8 * PAGES, 7 * PAGES + 9, 8 * PAGES, 0, Round.LAST),
         (8 * PAGES, 2 * PAGES, 7 * PAGES, 0, Round.BESIDE),  # much is missing: nobody waits yet
-        (8 * PAGES, 8 * PAGES, 8 * PAGES, 8 * PAGES - 9, Round.NONE),  # in vain just now
-        (9 * PAGES, 9 * PAGES, 9 * PAGES, 8 * PAGES, Round.LAST),
+        (9 * PAGES, 9 * PAGES, 9 * PAGES, 8 * PAGES, Round.NONE),  # in vain just now
+        (10 * PAGES, 10 * PAGES, 10 * PAGES, 8 * PAGES, Round.LAST),
         (16 * PAGES, 2 * PAGES, 16 * PAGES, 0, Round.LAST),  # far too large
     ],
 )

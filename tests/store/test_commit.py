@@ -94,6 +94,40 @@ def test_a_listener_that_fails_does_not_keep_others_from_hearing(  # 3
     assert "a listener failed on commit 1" in caplog.text
 
 
+def test_a_writer_that_fails_does_not_keep_others_from_hearing(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = opened().group
+    told = Told()
+
+    def fail(error: ReqlError | None) -> None:
+        raise RuntimeError("a bug")
+
+    group.meta_put("name", b"value")
+    group.write().ticket(False).add(fail)
+    group.write().ticket(False).add(told)
+    group.flush()
+    assert told.answers == [None]
+    assert "a writer failed" in caplog.text
+
+
+def test_inserting_gives_the_document_that_is_there(opened: Open) -> None:
+    group = opened().group
+    table = group.create_table()
+    batch = group.write()
+    assert batch.insert(table, b"a", b'{"id":1}', {"id": 1}) is None
+    assert batch.insert(table, b"a", b'{"id":2}', {"id": 2}) == b'{"id":1}'
+    assert batch.insert(table, b"b", b'{"id":3}', {"id": 3}) is None
+    group.flush()
+    assert all_documents(group, table) == {b"a": {"id": 1}, b"b": {"id": 3}}
+    assert group.snapshot().count(table) == 2
+    (commit,) = group.journal(0)
+    assert [change[1:] for change in commit.changes if change.table == table] == [
+        (b"a", None, b'{"id":1}'),
+        (b"b", None, b'{"id":3}'),
+    ]
+
+
 def test_a_soft_ticket_is_done_with_the_commit_and_needs_no_sync(opened: Open) -> None:  # 4
     disk = CountingDisk()
     group = opened(disk=disk).group

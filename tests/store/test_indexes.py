@@ -184,3 +184,27 @@ def test_a_rule_that_fails_leaves_nothing_behind(opened: Open) -> None:
     group.flush()
     assert all_documents(group, table) == {}
     assert group.snapshot().count(table) == 0
+
+
+def test_a_rule_that_fails_in_a_build_is_tried_again(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    class FailingOnce(FieldRule):
+        failed = False
+
+        def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError("a bug")
+            return super().keys_of_chunk(chunk)
+
+    home = opened()
+    table = home.group.create_table()
+    fill(home.group, table, 20)
+    index = home.group.create_index(table, FailingOnce("a"))
+    home.loop.settle()
+    assert not home.group.index_ready(index)
+    assert "work on i_2 of test.db failed" in caplog.text
+    home.loop.pass_time(10.0)
+    home.loop.run_until(lambda: home.group.index_ready(index))
+    assert len(index_entries(home.group, table, index)) == 20

@@ -15,6 +15,7 @@ from tests.store.support import (
     Opened,
     all_documents,
     decode_all,
+    encode,
     index_entries,
     pages,
     put,
@@ -53,6 +54,16 @@ class GroupMachine(RuleBasedStateMachine):
         doc = {"id": key.decode(), "a": value, "p": "x" * size}
         put(self.home.group, self.table, key, doc)
         self.model[key] = doc
+
+    @rule(key=KEYS, value=FIELDS)
+    def insert(self, key: bytes, value: Any) -> None:
+        doc = {"id": key.decode(), "a": value}
+        found = self.home.group.write().insert(self.table, key, encode(doc), doc)
+        if key in self.model:
+            assert found == encode(self.model[key])
+        else:
+            assert found is None
+            self.model[key] = doc
 
     @rule(key=KEYS)
     def delete(self, key: bytes) -> None:

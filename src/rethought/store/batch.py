@@ -6,6 +6,7 @@ transaction, or none of them; reading through the batch sees what was written th
 with `Group.write()` for each write (a batch that has committed takes none). Callers: `exec`, `catalog`; on the loop.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,8 @@ from rethought.store.tables import Index, Table
 
 if TYPE_CHECKING:
     from rethought.store.commit import Writer
+
+log = logging.getLogger(__name__)
 
 Told = Callable[[ReqlError | None], None]
 
@@ -47,7 +50,10 @@ class Ticket:
         self.error = error
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            callback(error)
+            try:
+                callback(error)
+            except Exception:  # a bug of the writer's; the others must hear of their commit
+                log.exception("a writer failed when it was told of its commit")
 
 
 class Savepoint(NamedTuple):

@@ -50,7 +50,7 @@ def decide_round(log: LogState, options: GroupOptions) -> Round:
     """What to do now that no round is under way and nobody waits.
 
     Somebody who reads an old state keeps a round from finishing: so the next one comes only after the log has grown by
-    as much as a round is worth.
+    as much as a round is worth, and writers are made to wait again only after it has grown by much more.
     """
     step = options.checkpoint_bytes // PAGE
     most = options.log_bytes // PAGE
@@ -58,7 +58,7 @@ def decide_round(log: LogState, options: GroupOptions) -> Round:
     if (
         log.size >= most
         and (missing < 2 * step or log.size >= 2 * most)
-        and log.size - log.last_waited >= step
+        and waited_long_ago(log, options)
     ):
         return Round.LAST
     return Round.BESIDE if missing >= step and log.size - log.last >= step else Round.NONE
@@ -66,8 +66,12 @@ def decide_round(log: LogState, options: GroupOptions) -> Round:
 
 def decide_wait(log: LogState, options: GroupOptions) -> bool:
     """Whether writers must wait for the round that is under way: they are faster than it."""
-    step = options.checkpoint_bytes // PAGE
-    return log.size >= 2 * options.log_bytes // PAGE and log.size - log.last_waited >= step
+    return log.size >= 2 * options.log_bytes // PAGE and waited_long_ago(log, options)
+
+
+def waited_long_ago(log: LogState, options: GroupOptions) -> bool:
+    least = max(options.checkpoint_bytes, options.log_bytes // 4) // PAGE
+    return log.size - log.last_waited >= least
 
 
 class Checkpointer:

@@ -5,6 +5,7 @@ included, so that after a crash a job goes on from its last committed step; a st
 never outlives its group. Used by `group` only.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,6 +20,8 @@ from rethought.store.tables import DROPPED, INDEX, Index, encode
 
 if TYPE_CHECKING:
     from rethought.store.commit import Writer
+
+log = logging.getLogger(__name__)
 
 BUFFER_ENTRIES: Final = (
     16_000  # sorted together: sorted inserts are several times faster; sorting must stay short
@@ -95,6 +98,12 @@ class Jobs:
         try:
             done = job.step(writer, writer.options.monotonic() + writer.options.step_seconds)
         except ReqlError:
+            self.rest()
+            done = False
+        except (
+            Exception
+        ):  # a bug, of a rule's perhaps; the server goes on and the job is tried again
+            log.exception("work on %s of %s failed", job.name, writer.path.name)
             self.rest()
             done = False
         if not done:
