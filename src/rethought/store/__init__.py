@@ -5,6 +5,8 @@ It knows bytes in the order of bytes, and nothing of the query language. Start r
 """
 
 from rethought.store.batch import Savepoint, Ticket, WriteBatch
+from rethought.store.check import check_file
+from rethought.store.copy import copy_group
 from rethought.store.disk import CRASH_POINTS, Disk
 from rethought.store.group import Group, open_group
 from rethought.store.model import (
@@ -44,5 +46,7 @@ __all__ = [
     "TableId",
     "Ticket",
     "WriteBatch",
+    "check_file",
+    "copy_group",
     "open_group",
 ]
