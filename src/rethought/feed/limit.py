@@ -338,7 +338,12 @@ class LimitChannel(Channel):
         return len(working) - 1 - at if self.top.order.descending else at
 
     def _pairs(self, gone: Rows, come: Rows) -> list[Pair]:
-        pairs: list[Pair] = []
+        """A row with itself, where it was if it still is there; the rest in order."""
+        pairs: list[Pair] = [
+            (place, gone.pop(place), place, come.pop(place))
+            for place in list(gone)
+            if place in come
+        ]
         by_key: dict[Any, list[Place]] = {}
         for place in come:
             by_key.setdefault(_row(place), []).append(place)

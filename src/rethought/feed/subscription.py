@@ -210,6 +210,8 @@ class Subscription:
 
     def _count(self, queue: list[bytes]) -> int:
         """How many messages fit into one body."""
+        if len(queue) <= self._rows_max and sum(map(len, queue)) < self._bytes_max:
+            return len(queue)
         rows = min(len(queue), self._rows_max)
         size = 0
         for at in range(rows):
