@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rethought.errors import QueryLogicError, ReqlError
+from rethought.errors import Frame, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 
 _BOOLEAN: Final = 8
@@ -56,7 +56,7 @@ class Function:
 
     def invoke(self, *args: Any) -> Any:
         if self.arity and self.arity != len(args):
-            raise arity_error(len(args), self.arity)
+            raise self.refused(len(args))
         return self.call(*args) if self.arity else self.call()
 
     def over(self, rows: list[Any]) -> list[Any]:
@@ -64,12 +64,23 @@ class Function:
         if self.arity == 0:
             return [self.call() for _ in rows]
         if self.arity != 1:
-            raise arity_error(1, self.arity)
+            raise self.refused(1)
         call = self.call
         return [call(row) for row in rows]
 
     def over_chunk(self, chunk: Chunk) -> list[Any]:
         return self.over(chunk.datums())
+
+    def refused(self, given: int) -> QueryLogicError:
+        """The error of a call with the wrong number of arguments."""
+        error = arity_error(given, self.arity)
+        error.frames = self.place
+        return error
+
+    @property
+    def place(self) -> tuple[Frame, ...] | None:
+        """Where the body stands in the query."""
+        return None if self.term is None else (*self.term.path, 1)
 
     @property
     def boolean(self) -> bool:

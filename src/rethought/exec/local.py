@@ -6,12 +6,14 @@ changed on the newest state under the group's single writer. Built by the engine
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.jsonbytes import decode
 from rethought.datum.keys import decode_key, index_bound, index_key, primary_bound, primary_key
-from rethought.datum.values import MAXVAL, MINVAL, document_bytes
-from rethought.errors import OpFailedError, QueryLogicError
+from rethought.datum.text import pretty
+from rethought.datum.values import MAXVAL, MINVAL, document_bytes, type_name
+from rethought.errors import OpFailedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range
 
@@ -60,12 +62,13 @@ class LocalTable:
         index = self.handle.indexes.get(name)
         if index is None:
             raise OpFailedError(
-                f"Index `{name}` was not found on table `{self.db.name}.{self.name}`."
+                f"Index `{name}` was not found on table `{self.db.name}.{self.name}`.", frames=()
             )
         if not self.group.index_ready(index.number):
             raise OpFailedError(
                 f"Index `{name}` on table `{self.db.name}.{self.name}` was accessed before its "
-                "construction was finished."
+                "construction was finished.",
+                frames=(),
             )
         return index
 
@@ -74,7 +77,8 @@ class LocalTable:
         if index.geo:
             raise QueryLogicError(
                 f"Index `{name}` is a geospatial index.  Only get_nearest and get_intersecting "
-                "can use a geospatial index."
+                "can use a geospatial index.",
+                frames=(),
             )
         return index
 
@@ -91,7 +95,8 @@ class LocalTable:
         if selected.keys is not None:
             for start in range(0, len(selected.keys), PAGE):
                 part = list(selected.keys[start : start + PAGE])
-                docs = [doc for doc in self.read_many(env, part) if doc is not None]
+                with _at_root():
+                    docs = [doc for doc in self.read_many(env, part) if doc is not None]
                 if docs:
                     yield Chunk(len(docs), docs=docs)
             return
@@ -128,7 +133,14 @@ class LocalTable:
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:
             for key in selected.keys:
-                bound = index_key(key)
+                if key.__class__ is dict and "$reql_type$" not in key:
+                    raise QueryLogicError(
+                        "Secondary keys must be a number, string, bool, pseudotype, or array "
+                        f"(got {pretty(key)} of type {type_name(key)}).",
+                        frames=(),
+                    )
+                with _at_root():
+                    bound = index_key(key)
                 if bound is not None:
                     yield from self._index_pages(env, index, (bound, bound), selected, first)
             return
@@ -229,10 +241,9 @@ class LocalTable:
         encoded = primary_key(doc[self.primary_key])
         batch = env.writing(self.group)
         self._check()
-        before = batch.get(self.number, encoded)
-        if before is not None:
-            return decode(before)
-        batch.put(self.number, encoded, None, document, None, doc)
+        existing = batch.insert(self.number, encoded, document, doc)
+        if existing is not None:
+            return decode(existing)
         env.wrote(batch, hard)
         return None
 
@@ -241,13 +252,24 @@ class LocalTable:
         env.await_ticket(env.writing(self.group).ticket(True))
 
 
+@contextmanager
+def _at_root() -> Iterator[None]:
+    """Errors of reading a table have no place in the query."""
+    try:
+        yield
+    except ReqlError as error:
+        error.frames = ()
+        raise
+
+
 def _bounds(selected: Range, encode_bound: Any) -> tuple[Any, Any]:
     """The encoded bounds (None: open ended); the first is _END when nothing can lie between them."""
     lower, upper = selected.lower, selected.upper
     if lower is MAXVAL or upper is MINVAL:
         return _END, None
-    low = None if lower is MINVAL else encode_bound(lower)
-    high = None if upper is MAXVAL else encode_bound(upper)
+    with _at_root():
+        low = None if lower is MINVAL else encode_bound(lower)
+        high = None if upper is MAXVAL else encode_bound(upper)
     if low is not None and high is not None and low > high:
         return _END, None
     return low, high

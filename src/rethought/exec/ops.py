@@ -125,7 +125,7 @@ class ConcatMap(Operator):
             out: list[Any] = []
             for row in chunk.datums():
                 env.tick()
-                part = need_sequence(env, self.function.over([row])[0], None)
+                part = self._sequence(env, self.function.over([row])[0])
                 if part.__class__ is list:
                     out.extend(part)
                     if len(out) > 2000:
@@ -142,9 +142,18 @@ class ConcatMap(Operator):
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
         out: list[Any] = []
         for value in self.function.over(chunk.datums()):
-            part = need_sequence(env, value, None)
+            part = self._sequence(env, value)
             out.extend(part if part.__class__ is list else part.to_list(env))
         return of_rows(out)
+
+
+    def _sequence(self, env: "Env", value: Any) -> Any:
+        try:
+            return need_sequence(env, value, None)
+        except QueryLogicError as error:
+            if self.function.term is not None:
+                error.frames = self.function.term.path
+            raise
 
 
 class Slice(Operator):

@@ -202,7 +202,9 @@ class Reduce(Reduction):
 
     def finish(self, env: "Env", state: Any) -> Any:
         if state is SKIP:
-            raise NonExistenceError("Cannot reduce over an empty stream.")
+            raise NonExistenceError(
+                "Cannot reduce over an empty stream.", frames=self.function.place
+            )
         return state
 
     def skipped(self, state: Any) -> bool:

@@ -168,12 +168,14 @@ class Stream:
         if self.source.feed:
             raise QueryLogicError(
                 "Cannot call a terminal (`reduce`, `count`, etc.) on an infinite stream "
-                "(such as a changefeed)."
+                "(such as a changefeed).",
+                0,
             )
         if self.infinite:
             raise QueryLogicError(
                 "Cannot use an infinite stream with an aggregation function "
-                "(`reduce`, `count`, etc.) or coerce it to an array."
+                "(`reduce`, `count`, etc.) or coerce it to an array.",
+                0,
             )
 
     @property
@@ -431,7 +433,7 @@ def need_sequence(env: "Env", value: Any, at: Frame | None) -> Any:
     if isinstance(getattr(value, "groups", None), dict):
         return value
     error = NonExistenceError if value is None else QueryLogicError
-    raise error(f"Cannot convert {type_name(value)} to SEQUENCE", *_blame(at))
+    raise error(f"Cannot convert {type_name(value)} to SEQUENCE")
 
 
 def need_table(env: "Env", value: Any, at: Frame | None) -> Any:

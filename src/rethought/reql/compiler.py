@@ -234,11 +234,11 @@ class Compiler(Expressions):
         blame = self.constant(at, line)
         return self.call("need_datum", [self.name("env", line), node.code, blame], line)
 
-    def truth(self, node: Node, line: int) -> ast.expr:
+    def truth(self, node: Node, line: int, at: Frame | None = None) -> ast.expr:
         """The value as a condition: only null and false are false."""
         if node.kind is Kind.BOOL:
             return node.code
-        code = self.datum(node, line)
+        code = self.datum(node, line, at)
         return self.inline("a is not None and a is not False", {"a": code}, line)
 
     def options(self, term: Term) -> ast.expr:
@@ -344,7 +344,7 @@ class Compiler(Expressions):
                 self.implicit.pop()
             self.depth -= 1
         if want is Kind.DATUM and node.kind not in PLAIN:
-            code = self.datum(node, line)
+            code = self.datum(node, self.line(term))
             return Node(code, Kind.DATUM, node.determinism, node.closes)
         return node
 
@@ -374,7 +374,7 @@ class Compiler(Expressions):
         finally:
             self.scope = before
             self.depth -= 1
-        body = self.datum(node, line) if want is Kind.DATUM else node.code
+        body = self.datum(node, self.line(body_term)) if want is Kind.DATUM else node.code
         flags = int(node.determinism)
         code = self.call(
             "Function",

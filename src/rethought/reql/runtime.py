@@ -40,6 +40,12 @@ def register_paths(filename: str, paths: list[tuple[Frame, ...]]) -> None:
         _paths.popitem(last=False)
 
 
+class Rewritten(tuple[Frame, ...]):
+    """The place of a term that a client's term was rewritten to: all its errors are at the client's term."""
+
+    __slots__ = ()
+
+
 def backtrace(error: ReqlError) -> tuple[Frame, ...]:
     """The frames of an error that evaluation raised."""
     if error.frames is not None:
@@ -53,7 +59,7 @@ def backtrace(error: ReqlError) -> tuple[Frame, ...]:
             if paths is not None and trace.tb_lineno < len(paths):
                 found = paths[trace.tb_lineno]
         trace = trace.tb_next
-    return (*found, *error.at)
+    return tuple(found) if isinstance(found, Rewritten) else (*found, *error.at)
 
 
 # ---- grouped data

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from rethought.datum.jsonbytes import decode, encode
 from rethought.datum.order import equal
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk
@@ -30,11 +31,13 @@ from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import (
     Arg,
     Effect,
-    Grouped as OnGroups,
     TermSpec,
     at_least,
     between,
     exactly,
+)
+from rethought.reql.spec import (
+    Grouped as OnGroups,
 )
 from rethought.reql.terms.sequences import predicate_node, streaming
 from rethought.reql.tree import Term
@@ -149,8 +152,6 @@ def _extreme(
     result = terminal(env, value, Extreme(name, function, sign))
     table = getattr(value, "table", None)
     if table is not None and result.__class__ is dict:
-        from rethought.datum.jsonbytes import encode
-
         return SingleSelection(table, result.get(table.primary_key), encode(result))
     return result
 
@@ -169,9 +170,8 @@ def _indexed_extreme(env: Env, value: Any, index: Any, name: str, sign: int) -> 
     ordered = by_index(env, value, index, descending=sign < 0)
     for chunk in ordered.chunks(env, 1):
         document = bytes(chunk.documents()[0])
-        from rethought.datum.jsonbytes import decode
-
-        return LimitedSelection(ordered, table, decode(document)[table.primary_key], document)
+        row: Any = decode(document)
+        return LimitedSelection(ordered, table, row[table.primary_key], document)
     if index == table.primary_key:
         raise NonExistenceError(f"`{name}` found no entries in the specified index.")
     raise QueryLogicError(f"`{name}` found no entries in the specified index.")
@@ -243,11 +243,10 @@ def _group_index(
         pkey = table.primary_key
         function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
         return GroupedStream(selection, [*keys, function], multi=multi)
-    definition = table.index(index)
     indexed = (
         selection.narrowed(index=index) if selection.range.index is None else selection
     )
-    return IndexGroupedStream(indexed, keys, definition, multi=multi)
+    return IndexGroupedStream(indexed, keys, multi=multi)
 
 
 class IndexGroupedStream(GroupedStream):
@@ -257,7 +256,6 @@ class IndexGroupedStream(GroupedStream):
         self,
         selection: Selection,
         keys: list[Function],
-        definition: Any,
         *,
         multi: bool,
         ops: Any = (),
@@ -277,14 +275,13 @@ class IndexGroupedStream(GroupedStream):
             return [[value] for value in entries[id(chunk)]]
 
         self.selection = selection
-        self.definition = definition
         super().__init__(
             Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops
         )
 
     def through(self, op: Any) -> GroupedStream:
         return IndexGroupedStream(
-            self.selection, self.keys, self.definition, multi=self.multi, ops=(*self.ops, op)
+            self.selection, self.keys, multi=self.multi, ops=(*self.ops, op)
         )
 
 

@@ -69,7 +69,7 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
     have = reql_type(value)
     if have == wanted:
         return value
-    raise QueryLogicError(f"Cannot coerce {have} to {wanted}.")
+    raise QueryLogicError(f"Cannot coerce {have} to {wanted}.", 0)
 
 
 def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
@@ -78,6 +78,8 @@ def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
     try:
         return coerce(value, wanted)
     except QueryLogicError as error:
+        if error.message.startswith("Cannot coerce "):
+            error.at = (0,)
         if value is None and not isinstance(error, NonExistenceError):
             raise NonExistenceError(error.message, *error.at) from None
         raise
@@ -91,7 +93,7 @@ def _coerce_stream(env: Env, stream: Stream, wanted: str) -> Any:
         return stream.to_list(env)
     if wanted == "OBJECT":
         return object_of_pairs(stream.to_list(env))
-    raise QueryLogicError(f"Cannot coerce {have} to {wanted}.")
+    raise QueryLogicError(f"Cannot coerce {have} to {wanted}.", 0)
 
 
 # ---- info

@@ -7,16 +7,18 @@ from rethought.errors import CompileError, QueryLogicError, UserError
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.ops import EmptyError
-from rethought.exec.values import reql_type
+from rethought.exec.values import reql_type, wrong_datum
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.spec import (
     ANY_NUMBER,
     Arg,
-    Grouped as OnGroups,
     TermSpec,
     at_least,
     between,
     exactly,
+)
+from rethought.reql.spec import (
+    Grouped as OnGroups,
 )
 from rethought.reql.tree import DATUM, Term
 
@@ -171,7 +173,7 @@ def _branch(c: Compiler, term: Term, first: Node, line: int) -> Node:
     code = nodes[-1].code
     for index in range(len(nodes) - 3, -1, -2):
         code = ast.IfExp(
-            c.truth(nodes[index], line),
+            c.truth(nodes[index], line, index),
             nodes[index + 1].code,
             code,
             lineno=line,
@@ -298,6 +300,8 @@ def type_of(env: Env, value: Any) -> str:
 
 def args_alone(env: Env, value: Any) -> Any:
     """r.args where it is nobody's argument."""
+    if value.__class__ is not list:
+        raise wrong_datum("ARRAY", value)
     return value
 
 
@@ -342,5 +346,5 @@ TERMS: Final = (
     TermSpec(
         92, "error", exactly(2), compile=default, grouped=OnGroups.WHOLE, datum=False
     ),
-    TermSpec(154, "args", exactly(1), run=args_alone, args=(Arg.ARRAY,)),
+    TermSpec(154, "args", exactly(1), run=args_alone),
 )

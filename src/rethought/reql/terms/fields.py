@@ -13,29 +13,31 @@ import msgspec
 
 from rethought.datum.text import pretty, truncated
 from rethought.datum.values import type_name
-from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.errors import Frame, NonExistenceError, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.functions import Function, RowFunction
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, transform
 from rethought.exec.values import (
     DATUM_CLASSES,
-    Grouped as GroupedData,
     SingleSelection,
     Stream,
     need_datum,
     need_sequence,
     wrong_datum,
 )
+from rethought.exec.values import (
+    Grouped as GroupedData,
+)
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
-from rethought.reql.runtime import MISSING, per_group
+from rethought.reql.runtime import MISSING, Rewritten, per_group
 from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
 from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
 
 ROW: Final = INTERNAL_VARS - 1
 
 
-def object_of(value: Any, name: str) -> dict[str, Any]:
+def object_of(value: Any, name: str, *at: Frame) -> dict[str, Any]:
     """The value as an object to look into; refuses everything else in the protocol's words."""
     if value.__class__ is dict:
         if "$reql_type$" not in value:
@@ -44,13 +46,13 @@ def object_of(value: Any, name: str) -> dict[str, Any]:
         kind = type_name(value)
         if kind == "PTYPE<BINARY>":
             raise QueryLogicError(
-                f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`."
+                f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.", *at
             )
-        raise QueryLogicError(f"Cannot call `{name}` on objects of type `{kind}`.")
+        raise QueryLogicError(f"Cannot call `{name}` on objects of type `{kind}`.", *at)
     if value.__class__ is list:
         refuse_row(name)
     error = NonExistenceError if value is None else QueryLogicError
-    raise error(f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.")
+    raise error(f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.", *at)
 
 
 def refuse_row(name: str) -> Any:
@@ -63,7 +65,7 @@ def refuse_row(name: str) -> Any:
 
 def get_field_row(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:
     """OBJECT, STRING -> datum. Raises NonExistenceError when there is no such field."""
-    document = object_of(value, name)
+    document = object_of(value, name, 0)
     if field.__class__ is not str:
         raise wrong_datum("STRING", field, 1)
     found = document.get(field, MISSING)
@@ -76,7 +78,7 @@ def get_field(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:
     """As `get_field_row`, also over an array."""
     if value.__class__ is not list:
         return get_field_row(env, value, field, name)
-    return over_array(env, value, lambda: (field, name), get_field_row, "skip")
+    return over_array(env, value, lambda: (field, name), get_field_row, "skip", name)
 
 
 def get_field_later(env: Env, value: Any, field: Callable[[], Any]) -> Any:
@@ -259,10 +261,11 @@ def over_rows(c: Compiler, term: Term, first: Node, mode: str) -> Node:
     """The same term on each row when the first argument is a sequence (`skip`: without the rows that lack
     something, `filter`: keeping the rows for which it is true, `map`), on the value itself otherwise."""
     line = c.line(term)
-    row = Term(VAR, [datum(ROW, term.path)], {}, term.path, c.specs[VAR])
-    body = Term(term.type, [row, *term.args[1:]], term.optargs, term.path, term.spec)
-    guarded = Term(_ROW_GUARD.type, [body], {}, term.path, _ROW_GUARD)
-    function_term = Term(FUNC, [datum([ROW], term.path), guarded], {}, term.path, c.specs[FUNC])
+    path = Rewritten(term.path)
+    row = Term(VAR, [datum(ROW, path)], {}, path, c.specs[VAR])
+    body = Term(term.type, [row, *term.args[1:]], term.optargs, path, term.spec)
+    guarded = Term(_ROW_GUARD.type, [body], {}, path, _ROW_GUARD)
+    function_term = Term(FUNC, [datum([ROW], path), guarded], {}, path, c.specs[FUNC])
     function = c.function(function_term, project=mode == "skip")
     code = c.call(
         "over",
@@ -328,8 +331,8 @@ def over_plain(
 ) -> Any:
     """`one` on a document, or on each of an array, with arguments that `rest` evaluates."""
     if value.__class__ is list:
-        return over_array(env, value, rest, one, mode)
-    object_of(value, name)
+        return over_array(env, value, rest, one, mode, name)
+    object_of(value, name, 0)
     return one(env, value, *rest())
 
 
@@ -339,10 +342,12 @@ def over_array(
     rest: Callable[[], Sequence[Any]],
     one: Callable[..., Any],
     mode: str,
+    name: str,
 ) -> list[Any]:
     out = []
     for row in rows:
         try:
+            object_of(row, name)
             result = one(env, row, *rest())
         except NonExistenceError:
             if mode == "map":

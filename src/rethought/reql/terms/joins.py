@@ -14,17 +14,19 @@ from rethought.exec.reductions import SKIP, keys_of
 from rethought.exec.table import Range, Selection
 from rethought.exec.values import (
     Generated,
-    Grouped as GroupedData,
     Stream,
     as_stream,
     finish,
     is_array,
     need_sequence,
+    wrong_datum,
     wrong_value,
+)
+from rethought.exec.values import (
+    Grouped as GroupedData,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import Effect, Grouped, TermSpec, exactly
-from rethought.reql.terms.selecting import index_name
 from rethought.reql.tree import Term
 
 
@@ -119,9 +121,9 @@ def eq_join_(env: Env, left: Any, key: Function, right: Any, opts: Options) -> A
         raise wrong_value("TABLE", right, 2)
     table = right.table
     assert table is not None
-    index = index_name(opts)
-    if index is not None and index != table.primary_key:
-        table.index(index)
+    index = opts.value("index") if opts.has("index") else None
+    if index is not None and index.__class__ is not str:
+        raise wrong_datum("STRING", index)
     stream = as_stream(sequence)
     lookup = _by_index if index is not None and index != table.primary_key else _by_primary
 
@@ -168,7 +170,7 @@ def _by_index(
     env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]
 ) -> list[bytes]:
     found: dict[Any, list[Any]] = {}
-    out = []
+    out: list[bytes] = []
     for doc, key in zip(chunk.documents(), keys, strict=True):
         if key is SKIP or key is None or index_key(key) is None:
             continue

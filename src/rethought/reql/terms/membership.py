@@ -195,7 +195,6 @@ def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
         pkey = table.primary_key
         function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
         return Stream(value.source).through(MapSkip(function))
-    table.index(index)
     selected = value.narrowed(index=index) if value.range.index is None else value
 
     def chunks(env: Env) -> Iterator[Chunk]:

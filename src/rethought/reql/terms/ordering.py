@@ -10,7 +10,7 @@ from rethought.datum.order import compare, order_key
 from rethought.datum.text import pretty
 from rethought.errors import NonExistenceError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
-from rethought.exec.env import Env, Options, too_many
+from rethought.exec.env import Env, too_many
 from rethought.exec.functions import Function
 from rethought.exec.reductions import SKIP, keys_of
 from rethought.exec.table import Selection
@@ -36,6 +36,7 @@ from rethought.reql.spec import (
     at_least,
     exactly,
 )
+from rethought.reql.terms.selecting import table_frames
 from rethought.reql.tree import ASC, DESC, MAKE_ARRAY, Term
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
@@ -94,10 +95,6 @@ class SortKey:
         self.descending = descending
 
 
-def ordering(env: Env, key: Any, *, descending: bool) -> Ordering:
-    return Ordering(key, descending=descending)
-
-
 def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
     if index is None and "index" in env.defaults:
         index = env.defaults["index"]()
@@ -116,8 +113,7 @@ def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
             return sequence
         raise QueryLogicError(
             "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure "
-            "order_by comes before any transformations (such as map) or filters.",
-            0,
+            "order_by comes before any transformations (such as map) or filters."
         )
     ordered = by_index(env, sequence, index, descending=descending)
     return ordered if not keys else _break_ties(ordered, SortedBy(index, descending), list(keys))
@@ -129,20 +125,16 @@ def by_index(env: Env, selection: Selection, index: str, *, descending: bool) ->
     assert table is not None
     current = selection.range
     if current.descending is not None:
-        raise QueryLogicError("Cannot perform multiple indexed ORDER_BYs on the same table.")
+        raise QueryLogicError(
+            "Cannot perform multiple indexed ORDER_BYs on the same table.", *table_frames(current)
+        )
     primary = index == table.primary_key
     if current.bounded:
         between_on = current.index or table.primary_key
         if between_on != index:
             raise QueryLogicError(
-                f"Cannot order by index `{index}` after calling BETWEEN on index `{between_on}`."
-            )
-    if not primary:
-        definition = table.index(index)
-        if definition.geo:
-            raise QueryLogicError(
-                f"Index `{index}` is a geospatial index.  Only get_nearest and get_intersecting "
-                "can use a geospatial index."
+                f"Cannot order by index `{index}` after calling BETWEEN on index `{between_on}`.",
+                *table_frames(current),
             )
     return selection.narrowed(index=None if primary else index, descending=descending)
 
@@ -426,11 +418,11 @@ def _merged(env: Env, sequences: list[Any], keys: list[SortKey]) -> Any:
 
 
 def asc(env: Env, key: Any) -> Ordering:
-    return ordering(env, key, descending=False)
+    return Ordering(key, descending=False)
 
 
 def desc(env: Env, key: Any) -> Ordering:
-    return ordering(env, key, descending=True)
+    return Ordering(key, descending=True)
 
 
 TERMS: Final = (

@@ -10,7 +10,7 @@ from typing import Any, Final
 from rethought.datum.binary import binary, binary_bytes
 from rethought.datum.jsonbytes import encode
 from rethought.datum.values import to_int, type_name
-from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.errors import Frame, NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options, too_many
 from rethought.exec.grouping import GroupedStream
@@ -31,10 +31,10 @@ from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
 _INT32: Final = 2**31
 
 
-def narrow(value: int, at: int) -> int:
+def narrow(value: int, *at: Frame) -> int:
     """A number that must fit 32 bits."""
     if not -_INT32 <= value < _INT32:
-        raise QueryLogicError(f"Integer too large: {value}", at)
+        raise QueryLogicError(f"Integer too large: {value}", *at)
     return value
 
 
@@ -59,7 +59,7 @@ def nth(env: Env, sequence: Any, position: Any) -> Any:
         return row if rows is sequence else _selected(sequence, row)
     stream: Stream = sequence
     if index < -1:
-        raise QueryLogicError(f"Cannot use an index < -1 ({index}) on a stream.", 1)
+        raise QueryLogicError(f"Cannot use an index < -1 ({index}) on a stream.")
     if index == -1:
         return _selected(stream, _last(env, stream))
     if stream.feed:
@@ -70,7 +70,7 @@ def nth(env: Env, sequence: Any, position: Any) -> Any:
 
 
 def _out_of_bounds(index: int) -> NonExistenceError:
-    return NonExistenceError(f"Index out of bounds: {index}", 1)
+    return NonExistenceError(f"Index out of bounds: {index}")
 
 
 def _last(env: Env, stream: Stream) -> Any:
@@ -153,14 +153,14 @@ def _slice_stream(
     stream: Stream, start: int, end: int, left_open: bool, right_closed: bool
 ) -> Stream:
     if start < 0:
-        raise QueryLogicError("Cannot use a negative left index on a stream.", 0)
+        raise QueryLogicError("Cannot use a negative left index on a stream.")
     if left_open:
         start += 1
     if end < -1:
-        raise QueryLogicError("Cannot use a right index < -1 on a stream.", 0)
+        raise QueryLogicError("Cannot use a right index < -1 on a stream.")
     if end == -1:
         if not right_closed:
-            raise QueryLogicError("Cannot slice to an open right index of -1 on a stream.", 0)
+            raise QueryLogicError("Cannot slice to an open right index of -1 on a stream.")
         return stream.through(Slice(start, None)) if start else stream
     return stream.through(Slice(start, end + 1 if right_closed else end))
 
@@ -169,7 +169,7 @@ def limit(env: Env, value: Any, count: Any) -> Any:
     """SEQUENCE, NUMBER -> the same kind"""
     narrow(count, 1)
     if count < 0:
-        raise QueryLogicError(f"LIMIT takes a non-negative argument (got {count})", 1)
+        raise QueryLogicError(f"LIMIT takes a non-negative argument (got {count})")
     if value.__class__ is list:
         return value[:count]
     return value.through(Slice(0, count))
@@ -190,18 +190,14 @@ def is_empty(env: Env, value: Any) -> bool:
 def sample(env: Env, value: Any, count: int) -> Any:
     """SEQUENCE, NUMBER -> ARRAY of that many rows, each equally likely"""
     if count < 0:
-        raise QueryLogicError(
-            f"Number of items to sample must be non-negative, got `{count}`.", 1
-        )
+        raise QueryLogicError(f"Number of items to sample must be non-negative, got `{count}`.")
     if count > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
     if value.__class__ is list:
         return random.sample(value, min(count, len(value)))
     value.refuse_endless()
     chosen: list[Any] = []
-    seen = 0
-    for row in value.rows(env):
-        seen += 1
+    for seen, row in enumerate(value.rows(env), 1):
         if len(chosen) < count:
             chosen.append(row)
         elif (place := random.randrange(seen)) < count:

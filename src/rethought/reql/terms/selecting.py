@@ -3,13 +3,18 @@
 import re
 from typing import Any, Final
 
-from rethought.datum.keys import index_key, primary_key
-from rethought.datum.text import pretty
-from rethought.datum.values import MAXVAL, MINVAL, type_name
+from rethought.datum.keys import primary_key
+from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env, Options
 from rethought.exec.table import Range, Selection, bound_is_open
-from rethought.exec.values import SingleSelection, need_database, need_datum, wrong_datum, wrong_value
+from rethought.exec.values import (
+    SingleSelection,
+    need_database,
+    need_datum,
+    wrong_datum,
+    wrong_value,
+)
 from rethought.reql.compiler import Compiler, Node
 from rethought.reql.spec import (
     Arg,
@@ -139,7 +144,8 @@ def _table_options(opts: Options) -> str:
     return str(form)
 
 
-def _need_whole(value: Any) -> Selection:
+def need_whole(value: Any) -> Selection:
+    """A table, whole and in no order."""
     if not isinstance(value, Selection) or value.sliced or value.range.keys is not None:
         raise wrong_value("TABLE", value, 0)
     return value
@@ -147,7 +153,7 @@ def _need_whole(value: Any) -> Selection:
 
 def get(env: Env, target: Any, key: Any) -> SingleSelection:
     """TABLE, key -> SELECTION<OBJECT>"""
-    whole = target if target.__class__ is Selection and not target.sliced else _need_whole(target)
+    whole = target if target.__class__ is Selection and not target.sliced else need_whole(target)
     found = whole.table
     assert found is not None
     if key is not MINVAL and key is not MAXVAL:
@@ -157,7 +163,7 @@ def get(env: Env, target: Any, key: Any) -> SingleSelection:
 
 def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
     """TABLE, key... [, index] -> SELECTION<STREAM>"""
-    whole = _need_whole(target)
+    whole = need_whole(target)
     found = whole.table
     assert found is not None
     index = index_name(opts)
@@ -165,25 +171,9 @@ def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
         if key is None:
             raise NonExistenceError("Keys cannot be NULL.", at)
         if key.__class__ is dict and key.get("$reql_type$") == "GEOMETRY":
-            raise QueryLogicError(_NO_GEO_KEYS)
-    if index is None or index == found.primary_key:
-        for key in keys:
-            if key is not MINVAL and key is not MAXVAL:
-                primary_key(key)
-        wanted = tuple(key for key in keys if key is not MINVAL and key is not MAXVAL)
-        return Selection(found, Range(keys=wanted))
-    definition = found.index(index)
-    if definition.geo:
-        raise QueryLogicError(_NO_GEO_KEYS)
-    for at, key in enumerate(keys, 1):
-        if key.__class__ is dict and "$reql_type$" not in key:
-            raise QueryLogicError(
-                "Secondary keys must be a number, string, bool, pseudotype, or array "
-                f"(got {pretty(key)} of type {type_name(key)}).",
-                at,
-            )
-        if key is not MINVAL and key is not MAXVAL:
-            index_key(key)
+            raise QueryLogicError(_NO_GEO_KEYS, at)
+    if index == found.primary_key:
+        index = None
     wanted = tuple(key for key in keys if key is not MINVAL and key is not MAXVAL)
     return Selection(found, Range(index=index, keys=wanted))
 
@@ -207,7 +197,8 @@ def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
     """TABLE | TABLE_SLICE, lower, upper [, index, bounds] -> TABLE_SLICE"""
     if lower is None or upper is None:
         raise QueryLogicError(
-            "Cannot use `null` in BETWEEN, use `r.minval` or `r.maxval` to denote unboundedness."
+            "Cannot use `null` in BETWEEN, use `r.minval` or `r.maxval` to denote unboundedness.",
+            1 if lower is None else 2,
         )
     return _between(env, target, lower, upper, opts)
 
@@ -224,6 +215,11 @@ def between_deprecated(
     )
 
 
+def table_frames(selected: Range) -> tuple[int, ...]:
+    """Where the table stands whose slice a term has got as its first argument."""
+    return (0,) * (1 + selected.bounded + (selected.descending is not None))
+
+
 def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
     if not isinstance(target, Selection) or target.range.keys is not None:
         raise wrong_value("TABLE_SLICE", target, 0)
@@ -237,22 +233,17 @@ def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
     if index is None:
         index = ordered_on or found.primary_key
     if current.bounded:
-        raise QueryLogicError("Cannot perform multiple BETWEENs on the same table.")
+        raise QueryLogicError(
+            "Cannot perform multiple BETWEENs on the same table.", *table_frames(current)
+        )
     if ordered_on is not None and ordered_on != index:
         raise QueryLogicError(
-            f"Cannot call BETWEEN on index `{index}` after ordering on index `{ordered_on}`."
+            f"Cannot call BETWEEN on index `{index}` after ordering on index `{ordered_on}`.",
+            *table_frames(current),
         )
     left = opts.value("left_bound") if opts.has("left_bound") else "closed"
     right = opts.value("right_bound") if opts.has("right_bound") else "open"
     name = None if index == found.primary_key else index
-    if name is not None:
-        definition = found.index(name)
-        if definition.geo:
-            raise QueryLogicError(
-                f"Index `{index}` is a geospatial index.  Only get_nearest and get_intersecting "
-                "can use a geospatial index."
-            )
-    _check_bounds(lower, upper, name)
     return target.narrowed(
         index=name,
         lower=lower,
@@ -261,15 +252,6 @@ def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
         upper_open=bound_is_open(right, "right_bound"),
         bounded=True,
     )
-
-
-def _check_bounds(lower: Any, upper: Any, index: str | None) -> None:
-    from rethought.datum.keys import index_bound, primary_bound
-
-    encode = primary_bound if index is None else index_bound
-    for bound in (lower, upper):
-        if bound is not MINVAL and bound is not MAXVAL:
-            encode(bound)
 
 
 TERMS: Final = (

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
-from rethought.exec.env import Env, Options
+from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.matching import matches, pattern_function
 from rethought.exec.ops import ConcatMap, Filter, Map, Operator, Zip, transform
 from rethought.exec.values import (
     Generated,
-    Grouped as GroupedData,
     Stream,
     as_stream,
     finish,
@@ -23,6 +22,9 @@ from rethought.exec.values import (
     need_datum,
     need_sequence,
     wrong_datum,
+)
+from rethought.exec.values import (
+    Grouped as GroupedData,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.runtime import per_group

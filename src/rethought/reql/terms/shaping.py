@@ -55,35 +55,35 @@ def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
 
 
 def has_fields_one(env: Env, row: Any, *specs: Any) -> bool:
-    return has_fields(object_of(row, "has_fields"), specs)
+    return has_fields(object_of(row, "has_fields", 0), specs)
 
 
 def pluck_one(env: Env, row: Any, *specs: Any) -> Any:
-    return pluck(object_of(row, "pluck"), specs)
+    return pluck(object_of(row, "pluck", 0), specs)
 
 
 def without_one(env: Env, row: Any, *specs: Any) -> Any:
-    return without(object_of(row, "without"), specs)
+    return without(object_of(row, "without", 0), specs)
 
 
 def has_fields_run(env: Env, value: Any, *specs: Any) -> Any:
     """OBJECT, path... -> BOOL | ARRAY, path... -> ARRAY"""
     if value.__class__ is list:
-        return over_array(env, value, lambda: specs, has_fields_one, "filter")
+        return over_array(env, value, lambda: specs, has_fields_one, "filter", "has_fields")
     return has_fields_one(env, value, *specs)
 
 
 def pluck_run(env: Env, value: Any, *specs: Any) -> Any:
     """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
     if value.__class__ is list:
-        return [pluck_one(env, row, *specs) for row in value]
+        return over_array(env, value, lambda: specs, pluck_one, "map", "pluck")
     return pluck_one(env, value, *specs)
 
 
 def without_run(env: Env, value: Any, *specs: Any) -> Any:
     """OBJECT, path... -> OBJECT | ARRAY, path... -> ARRAY"""
     if value.__class__ is list:
-        return [without_one(env, row, *specs) for row in value]
+        return over_array(env, value, lambda: specs, without_one, "map", "without")
     return without_one(env, value, *specs)
 
 
@@ -127,12 +127,11 @@ def merge_argument(env: Env, value: Any, at: int) -> Any:
 def merge_(env: Env, value: Any, *parts: Any) -> Any:
     """The parts merged onto a document, one after the other, or onto each of an array."""
     if value.__class__ is list:
-        return [_merge_row(row, parts) for row in value]
-    return _merge_row(value, parts)
+        return [_merge_row(object_of(row, "merge"), parts) for row in value]
+    return _merge_row(object_of(value, "merge", 0), parts)
 
 
-def _merge_row(row: Any, parts: tuple[Any, ...]) -> Any:
-    result = object_of(row, "merge")
+def _merge_row(result: Any, parts: tuple[Any, ...]) -> Any:
     for part in parts:
         result = merge_objects(result, part)
     return result
@@ -141,12 +140,11 @@ def _merge_row(row: Any, parts: tuple[Any, ...]) -> Any:
 def merge_later(env: Env, value: Any, *parts: Callable[[], Any]) -> Any:
     """As `merge_`, with parts that are evaluated when it is their turn."""
     if value.__class__ is list:
-        return [_merge_row_later(row, parts) for row in value]
-    return _merge_row_later(value, parts)
+        return [_merge_row_later(object_of(row, "merge"), parts) for row in value]
+    return _merge_row_later(object_of(value, "merge", 0), parts)
 
 
-def _merge_row_later(row: Any, parts: tuple[Callable[[], Any], ...]) -> Any:
-    result = object_of(row, "merge")
+def _merge_row_later(result: Any, parts: tuple[Callable[[], Any], ...]) -> Any:
     for evaluate in parts:
         part = evaluate()
         if isinstance(part, Function):

@@ -50,7 +50,7 @@ def write_options(env: Env, table: Table, opts: Options) -> WriteOptions:
     if durability is None:
         durability = table.durability
     elif durability not in ("hard", "soft"):
-        at = ("durability",) if "durability" in opts else ()
+        at = () if opts is env.defaults or "durability" not in opts else ("durability",)
         if durability.__class__ is not str:
             raise wrong_datum("STRING", durability, *at)
         raise QueryLogicError(
@@ -382,14 +382,16 @@ def _statistics_of(env: Env, result: Any, at: tuple[Frame, ...]) -> list[dict[st
     if found.__class__ is dict and found.get("$reql_type$") != "BINARY":
         return [found]
     if found.__class__ is not list:
-        error = wrong_datum("ARRAY", found)
-        raise error.__class__(f"{_NO_WRITE}  {error.message}", *at)
+        raise _no_write(wrong_datum("ARRAY", found), at)
     for part in found:
         if part.__class__ is not dict:
-            error = wrong_datum("OBJECT", part)
-            raise error.__class__(f"{_NO_WRITE}  {error.message}", *at)
+            raise _no_write(wrong_datum("OBJECT", part), at)
     parts: list[dict[str, Any]] = found
     return parts
+
+
+def _no_write(detail: QueryLogicError, at: tuple[Frame, ...]) -> QueryLogicError:
+    return detail.__class__(f"{_NO_WRITE}  {detail.message}", *at)
 
 
 def merge_statistics(env: Env, total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
