@@ -15,7 +15,7 @@ from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL, document_bytes, type_name
 from rethought.errors import OpFailedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
-from rethought.exec.table import Change, Range
+from rethought.exec.table import Change, Range, check_readable
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -28,17 +28,33 @@ _END: Final = object()
 class LocalTable:
     """See `exec.table.Table` for what the methods promise."""
 
-    __slots__ = ("db", "durability", "group", "handle", "id", "name", "number", "primary_key")
+    __slots__ = ("handle", "id", "number", "primary_key")
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
-        self.name = handle.name
-        self.db = handle.db
         self.id = handle.id
         self.primary_key = handle.primary_key
-        self.durability = handle.durability
-        self.group = handle.group
         self.number = handle.number
+
+    # what may change while the table lives is asked of the catalog's object
+
+    @property
+    def name(self) -> str:
+        name: str = self.handle.name
+        return name
+
+    @property
+    def db(self) -> Any:
+        return self.handle.db
+
+    @property
+    def durability(self) -> str:
+        durability: str = self.handle.durability
+        return durability
+
+    @property
+    def group(self) -> Any:
+        return self.handle.db.group
 
     def _check(self) -> None:
         if self.handle.dropped:
@@ -49,10 +65,12 @@ class LocalTable:
     def read(self, env: "Env", key: Any) -> bytes | None:
         if key is MINVAL or key is MAXVAL:
             return None
+        check_readable(env, self.handle)
         found: bytes | None = env.snapshot(self.group).get(self.number, primary_key(key))
         return found
 
     def read_many(self, env: "Env", keys: list[Any]) -> list[bytes | None]:
+        check_readable(env, self.handle)
         encoded = [primary_key(key) for key in keys]
         found = env.snapshot(self.group).get_many(self.number, list(dict.fromkeys(encoded)))
         return [found.get(key) for key in encoded]
@@ -84,6 +102,7 @@ class LocalTable:
 
     def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
         self._check()
+        check_readable(env, self.handle)
         first = min(want, PAGE) if want else FIRST_PAGE
         if selected.index is None or selected.index == self.primary_key:
             return self._primary_chunks(env, selected, first)
@@ -173,6 +192,7 @@ class LocalTable:
 
     def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         self._check()
+        check_readable(env, self.handle)
         assert selected.index is not None
         index = self._plain_index(selected.index)
         lower, upper = _bounds(selected, index_bound)
@@ -209,6 +229,7 @@ class LocalTable:
 
     def count(self, env: "Env", selected: Range) -> int | None:
         self._check()
+        check_readable(env, self.handle)
         if selected.whole and (selected.index is None or selected.index == self.primary_key):
             total: int = env.snapshot(self.group).count(self.number)
             return total

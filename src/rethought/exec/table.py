@@ -133,6 +133,12 @@ class Selection(Stream):
         return f'table("{self.table.name}")'
 
 
+def check_readable(env: "Env", handle: Any) -> None:
+    """Refuses to read a table for a user who may not. Naming a table needs no permission, its rows do."""
+    if env.client.user != "admin":
+        env.require("read", handle)
+
+
 def bound_is_open(value: Any, name: str) -> bool:
     """An `open` / `closed` option."""
     if value == "open":

@@ -14,7 +14,7 @@ from rethought.datum.jsonbytes import encode
 from rethought.datum.order import compare, equal, order_key
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
-from rethought.exec.table import Change, Range
+from rethought.exec.table import Change, Range, check_readable
 from rethought.reql.terms.admin import refuse_transaction
 from rethought.system.watch import Watch, WatchListener
 
@@ -108,7 +108,7 @@ class SystemTable:
 
     def bound(self, engine: object, form: str) -> "View":
         """What the engine asks for; a system table needs nothing of it."""
-        return View(self, form)
+        return View(self, form, guarded=True)
 
     def subscribe(
         self, listener: WatchListener, identifier_format: str = NAME, user: str | None = None
@@ -133,9 +133,12 @@ class SystemTable:
 class View:
     """A system table as one query sees it; implements `exec.table.Table`."""
 
-    __slots__ = ("db", "durability", "format", "handle", "id", "name", "primary_key")
+    __slots__ = ("db", "durability", "format", "guarded", "handle", "id", "name", "primary_key")
 
-    def __init__(self, table: SystemTable, identifier_format: str) -> None:
+    def __init__(
+        self, table: SystemTable, identifier_format: str, *, guarded: bool = False
+    ) -> None:
+        self.guarded = guarded  # whether reading needs the permission (a term like config has its own)
         self.handle: Any = table
         self.name = table.name
         self.db: Any = table.db
@@ -150,6 +153,8 @@ class View:
     # ---- reads
 
     def read(self, env: "Env", key: Any) -> bytes | None:
+        if self.guarded:
+            check_readable(env, self.handle)
         row = self.handle.content.row(key, self._asking(env))
         return None if row is None else encode(row)
 
@@ -169,6 +174,8 @@ class View:
             yield Chunk(len(rows), rows=rows), [row[self.primary_key] for row in rows]
 
     def _selected(self, env: "Env", selected: Range) -> list[Row]:
+        if self.guarded:
+            check_readable(env, self.handle)
         asking = self._asking(env)
         content = self.handle.content
         if selected.keys is not None:
