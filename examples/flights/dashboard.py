@@ -21,13 +21,20 @@ PATIENCE_S: Final = 60
 WRITES: Final = 1500
 
 
+def begin(query: Any, conn: Any, apply: Callable[[dict[str, Any]], None]) -> Any:
+    """Open a feed and apply its initial values (in the order of keys; what follows is in the order of time)."""
+    feed = query.changes(include_initial=True, include_states=True).run(conn)
+    while (change := feed.next(wait=PATIENCE_S)) != {"state": "ready"}:
+        if "state" not in change:
+            apply(change)
+    return feed
+
+
 def follow(feed: Any, apply: Callable[[dict[str, Any]], None]) -> int:
     """Apply changes until the last flight shows; how many there were."""
     count = 0
     while True:
         change = feed.next(wait=PATIENCE_S)
-        if "new_val" not in change and "old_val" not in change:
-            continue
         count += 1
         apply(change)
         new = change.get("new_val")
@@ -54,8 +61,8 @@ def run(port: int, say: Callable[[str], None]) -> None:
     late_query = r.table("flights").filter(r.row["delay"] > LATE)
     worst: dict[Any, Any] = {}
     late: dict[Any, Any] = {}
-    worst_feed = worst_query.changes(include_initial=True).run(conns[0])
-    late_feed = late_query.changes(include_initial=True, include_states=True).run(conns[1])
+    worst_feed = begin(worst_query, conns[0], keep(worst))
+    late_feed = begin(late_query, conns[1], keep(late))
     writer = subprocess.Popen(
         [sys.executable, "-m", "examples.flights.writer", str(port), "live", str(WRITES), "7"],
         stdin=subprocess.DEVNULL,
