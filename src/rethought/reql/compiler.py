@@ -8,7 +8,6 @@ checked left to right. `reql.plan` calls this; the families in `reql.terms` are 
 """
 
 import ast
-import copy
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -221,10 +220,9 @@ class Compiler(Expressions):
             [self.name("env", line), self.name(temp, line), blame],
             line,
         )
-        tree = copy.deepcopy(parsed(test)[0])
         filled: ast.expr = Fill(
             {"a": self.name(temp, line), "slow": slow}, {"a": bound}, line, {}
-        ).visit(tree)
+        ).visit(parsed(test)[0])
         return filled
 
     def datum(self, node: Node, line: int, at: Frame | None = None) -> ast.expr:

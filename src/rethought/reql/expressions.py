@@ -37,8 +37,9 @@ def parsed(source: str) -> tuple[ast.expr, str | None]:
     return tree, leading.id
 
 
-class Fill(ast.NodeTransformer):
-    """Puts arguments into a template; the first occurrence in `first` becomes the binding one."""
+class Fill:
+    """Makes an expression of a template, which stays as it is; the first occurrence in `first` becomes the binding
+    one. What is put in is not looked into: compiling a query costs what its terms cost, however they nest."""
 
     def __init__(
         self,
@@ -52,28 +53,30 @@ class Fill(ast.NodeTransformer):
         self.line = line
         self.temps = temps
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, ast.expr):
-            at_line(node, self.line)
-        return node
+    def visit(self, node: Any) -> Any:
+        kind = node.__class__
+        if kind is ast.Name:
+            return self._name(node)
+        filled = kind()
+        # The test of a choice runs first.
+        for field in ("test", "body", "orelse") if kind is ast.IfExp else kind._fields:
+            value = getattr(node, field)
+            if value.__class__ is list:
+                value = [self.visit(part) for part in value]
+            elif isinstance(value, ast.expr):
+                value = self.visit(value)
+            setattr(filled, field, value)
+        return at_line(filled, self.line) if isinstance(filled, ast.expr) else filled
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # the test runs first
-        node.test = self.visit(node.test)
-        node.body = self.visit(node.body)
-        node.orelse = self.visit(node.orelse)
-        return at_line(node, self.line)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
+    def _name(self, node: ast.Name) -> ast.expr:
         if node.id.startswith("t_"):
-            node.id = self.temps[node.id]
-            return at_line(node, self.line)
+            return at_line(ast.Name(self.temps[node.id], node.ctx), self.line)
         binding = self.first.pop(node.id, None)
         if binding is not None:
             return binding
         value = self.values.get(node.id)
         if value is None:
-            return at_line(node, self.line)
+            return at_line(ast.Name(node.id, node.ctx), self.line)
         return copy.copy(value) if isinstance(value, ast.Name | ast.Constant) else value
 
 
@@ -159,12 +162,11 @@ class Expressions:
             name: at_line(ast.NamedExpr(at_line(ast.Name(temp, ast.Store()), line), code), line)
             for name, temp, code in complex_args
         }
-        filled_tree = copy.deepcopy(tree)
         temps: dict[str, str] = defaultdict(self.temp)
         if len(bindings) == 1 and leading in bindings:
-            result: ast.expr = Fill(values, dict(bindings), line, temps).visit(filled_tree)
+            result: ast.expr = Fill(values, dict(bindings), line, temps).visit(tree)
             return result
-        result = Fill(values, {}, line, temps).visit(filled_tree)
+        result = Fill(values, {}, line, temps).visit(tree)
         if not bindings:
             return result
         prelude = at_line(ast.Tuple(list(bindings.values()), ast.Load()), line)

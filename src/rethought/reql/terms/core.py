@@ -228,14 +228,7 @@ def _logic(c: Compiler, term: Term, *, stop_on: bool) -> Node:
 
 def _choose(c: Compiler, template: str, a: ast.expr, b: ast.expr, line: int) -> ast.expr:
     """Fills a template whose argument `later` is evaluated only when it is chosen."""
-    filled = c.inline(template, {"a": a}, line)
-
-    class Put(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.AST:
-            return b if node.id == "later" else node
-
-    result: ast.expr = Put().visit(filled)
-    return result
+    return c.inline(template, {"a": a, "later": b}, line, lazy=("later",))
 
 
 def or_(c: Compiler, term: Term) -> Node:
