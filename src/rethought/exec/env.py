@@ -48,6 +48,10 @@ class Killed(BaseException):
     """Ends a query whose client went away. Not an error: nobody is there to get it."""
 
 
+class MustWait(Exception):
+    """A query that was evaluated in place has to wait after all. Raised before it changed anything."""
+
+
 class Env:
     """See the module. What most queries never touch has its first value in the class."""
 
@@ -59,6 +63,7 @@ class Env:
     awaited: tuple[Any, bool] | None = None
     transaction: Any = None
     cancelled = False
+    in_place = False  # evaluated by the loop itself, outside any greenlet
     kill_message: str | None = None
     wake: Callable[[], None] | None = None
     slice_end = 0.0
@@ -125,6 +130,8 @@ class Env:
 
     def wait(self, future: "Future[Any]") -> Any:
         """The result of a future; other queries run meanwhile."""
+        if self.in_place:
+            raise MustWait
         return self.scheduler.wait(self, future)
 
     # ---- reads and writes

@@ -20,7 +20,7 @@ from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, QueryLogicError, ReqlError
 from rethought.exec.cursor import Batches
-from rethought.exec.env import SLICE_S, Env, Killed, Options
+from rethought.exec.env import SLICE_S, Env, Killed, MustWait, Options
 from rethought.exec.functions import Function
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.local import LocalTable
@@ -97,6 +97,8 @@ class Engine:
         if plan.in_place:
             reply = run_in_place(env, plan, params)
             if reply is not None:
+                if env.tickets:
+                    return Awaiting(None if plan.noreply else reply, env.tickets, done).answer()
                 return None if plan.noreply else reply
         query = Query(self, env, plan, params, done)
         env.body = body
@@ -141,8 +143,9 @@ class Engine:
 
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
-    """Evaluates here and now; None when the value is a stream, which may take long."""
+    """Evaluates here and now; None when that may take long: the value is a stream, or the query must wait."""
     started = perf_counter() if plan.profile else 0.0
+    env.in_place = True
     try:
         if plan.globals:
             settle(env, plan, params)
@@ -152,9 +155,12 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
         body = respond(env, value)
     except ReqlError as error:
         body = failure(error)
+    except MustWait:
+        return None
     except Exception as error:
         body = internal(error)
     finally:
+        env.in_place = False
         if env.snapshots:
             env.end_batch()
     return Reply(profiled(body, started) if plan.profile else body)
@@ -183,6 +189,38 @@ def profiled(body: bytes, started: float) -> bytes:
     spent = (perf_counter() - started) * 1000
     profile = [{"description": "Evaluating query.", "duration(ms)": spent, "sub_tasks": []}]
     return body[:-1] + b',"p":' + encode(profile) + b"}"
+
+
+class Awaiting:
+    """The answer of a write that was evaluated in place, until its commit is through."""
+
+    __slots__ = ("done", "later", "reply", "waiting")
+
+    def __init__(self, reply: Reply | None, tickets: tuple[Any, ...], done: Done) -> None:
+        self.reply = reply
+        self.done = done
+        self.later = False
+        self.waiting = len(tickets)
+        for ticket in tickets:
+            ticket.add(self.committed)
+
+    def committed(self, error: ReqlError | None) -> None:
+        if error is not None and self.reply is not None:
+            self.reply = Reply(failure(error))
+        self.waiting -= 1
+        if not self.waiting and self.later:
+            self.done(self.reply)
+
+    def answer(self) -> "Reply | Awaiting | None":
+        """What `start` returns: the reply when the commit is through already."""
+        if not self.waiting:
+            return self.reply
+        self.later = True
+        return self
+
+    def cancel(self) -> None:
+        """The client went away; the write stands."""
+        self.done = _nobody
 
 
 class Query:

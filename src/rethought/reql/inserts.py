@@ -11,7 +11,7 @@ import msgspec
 
 from rethought.datum.jsonbytes import has_repeated_keys
 from rethought.errors import ReqlError
-from rethought.exec.env import Env, Options
+from rethought.exec.env import Env, MustWait, Options
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
@@ -21,6 +21,7 @@ from rethought.reql.terms.writes import insert_
 from rethought.reql.tree import TreeBuilder
 
 INSERT_PREFIX: Final = b"[1,[56,["
+IN_PLACE_MAX: Final = 8
 PREFIX_BYTES_MAX: Final = 1_024
 PREFIXES_MAX: Final = 2_048
 
@@ -38,6 +39,7 @@ _UNUSUAL: Final = (
     RecursionError,
 )
 """What an odd query makes of the checks here; the long way says what is wrong with it."""
+_DURABILITIES: Final = ("soft", "hard")
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -104,6 +106,8 @@ def _table_of(prefix: bytes) -> Any:
 
 
 def _ordinary(options: dict[str, Any]) -> bool:
+    if len(options) == 1 and options.get("durability") in _DURABILITIES:
+        return True
     return options.keys() <= _OPTIONS and all(
         value is True or value is False or (value.__class__ is str and value in _VALUES)
         for value in options.values()
@@ -118,6 +122,8 @@ def _compile(table: Any) -> Plan:
 
     def run(env: Env, params: tuple[Any, ...]) -> Any:
         documents, options = params
+        if env.in_place and documents.__class__ is list and len(documents) > IN_PLACE_MAX:
+            raise MustWait
         given = {name: lambda value=value: value for name, value in options.items()}
         target = find_table(env, ())
         return insert_(env, target, documents, options.get("conflict"), Options(env, given))
@@ -128,6 +134,6 @@ def _compile(table: Any) -> Plan:
         noreply=False,
         profile=False,
         transaction=False,
-        in_place=False,
+        in_place=True,
         writes=True,
     )

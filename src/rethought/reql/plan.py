@@ -24,7 +24,7 @@ from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
 from rethought.reql.terms.misc import mark_stray_literals
-from rethought.reql.tree import DATUM, Span, Term, TreeBuilder, check_nesting, scan
+from rethought.reql.tree import DATUM, FUNC, Span, Term, TreeBuilder, check_nesting, scan
 
 SHAPE: Final = bytes(0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256))
 CACHED_BYTES_MAX: Final = 8_192
@@ -156,7 +156,7 @@ def compile_query(
         noreply=flags["noreply"],
         profile=flags["profile"],
         transaction=flags["transaction"],
-        in_place=all(term.type in _IN_PLACE for term in terms),
+        in_place=not flags["transaction"] and _is_short(tree, terms),
         writes=any(term.spec is not None and Effect.WRITE in term.spec.effect for term in terms),
     )
     params = tuple(term.value for term in compiler.params)
@@ -170,6 +170,18 @@ _STATIC: Final = ("noreply", "profile", "transaction")
 def _static(compiler: Compiler, settings: dict[str, Term], name: str) -> bool:
     term = settings.get(name)
     return term is not None and term.type == DATUM and compiler.pin(term) is True
+
+
+def _is_short(tree: Term, terms: list[Term]) -> bool:
+    """Whether a query may be evaluated in place: plain terms only, or one write of one row."""
+    inside = terms
+    if tree.type in _WRITES_OF_ROWS and tree.args and tree.args[0].type == _GET:
+        inside = [term for term in terms if term is not tree and term.type != FUNC]
+    return all(term.type in _IN_PLACE for term in inside)
+
+
+_WRITES_OF_ROWS: Final = (53, 54, 55)
+_GET: Final = 16
 
 
 def _walk(tree: Term) -> Iterator[Term]:
