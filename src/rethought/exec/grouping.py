@@ -57,7 +57,7 @@ class GroupedStream:
             return self._count(env)
         states: dict[Any, Any] = {}
         names: dict[Any, Any] = {}
-        for chunk in self.stream.chunks(env):
+        for chunk in self.stream.chunks(env, settled=True):
             env.tick()
             self._step(env, chunk, reduction, states, names)
         return Grouped(
@@ -171,7 +171,7 @@ class GroupedStream:
         names: dict[Any, Any] = {}
         groups: dict[Any, list[Any]] = {}
         total = 0
-        for chunk in self.stream.chunks(env):
+        for chunk in self.stream.chunks(env, settled=True):
             env.tick()
             for hashed, part in self._split_rows(env, chunk, names).items():
                 rows = apply_all(env, self.ops, of_rows(part))

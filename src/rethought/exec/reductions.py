@@ -227,7 +227,7 @@ def reduce_stream(env: "Env", stream: "Stream", reduction: Reduction) -> Any:
             env.tick()
             state += chunk.count
         return state
-    for chunk in stream.chunks(env):
+    for chunk in stream.chunks(env, settled=True):
         env.tick()
         state = reduction.fold(env, state, reduction.extract(env, chunk))
     return reduction.finish(env, state)

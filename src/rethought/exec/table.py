@@ -12,6 +12,7 @@ from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk
+from rethought.exec.settling import settled
 from rethought.exec.values import Source, Stream
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class TableSource(Source):
 
     def chunks(self, env: "Env", want: int) -> Iterator[Chunk]:
         return self.table.chunks(env, self.range, want)
+
+    def settled(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        if self.range.descending is not None or self.table.handle.system:
+            return chunks
+        pkey = self.table.primary_key
+        return settled(chunks, pkey, by_key=self.range.index in (None, pkey))
 
 
 class Selection(Stream):

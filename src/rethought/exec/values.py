@@ -44,6 +44,10 @@ class Source:
         """The rows; `want` is how many the reader needs at first (a hint)."""
         raise NotImplementedError
 
+    def settled(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The rows in the order that the original would give them."""
+        return chunks
+
 
 class Rows(Source):
     """Rows that are at hand."""
@@ -115,16 +119,19 @@ class Stream:
         self.array = array
         self.joined = joined
 
-    def chunks(self, env: "Env", want: int = 0) -> Iterator[Chunk]:
+    def chunks(self, env: "Env", want: int = 0, *, settled: bool = False) -> Iterator[Chunk]:
+        """The rows. `settled`: their order will be seen, so it had better be the original's."""
         ops = self.ops
+        source = self.source
         if ops and not want:
             want = ops[0].want
-        chunks = self.source.chunks(env, want)
-        if self.source.by_row and len(ops) > 1:
+        chunks = source.chunks(env, want)
+        if settled:
+            chunks = source.settled(chunks)
+        if source.by_row and ops and ops[0].stateless:
             steps = next((at for at, op in enumerate(ops) if not op.stateless), len(ops))
-            if steps > 1:
-                chunks = row_by_row(env, chunks, ops[:steps])
-                ops = ops[steps:]
+            chunks = row_by_row(env, source, chunks, ops[:steps])
+            ops = ops[steps:]
         for op in ops:
             chunks = op.run(env, chunks)
         return chunks
@@ -146,8 +153,8 @@ class Stream:
     def feed(self) -> bool:
         return self.source.feed
 
-    def rows(self, env: "Env") -> Iterator[Any]:
-        for chunk in self.chunks(env):
+    def rows(self, env: "Env", *, settled: bool = False) -> Iterator[Any]:
+        for chunk in self.chunks(env, settled=settled):
             env.tick()
             yield from chunk.datums()
 
@@ -185,9 +192,12 @@ class Stream:
         return "SELECTION<ARRAY>" if self.array else "SELECTION<STREAM>"
 
 
-def row_by_row(env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]") -> Iterator[Chunk]:
+def row_by_row(
+    env: "Env", source: Source, chunks: Iterator[Chunk], ops: "tuple[Operator, ...]"
+) -> Iterator[Chunk]:
     """Chunks through operators, with the errors of a row after row evaluation: when a chunk fails, it is done again a
     row at a time, so that the first row's error comes first, whichever operator raises it."""
+    first = True
     for chunk in chunks:
         given = 0
         try:
@@ -195,6 +205,8 @@ def row_by_row(env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]")
                 given += result.count
                 yield result
         except ReqlError:
+            if first and not given:
+                chunk = next(source.settled(iter((chunk,))))
             for at in range(chunk.count):
                 for result in _through(env, chunk.slice(at, at + 1), ops):
                     if given >= result.count:
@@ -203,6 +215,7 @@ def row_by_row(env: "Env", chunks: Iterator[Chunk], ops: "tuple[Operator, ...]")
                         yield result.slice(given, result.count)
                         given = 0
             raise
+        first = False
 
 
 def _through(env: "Env", chunk: Chunk, ops: "tuple[Operator, ...]") -> Iterator[Chunk]:
@@ -262,6 +275,10 @@ class Ordering:
         self.descending = descending
 
 
+def is_datum(value: Any) -> bool:
+    return value.__class__ in DATUM_CLASSES
+
+
 # ---- names
 
 
@@ -288,7 +305,7 @@ def value_type(value: Any) -> str:
 
 def reql_type(value: Any) -> str:
     """What `type_of` answers."""
-    if value.__class__ in DATUM_CLASSES:
+    if is_datum(value):
         return type_name(value)
     if isinstance(value, Stream):
         return str(value.type_name)
@@ -305,7 +322,7 @@ def reql_type(value: Any) -> str:
 
 def printed(value: Any) -> str:
     """How error messages show a value."""
-    if value.__class__ in DATUM_CLASSES:
+    if is_datum(value):
         return pretty(value)
     if isinstance(value, SingleSelection):
         return pretty(value.datum())

@@ -2,18 +2,20 @@
 
 from typing import Any, Final
 
+from rethought.datum.binary import binary_bytes
 from rethought.datum.coercion import coerce, object_of_pairs
 from rethought.datum.text import compact, pretty
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
-from rethought.exec.table import Selection
+from rethought.exec.table import Range, Selection
 from rethought.exec.values import (
     DATUM_CLASSES,
     Database,
     SingleSelection,
     Stream,
+    is_datum,
     reql_type,
 )
 from rethought.reql.spec import Arg, Grouped, TermSpec, exactly
@@ -110,31 +112,23 @@ def info(env: Env, value: Any) -> dict[str, Any]:
         if kind == "TABLE_SLICE":
             return _slice(env, value)
     if isinstance(value, Stream) and value.table is not None:
-        return {"type": kind, "table": _table(env, Selection(value.table, _whole()))}
+        return {"type": kind, "table": _table(env, Selection(value.table, Range()))}
     if isinstance(value, SingleSelection):
-        return {"type": kind, "table": _table(env, Selection(value.table, _whole()))}
+        return {"type": kind, "table": _table(env, Selection(value.table, Range()))}
     if isinstance(value, Function):
         return {"type": kind, "source_code": _source(value)}
-    if value.__class__ not in DATUM_CLASSES or value is None or value is MINVAL or value is MAXVAL:
+    if not is_datum(value) or value is None or value is MINVAL or value is MAXVAL:
         return {"type": kind}
     if kind == "PTYPE<BINARY>":
-        from rethought.datum.binary import binary_bytes
-
         return {"type": kind, "count": len(binary_bytes(value)), "value": compact(value)}
     return {"type": kind, "value": pretty(value)}
-
-
-def _whole() -> Any:
-    from rethought.exec.table import Range
-
-    return Range()
 
 
 def _table(env: Env, selection: Selection) -> dict[str, Any]:
     table = selection.table
     assert table is not None
     env.require("read", table.handle)
-    count = table.count(env, _whole())
+    count = table.count(env, Range())
     return {
         "type": "TABLE",
         "name": table.name,
@@ -156,7 +150,7 @@ def _slice(env: Env, selection: Selection) -> dict[str, Any]:
     order = {None: "UNORDERED", False: "ASCENDING", True: "DESCENDING"}[selected.descending]
     out = {
         "type": "TABLE_SLICE",
-        "table": _table(env, Selection(table, _whole())),
+        "table": _table(env, Selection(table, Range())),
         "index": index,
         "sorting": order,
     }

@@ -61,7 +61,7 @@ def contains_(env: Env, sequence: Any, *wanted: Any) -> bool:
     stream = as_stream(sequence)
     if stream.feed:
         stream.refuse_endless()
-    for row in stream.rows(env):
+    for row in stream.rows(env, settled=bool(functions)):
         for at, part in enumerate(values):
             if equal(row, part):
                 del values[at]
@@ -101,7 +101,7 @@ def offsets_of_(env: Env, value: Any, wanted: Any) -> Any:
 
     def chunks(env: Env) -> Iterator[Chunk]:
         position = 0
-        for chunk in stream.chunks(env):
+        for chunk in stream.chunks(env, settled=True):
             found = [position + at for at, row in enumerate(chunk.datums()) if test(row)]
             position += chunk.count
             if found:

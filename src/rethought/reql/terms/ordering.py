@@ -196,7 +196,7 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
     limit = env.array_limit
     chunks = []
     count = 0
-    for chunk in stream.chunks(env):
+    for chunk in stream.chunks(env, settled=True):
         env.tick()
         chunks.append(chunk)
         count += chunk.count

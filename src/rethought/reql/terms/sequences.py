@@ -261,13 +261,13 @@ def fold_(
     if emit is None:
         stream.refuse_endless()
         state = base
-        for row in stream.rows(env):
+        for row in stream.rows(env, settled=True):
             state = step.invoke(state, row)
         return state if final_emit is None else final_emit.invoke(state)
 
     def chunks(env: Env) -> Iterator[Chunk]:
         state = base
-        for chunk in stream.chunks(env):
+        for chunk in stream.chunks(env, settled=True):
             env.tick()
             out: list[Any] = []
             for row in chunk.datums():

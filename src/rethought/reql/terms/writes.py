@@ -313,13 +313,14 @@ def _rows_of(env: Env, selection: Any, *, atomic: bool) -> Iterator[tuple[Any, A
     source = selection.source
     if atomic and isinstance(source, TableSource) and source.range.index is not None:
         # writing may move rows within the index that is being read, so all of it is read before
-        keys = [row[pkey] for chunk in selection.chunks(env) for row in chunk.datums()]
+        chunks = selection.chunks(env, settled=True)
+        keys = [row[pkey] for chunk in chunks for row in chunk.datums()]
         for at, key in enumerate(keys):
             if at % 100 == 99:
                 env.tick()
             yield key, None
         return
-    for chunk in selection.chunks(env):
+    for chunk in selection.chunks(env, settled=True):
         for at, row in enumerate(chunk.datums()):
             if at % 100 == 99:
                 env.tick()
@@ -359,7 +360,7 @@ def for_each_(env: Env, sequence: Any, function: Any) -> dict[str, Any]:
     stream = as_stream(sequence)
     stream.refuse_endless()
     total: dict[str, Any] = {}
-    for row in stream.rows(env):
+    for row in stream.rows(env, settled=True):
         env.tick()
         if isinstance(function, Function):
             parts = _statistics_of(env, function.invoke(row), (1, 1))
