@@ -29,7 +29,7 @@ MISSING: Final = object()
 
 # ---- backtraces
 
-_PATHS_MAX: Final = 50_000
+_PATHS_MAX: Final = 10_000
 _paths: OrderedDict[str, list[tuple[Frame, ...]]] = OrderedDict()
 
 
