@@ -224,6 +224,7 @@ class LocalTable:
     def range_chunks(
         self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
     ) -> Iterator[Chunk]:
+        check_readable(env, self.handle)
         for bounds in ranges:
             yield from self._index_pages(env, index.number, bounds, Range(), PAGE)
 

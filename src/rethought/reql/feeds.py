@@ -22,6 +22,7 @@ from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
 from rethought.exec.env import SLICE_S, Env, Killed
 from rethought.exec.ops import Operator
+from rethought.exec.table import check_readable
 from rethought.exec.values import Source, Stream
 from rethought.feed.channel import Form
 from rethought.feed.limit import LimitChannel, Order, Top
@@ -111,8 +112,9 @@ class FeedSource(Source):
 
     def _part(self, env: Env, part: Followed) -> Part:
         settings = self.settings
-        source, number = feeds_of(env.engine).source(env, part.table)
         handle = part.table.handle
+        check_readable(env, handle)
+        source, number = feeds_of(env.engine).source(env, part.table)
         find_index = index_finder(handle)
         transform = RowTransform(env, part.ops) if part.ops else None
         share = _share(env, self.sharing, part)

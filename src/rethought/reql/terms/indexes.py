@@ -266,9 +266,11 @@ def _hook_source(env: Env, captured: Captured, hook: Any) -> FunctionRecord | No
 
 
 def get_write_hook(env: Env, table: Any) -> Any:
-    if table.system or table.write_hook is None:
+    if table.system:
         return None
     env.require("config", table)
+    if table.write_hook is None:
+        return None
     return hook_row(table.write_hook.function)
 
 
