@@ -24,7 +24,7 @@ test: setup ## run the tests, a minute or two (ARGS="tests/store -k snapshot")
 	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 slow: setup ## run the tests marked slow: long fault injection, the example applications
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 check: lint types ## format, lint and types, as CI runs them
 
