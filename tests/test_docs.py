@@ -29,10 +29,8 @@ MAKE = re.compile(r"\bmake ([a-z]+)\b")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[str]:
-    return [
-        code for kind, code in BLOCK.findall((TOP / "README.md").read_text()) if kind == language
-    ]
+def blocks(document: str, language: str) -> list[str]:
+    return [code for kind, code in BLOCK.findall((TOP / document).read_text()) if kind == language]
 
 
 def shown_output(code: str) -> str:
@@ -62,9 +60,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield process
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_the_python_of_the_readme_prints_what_it_says(number: int, server: ServerProcess) -> None:
-    code = blocks("python")[number]
+PYTHON = [
+    pytest.param(code, id=f"{document}-{number}")
+    for document in ("README.md", "docs/compatibility.md")
+    for number, code in enumerate(blocks(document, "python"))
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_the_python_of_the_documents_prints_what_it_says(code: str, server: ServerProcess) -> None:
     assert "28015" in code
     done = subprocess.run(
         [sys.executable, "-c", code.replace("28015", str(server.port))],
@@ -81,7 +85,7 @@ def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess)
     node, packages = shutil.which("node"), TOP / "tests" / "js" / "node_modules"
     if node is None or not (packages / "rethinkdb").exists():
         pytest.skip("node or the npm package rethinkdb is not installed")
-    (code,) = blocks("js")
+    (code,) = blocks("README.md", "js")
     done = subprocess.run(
         [node, "-e", code.replace("28015", str(server.port))],
         capture_output=True,
