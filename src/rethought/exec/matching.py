@@ -12,7 +12,7 @@ from typing import Any, Final
 from rethought.datum.order import equal
 from rethought.datum.text import pretty
 from rethought.datum.values import type_name
-from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.errors import Frame, NonExistenceError, QueryLogicError
 from rethought.exec.functions import Function, Projection, RowFunction, constant_function
 
 _BOOLEAN: Final = 8
@@ -49,13 +49,17 @@ def _fits(pattern: dict[str, Any], value: Any) -> bool:
     return True
 
 
-def pattern_function(pattern: Any, *, strict: bool) -> Function:
-    """A value as a predicate. Unless `strict`, a missing field may simply count as a mismatch."""
+def pattern_function(pattern: Any, place: tuple[Frame, ...], *, strict: bool) -> Function:
+    """A value as a predicate, standing at `place`. Unless `strict`, a missing field may simply count as a mismatch."""
     if not _is_object(pattern):
         return constant_function(lambda: pattern, 0)
 
     def rows(documents: list[Any]) -> list[bool]:
-        return [_fits(pattern, row) for row in documents]
+        try:
+            return [_fits(pattern, row) for row in documents]
+        except QueryLogicError as error:
+            error.frames = place
+            raise
 
     projection = None
     if not strict and 0 < len(pattern) <= _FIELDS_MAX and "$reql_type$" not in pattern:

@@ -62,6 +62,15 @@ class Variable:
 
 
 PLAIN: Final = (Kind.DATUM, Kind.BOOL)
+UNIT_TERMS: Final = 200
+UNIT_HEIGHT: Final = 24
+"""How many terms, and how deep, become one code object."""
+
+PACE_TERMS: Final = 32
+ROW_TERMS_MAX: Final = 64
+CHUNK_TERMS: Final = 20_000
+"""Functions of more than the first many terms see no more rows at once than make the second many."""
+
 PSEUDOTYPE_KEYS: Final = frozenset(
     {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
 )
@@ -86,6 +95,12 @@ class Compiler(Expressions):
         self.scope: dict[int, Variable] = {}
         self.implicit: list[int] = []
         self.depth = 0
+        self.pace: Callable[[], None] | None = None
+        self.terms = 0  # compiled so far
+        self._weight = 0  # terms of the expression being built
+        self._height = 0
+        self._namespace: dict[str, Any] = {}
+        self._published = 0  # constants that are in the namespace
 
     # ---- terms
 
@@ -98,8 +113,37 @@ class Compiler(Expressions):
         return code
 
     def compile(self, term: Term) -> Node:
+        """A term's expression. What is deep or long becomes a function of its own, so that the interpreter's compiler
+        never sees more than it can do at once."""
         if term.type == DATUM:
             return self.literal(term)
+        self.terms += 1
+        if self.pace is not None and self.terms % PACE_TERMS == 0:
+            self.pace()
+        siblings, beside = self._weight, self._height
+        self._weight = self._height = 0
+        node = self._compile(term)
+        weight, height = self._weight + 1, self._height + 1
+        together = siblings + weight
+        if height > UNIT_HEIGHT or weight > UNIT_TERMS or (together > UNIT_TERMS and weight > 3):
+            node = self._apart(term, node)
+            weight = height = 1
+        self._weight = siblings + weight
+        self._height = max(beside, height)
+        return node
+
+    def _apart(self, term: Term, node: Node) -> Node:
+        """The same node as a call of a function of its own."""
+        names = list(dict.fromkeys(variable.name for variable in self.scope.values()))
+        function = self.code(node.code, names)
+        line = self.line(term)
+        args: list[ast.expr] = [self.name(name, line) for name in ("env", "p", *names)]
+        code = at_line(ast.Call(self.keep(function, line), args, []), line)
+        if self.pace is not None:
+            self.pace()
+        return Node(code, node.kind, node.determinism, node.closes)
+
+    def _compile(self, term: Term) -> Node:
         spec = term.spec
         assert spec is not None
         self._check_optargs(term, spec)
@@ -262,7 +306,6 @@ class Compiler(Expressions):
         term: Term,
         *,
         shortcut: str | None = None,
-        name: str = "",
         project: bool = False,
         want: Kind = Kind.DATUM,
     ) -> Node:
@@ -283,7 +326,7 @@ class Compiler(Expressions):
         how = self.constant(shortcut, line)
         code = self.call(
             "as_function",
-            [self.name("env", line), node.code, how, self.constant(name, line)],
+            [self.name("env", line), node.code, how, self.keep(term.path, line)],
             line,
         )
         return Node(code, Kind.VALUE, node.determinism, node.closes)
@@ -305,17 +348,18 @@ class Compiler(Expressions):
         if len(numbers) != 1:
             return self._call_function(term, numbers, body_term, want)
         number = numbers[0]
+        before = self.terms
         body = self._body(number, body_term, None, want, line)
-        rows = self._rows(number, body, line)
+        rows = self._rows(number, body, line, self.terms - before)
         projection: ast.expr = self.constant(None, line)
-        if project and self.depth == 0:
+        if project and self.depth == 0 and self.terms - before <= ROW_TERMS_MAX:
             fields = projected_fields(number, body_term)
             if fields:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
                 narrow = self._body(number, body_term, attributes, want, line)
                 struct = self.keep(runtime.projection(tuple(attributes)), line)
                 projection = at_line(
-                    ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line
+                    ast.Tuple([struct, self._rows(number, narrow, line, 0)], ast.Load()), line
                 )
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
         code = self.call(
@@ -346,7 +390,7 @@ class Compiler(Expressions):
             return Node(code, Kind.DATUM, node.determinism, node.closes)
         return node
 
-    def _rows(self, number: int, body: Node, line: int) -> ast.expr:
+    def _rows(self, number: int, body: Node, line: int, terms: int) -> ast.expr:
         name = self.variable_name(number)
         element = body.code
         if body.closes:  # a closure must not see the next row
@@ -355,7 +399,11 @@ class Compiler(Expressions):
         loop = ast.comprehension(
             at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
         )
-        return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
+        rows = self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
+        if terms <= ROW_TERMS_MAX:
+            return rows
+        step = self.constant(max(1, CHUNK_TERMS // terms), line)
+        return self.call("paced", [self.name("env", line), rows, step], line)
 
     def _call_function(self, term: Term, numbers: list[int], body_term: Term, want: Kind) -> Node:
         line = self.line(term)
@@ -452,8 +500,12 @@ class Compiler(Expressions):
         function = self.lambda_(["env", "p", *extra], body, 1)
         tree = ast.Expression(function)
         compiled: CodeType = compile(tree, self.filename, "eval")
-        namespace = {**base_namespace(self.specs), **self.constants}
-        result: Callable[..., Any] = eval(compiled, namespace)
+        if not self._namespace:
+            self._namespace.update(base_namespace(self.specs))
+        new = itertools.islice(self.constants.items(), self._published, None)
+        self._namespace.update(new)
+        self._published = len(self.constants)
+        result: Callable[..., Any] = eval(compiled, self._namespace)
         return result
 
 
@@ -533,6 +585,11 @@ def projected_fields(number: int, body: Term) -> set[str] | None:
             if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
                 fields.add(field.value)
                 continue
+        if term.type == _PLUCK_TERM and term.args and _is_row(term.args[0], number):
+            names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
+            if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
+                fields.update(names)
+                continue
         if _is_row(term, number) or term.type in (FUNC, ARGS):
             return None
         pending.extend(term.args)
@@ -540,6 +597,9 @@ def projected_fields(number: int, body: Term) -> set[str] | None:
     if not 0 < len(fields) <= PROJECTED_FIELDS_MAX or not all(map(_PLAIN_NAME.match, fields)):
         return None
     return fields
+
+
+_PLUCK_TERM: Final = 33
 
 
 def _is_row(term: Term, number: int) -> bool:
@@ -550,7 +610,7 @@ def _is_row(term: Term, number: int) -> bool:
 
 def _field_function(specs: dict[int, TermSpec], field: Term) -> Term:
     """`row -> row.get_field(field)`, every part of it standing where the field name stands."""
-    path = field.path
+    path = runtime.Rewritten(field.path)
     number = INTERNAL_VARS - 2
     row = Term(VAR, [datum(number, path)], {}, path, specs[VAR])
     body = Term(31, [row, field], {}, path, specs[31])

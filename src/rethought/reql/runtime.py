@@ -20,7 +20,7 @@ from rethought.exec.functions import (
     RowFunction,
     constant_function,
 )
-from rethought.exec.grouping import GroupedStream
+from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError
 from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
 from rethought.reql.tree import ARGS, Term, datum
@@ -72,7 +72,7 @@ def per_group(env: Env, value: Any, term: Callable[[Any], Any]) -> Any:
     if not isinstance(value, Grouped):
         return term(value)
     groups = []
-    for group, reduction in value.groups:
+    for group, reduction in sorted_groups(value):
         env.tick()
         result = term(reduction)
         if isinstance(result, Stream):
@@ -93,8 +93,10 @@ def projection_miss() -> Any:
     raise ProjectionMissError
 
 
-def as_function(env: Env, value: Any, shortcut: str | None, name: str) -> Function:
-    """What stands where a function is wanted."""
+def as_function(
+    env: Env, value: Any, shortcut: str | None, path: tuple[Frame, ...]
+) -> Function:
+    """What stands where a function is wanted; `path` is where."""
     if isinstance(value, Function):
         return value
     if shortcut == "constant":
@@ -104,10 +106,29 @@ def as_function(env: Env, value: Any, shortcut: str | None, name: str) -> Functi
         from rethought.reql.terms.fields import get_field_row
 
         field = need_datum(env, value, None)
-        return RowFunction(
-            lambda rows: [get_field_row(env, row, field) for row in rows], None, 0, None
-        )
+
+        def fields(rows: list[Any]) -> list[Any]:
+            try:
+                return [get_field_row(env, row, field) for row in rows]
+            except QueryLogicError as error:
+                error.frames = path
+                raise
+
+        return RowFunction(fields, None, 0, None)
     raise wrong_value("FUNCTION", value)
+
+
+def paced(env: Env, function: Callable[[list[Any]], list[Any]], step: int) -> Any:
+    """A function over rows that looks at a few of them at a time, and lets others have their turn between them."""
+
+    def run(rows: list[Any]) -> list[Any]:
+        out: list[Any] = []
+        for at in range(0, len(rows), step):
+            env.tick()
+            out.extend(function(rows[at : at + step]))
+        return out
+
+    return run
 
 
 # ---- r.args
@@ -196,6 +217,7 @@ NAMES: Final[dict[str, Any]] = {
     "need_table": values.need_table,
     "need_time": values.need_time,
     "not_spliced": not_spliced,
+    "paced": paced,
     "per_group": per_group,
     "projection_miss": projection_miss,
     "splice": splice,

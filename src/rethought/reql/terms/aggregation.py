@@ -111,7 +111,7 @@ def _keyed(name: str) -> Any:
         line = c.line(term)
         function = Node(c.constant(None, line), Kind.VALUE)
         if len(term.args) > 1:
-            function = c.function(term.args[1], shortcut="field", name=name, project=True)
+            function = c.function(term.args[1], shortcut="field", project=True)
         options = Node(c.options(term), Kind.VALUE)
         return _result(c, term, f"{name}_", [node, function, options])
 
@@ -205,7 +205,7 @@ def group(c: Compiler, term: Term) -> Node:
     """SEQUENCE, (FUNCTION | field)... [, index, multi] -> GROUPED_STREAM"""
     node = c.compile(term.args[0])
     keys = [
-        c.function(arg, shortcut="field", name="group", project=True) for arg in term.args[1:]
+        c.function(arg, shortcut="field", project=True) for arg in term.args[1:]
     ]
     line = c.line(term)
     code = c.call(

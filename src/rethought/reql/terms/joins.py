@@ -88,6 +88,7 @@ def _matches(env: Env, row: Any, inner: Stream, test: Function) -> list[Any]:
     for chunk in inner.chunks(env):
         env.tick()
         for other in chunk.datums():
+            env.tick()
             answer = test.invoke(row, other)
             if answer is not None and answer is not False:
                 found.append({"left": row, "right": other})
@@ -100,7 +101,7 @@ def _matches(env: Env, row: Any, inner: Stream, test: Function) -> list[Any]:
 def eq_join(c: Compiler, term: Term) -> Node:
     """SEQUENCE, (field | FUNCTION), TABLE [, index, ordered] -> SEQUENCE of {left, right}"""
     left = c.compile(term.args[0])
-    key = c.function(term.args[1], shortcut="field", name="eq_join", project=True)
+    key = c.function(term.args[1], shortcut="field", project=True)
     table = c.compile(term.args[2])
     line = c.line(term)
     code = c.call(

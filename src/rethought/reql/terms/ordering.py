@@ -79,7 +79,7 @@ def _key(c: Compiler, arg: Term) -> Node:
         assert arg.spec is not None
         c.check_arity(arg, arg.spec)
         inner = arg.args[0]
-    function = c.function(inner, shortcut="field", name="order_by", project=True)
+    function = c.function(inner, shortcut="field", project=True)
     line = c.line(arg)
     code = c.call("sort_key", [function.code, c.constant(descending, line)], line)
     return Node(code, Kind.VALUE, function.determinism, function.closes)

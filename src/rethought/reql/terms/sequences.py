@@ -6,7 +6,7 @@ What always holds: arrays give arrays at once, streams stay lazy; every group of
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rethought.errors import QueryLogicError
+from rethought.errors import Frame, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
@@ -111,6 +111,7 @@ def map_many(env: Env, *parts: Any) -> Any:
         iterators = [stream.rows(env) for stream in streams]
         out: list[Any] = []
         for rows in zip(*iterators, strict=False):
+            env.tick()
             out.append(function.invoke(*rows))
             if len(out) >= 500:
                 yield of_rows(out)
@@ -151,8 +152,9 @@ def filter_term(c: Compiler, term: Term) -> Node:
     if "default" in term.optargs:
         value = c.compile(term.optargs["default"])
         fallback = c.lambda_([], c.datum(value, line, "default"), line)  # type: ignore[assignment]
+    place = c.keep(term.args[1].path, line)
     code = c.call(
-        "filter_", [c.name("env", line), node.code, predicate.code, fallback], line
+        "filter_", [c.name("env", line), node.code, predicate.code, fallback, place], line
     )
     return c.node(term, code, [node, predicate], _kind_after(node))
 
@@ -196,11 +198,13 @@ def function_or_datum(env: Env, value: Any, at: int | None) -> Any:
     return value if isinstance(value, Function) else need_datum(env, value, at)
 
 
-def filter_(env: Env, value: Any, predicate: Any, fallback: Any) -> Any:
+def filter_(
+    env: Env, value: Any, predicate: Any, fallback: Any, place: tuple[Frame, ...]
+) -> Any:
     if fallback is None and "default" in env.defaults:
         fallback = env.defaults["default"]
     if not isinstance(predicate, Function):
-        predicate = pattern_function(predicate, strict=fallback is not None)
+        predicate = pattern_function(predicate, place, strict=fallback is not None)
     return streaming(env, value, Filter(predicate, fallback))
 
 
@@ -262,6 +266,7 @@ def fold_(
         stream.refuse_endless()
         state = base
         for row in stream.rows(env, settled=True):
+            env.tick()
             state = step.invoke(state, row)
         return state if final_emit is None else final_emit.invoke(state)
 
@@ -271,6 +276,7 @@ def fold_(
             env.tick()
             out: list[Any] = []
             for row in chunk.datums():
+                env.tick()
                 new = step.invoke(state, row)
                 out.extend(_emitted(emit.invoke(state, row, new)))
                 state = new
