@@ -62,6 +62,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     query_seconds: float = 0.0
     # What one query may hold in sorting, grouping and the like.
     query_memory_bytes: int = 1 << 30
+    # Evaluation that nobody may interrupt: a transaction after its first write, a function of an index, hook or feed.
+    undivided_seconds: float = 1.0
     # Evaluation before a query yields to the loop.
     work_slice_seconds: float = 0.005
 

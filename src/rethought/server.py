@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
-from rethought import VERSION
+from rethought import VERSION, stack
 from rethought import log as server_log
 from rethought.config import Config
 from rethought.log import notice
@@ -116,6 +116,7 @@ def run(config: Config, *, without_effect: Sequence[str] = ()) -> None:
     """Serve until a signal ends it. Raises `StartError` when it cannot."""
     import uvloop
 
+    stack.prepare()
     server_log.setup(json=config.log_format == "json")
     for name in without_effect:
         log.warning("The option --%s has no effect.", name.replace("_", "-"))

@@ -22,8 +22,13 @@ class Evaluator:
     def response_bytes(self, query: Any, **options: Any) -> bytes:
         """The body of the response."""
         body = json.dumps([START, query, options]).encode()
-        reply = self._engine.start(self._client, body, lambda _: None)
-        assert isinstance(reply, Reply), "the query did not finish at once"
+        later: list[Reply | None] = []
+        reply = self._engine.start(self._client, body, later.append)
+        if not isinstance(reply, Reply):
+            while not later:
+                self._loop.run_until_complete(asyncio.sleep(0))
+            reply = later[0]
+            assert isinstance(reply, Reply)
         return reply.body
 
     def response(self, query: Any, **options: Any) -> dict[str, Any]:

@@ -9,9 +9,11 @@ wrote there); whatever the query holds is given back in `end_batch`.
 from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from rethought.datum.values import from_json
-from rethought.errors import OpIndeterminateError
+from rethought.errors import OpIndeterminateError, ResourceLimitError
+from rethought.exec.memory import MEASURE_EVERY_BYTES
 from rethought.limits import Limits
 
 if TYPE_CHECKING:
@@ -68,7 +70,14 @@ class Env:
     wake: Callable[[], None] | None = None
     slice_end = 0.0
     started = 0.0
+    undivided = False  # whether it must come to an end in this slice
+    deadline = 0.0  # when a query that is still at work is ended, 0 never
+    pauses = 0  # how often others had their turn
+    memory_seen = 0  # the memory of the process when this slice began or was looked at
+    memory_bytes = 0  # its growth in the slices of this query
+    unmeasured = 0  # bytes of large values since the last look
     _now: Any = None
+    _id: str | None = None
 
     def __init__(
         self,
@@ -82,9 +91,16 @@ class Env:
         self.client = client
         self.catalog = catalog
         self.limits = limits
-        self.scheduler: Scheduler = scheduler
+        self.scheduler: Any = scheduler
         self.array_limit = limits.array_limit
         self.snapshots: dict[Any, Any] = {}
+
+    @property
+    def id(self) -> str:
+        """The name of this query in `jobs` and in the log; made when somebody first asks for it."""
+        if self._id is None:
+            self._id = str(uuid4())
+        return self._id
 
     # ---- settings
 
@@ -114,13 +130,61 @@ class Env:
     def tick(self) -> None:
         """Called between pieces of work: gives way to others when this query's slice is used up."""
         if perf_counter() > self.slice_end:
+            if self.undivided:
+                self.refuse_longer()
             self.scheduler.pause(self)
+
+    def made(self, size: int) -> None:
+        """Called when a value of many bytes has been made, which may have taken long."""
+        self.unmeasured += size
+        if self.unmeasured > MEASURE_EVERY_BYTES:
+            self.measure()
+        self.tick()
+
+    def measure(self) -> None:
+        """Looks at what the process holds; ends a query that made it grow too much."""
+        self.unmeasured = 0
+        scheduler: Scheduler | None = self.scheduler
+        if scheduler is None:  # a function outside any query
+            return
+        seen = scheduler.memory()
+        grown = seen - (self.memory_seen or scheduler.memory_seen)
+        self.memory_seen = scheduler.memory_seen = seen
+        self.memory_bytes += grown
+        limit = self.limits.query_memory_bytes
+        if self.memory_bytes > limit:
+            raise ResourceLimitError(f"The query needs too much memory (more than {limit} bytes).")
+        if grown > 0 and seen > scheduler.memory_most:
+            raise ResourceLimitError("The server has no memory left for this query.")
 
     def check_alive(self) -> None:
         if self.kill_message is not None:
             raise OpIndeterminateError(self.kill_message)
         if self.cancelled:
             raise Killed
+        if self.deadline and perf_counter() > self.deadline:
+            seconds = self.limits.query_seconds
+            raise ResourceLimitError(f"The query ran for more than {seconds:g} seconds.")
+
+    def begin(self, now: float) -> None:
+        """A slice begins, the first of a query or of a batch of its cursor."""
+        self.slice_end = now + SLICE_S
+        seconds = self.limits.query_seconds
+        if seconds:
+            self.deadline = now + seconds
+        self.memory_seen = self.scheduler.memory_at(now)
+
+    def hold_on(self) -> None:
+        """From here to `begin` the query keeps its slice, which therefore has an end."""
+        self.undivided = True
+        self.slice_end = perf_counter() + self.limits.undivided_seconds
+
+    def refuse_longer(self) -> None:
+        """What `tick` comes to in an undivided slice."""
+        seconds = self.limits.undivided_seconds
+        raise ResourceLimitError(
+            f"Evaluation that must not be interrupted took more than {seconds:g} seconds."
+        )
 
     def cancel(self) -> None:
         """Ends the query at its next `tick` or `wait`."""

@@ -66,6 +66,7 @@ class LocalTable:
         if key is MINVAL or key is MAXVAL:
             return None
         check_readable(env, self.handle)
+        self.handle.reads += 1
         found: bytes | None = env.snapshot(self.group).get(self.number, primary_key(key))
         return found
 
@@ -73,6 +74,7 @@ class LocalTable:
         check_readable(env, self.handle)
         encoded = [primary_key(key) for key in keys]
         found = env.snapshot(self.group).get_many(self.number, list(dict.fromkeys(encoded)))
+        self.handle.reads += len(found)
         return [found.get(key) for key in encoded]
 
     def index(self, name: str) -> Any:
@@ -143,6 +145,7 @@ class LocalTable:
                     limit=limit,
                 )
             if page.count:
+                self.handle.reads += page.count
                 yield Chunk(page.count, raw=page.docs)
             after = page.after
             if after is None:
@@ -184,6 +187,7 @@ class LocalTable:
                 limit=limit,
             )
             if page.count:
+                self.handle.reads += page.count
                 yield Chunk(page.count, raw=page.docs)
             after = page.after
             if after is None:
@@ -213,6 +217,7 @@ class LocalTable:
                 keys=True,
             )
             if page.count:
+                self.handle.reads += page.count
                 yield (
                     Chunk(page.count, raw=page.docs),
                     [decode_key(key) for key in page.keys],
@@ -240,11 +245,20 @@ class LocalTable:
 
     def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
         encoded = primary_key(key)
-        batch = env.writing(self.group)
-        self._check()
-        before = batch.get(self.number, encoded)
-        old: Any = None if before is None else decode(before)
-        new = change(old)
+        while True:
+            batch = env.writing(self.group)
+            self._check()
+            before = batch.get(self.number, encoded)
+            old: Any = None if before is None else decode(before)
+            pauses = env.pauses
+            new = change(old)
+            if env.pauses == pauses:
+                break
+            # Others had their turn while the function ran: its result counts if the row is still the same.
+            batch = env.writing(self.group)
+            self._check()
+            if batch.get(self.number, encoded) == before:
+                break
         if new is None:
             after = None
         elif new is old:

@@ -175,6 +175,7 @@ class Slice(Operator):
             return
         position = 0
         for chunk in chunks:
+            env.tick()
             first = max(0, start - position)
             last = chunk.count if end is None else min(chunk.count, end - position)
             position += chunk.count

@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from greenlet import getcurrent, greenlet
 
+from rethought.exec import memory
 from rethought.exec.env import SLICE_S, Env
 
 IDLE_MAX: Final = 64
+MEMORY_FRESH_S: Final = 0.05
 
 
 class Scheduler:
@@ -27,6 +29,17 @@ class Scheduler:
         self._idle: list[greenlet] = []
         self._paused: deque[greenlet] = deque()
         self._scheduled = False
+        self.memory = memory.reader()
+        self.memory_most = memory.ceiling()
+        self.memory_seen = self.memory()
+        self._memory_looked = 0.0
+
+    def memory_at(self, now: float) -> int:
+        """What the process holds, as of a moment ago."""
+        if now - self._memory_looked > MEMORY_FRESH_S:
+            self._memory_looked = now
+            self.memory_seen = self.memory()
+        return self.memory_seen
 
     @property
     def idle(self) -> int:
@@ -55,12 +68,15 @@ class Scheduler:
         parent = me.parent
         if parent is None:  # evaluated in place: nothing to switch to
             return
+        env.measure()
         self._paused.append(me)
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._resume)
         parent.switch()
+        env.pauses += 1
         env.check_alive()
+        env.memory_seen = self.memory()
         env.slice_end = perf_counter() + SLICE_S
 
     def _resume(self) -> None:
@@ -86,9 +102,14 @@ class Scheduler:
                 me.switch()
 
         env.end_batch()  # whoever waits holds no snapshot
+        env.measure()
         env.wake = wake
         future.add_done_callback(wake)
         parent.switch()
+        env.pauses += 1
+        if env.deadline:  # waiting does not count
+            env.deadline += perf_counter() - env.slice_end + SLICE_S
         env.check_alive()
+        env.memory_seen = self.memory()
         env.slice_end = perf_counter() + SLICE_S
         return future.result()

@@ -36,7 +36,7 @@ class Transaction:
             )
         self.group = group
         self.savepoint = group.write().savepoint()
-        self.env.slice_end = float("inf")
+        self.env.hold_on()
 
     def snapshot(self, group: Any) -> Any:
         """What the transaction reads of a group."""
@@ -57,6 +57,7 @@ class Transaction:
         trace: TracebackType | None,
     ) -> None:
         self.env.transaction = None
+        self.env.undivided = False
         if self.group is None:
             return
         batch = self.group.write()

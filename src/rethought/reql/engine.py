@@ -18,9 +18,9 @@ from rethought.auth.verifier import Verifier
 from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
-from rethought.errors import InternalError, QueryLogicError, ReqlError
+from rethought.errors import InternalError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.cursor import Batches
-from rethought.exec.env import SLICE_S, Env, Killed, MustWait, Options
+from rethought.exec.env import Env, Killed, MustWait, Options
 from rethought.exec.functions import Function
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.local import LocalTable
@@ -43,6 +43,9 @@ from rethought.reql.runtime import backtrace
 log = logging.getLogger("rethought.query")
 
 Done = Callable[[Reply | None], None]
+
+COMPILED_AT_ONCE_BYTES: Final = 1_024
+"""Longer queries without a plan are compiled a piece at a time."""
 
 ATOM: Final = b'{"t":1,"r":['
 SEQUENCE: Final = b'{"t":2,"r":['
@@ -79,6 +82,7 @@ class Engine:
         self._tables: dict[Any, LocalTable] = {}
         self.known_tables: dict[tuple[str, str], Any] = {}
         self.running: set[Query] = set()
+        self.queries = 0  # started, in all
 
     # ---- what the wire calls
 
@@ -86,13 +90,17 @@ class Engine:
         return Client(self.catalog, user, address, port)
 
     def start(self, client: Client, body: bytes, done: Done) -> Reply | Running | None:
-        try:
-            plan, params = self.plans.find(body)
-        except ReqlError as error:
-            return Reply(failure(error))
-        except Exception:
-            log.exception("a query could not be compiled")
-            return Reply(failure(InternalError("The query could not be compiled.", frames=())))
+        self.queries += 1
+        env: Env
+        found = self.plans.known(body)
+        if found is None:
+            if len(body) > COMPILED_AT_ONCE_BYTES:
+                env = Env(self, client, self.catalog, self.limits, self.scheduler)
+                return self._spawn(Query(self, env, None, (), done), body)
+            found = self.compiled(body, None)
+            if found.__class__ is bytes:
+                return Reply(found)
+        plan, params = found
         env = Env(self, client, self.catalog, self.limits, self.scheduler)
         if plan.in_place:
             reply = run_in_place(env, plan, params)
@@ -100,10 +108,24 @@ class Engine:
                 if env.tickets:
                     return Awaiting(None if plan.noreply else reply, env.tickets, done).answer()
                 return None if plan.noreply else reply
-        query = Query(self, env, plan, params, done)
-        env.body = body
+        return self._spawn(Query(self, env, plan, params, done), body)
+
+    def _spawn(self, query: "Query", body: bytes) -> Reply | Running | None:
+        query.env.body = body
         self.scheduler.spawn(query.run)
         return query.answer()
+
+    def compiled(self, body: bytes, pace: Callable[[], None] | None) -> Any:
+        """The plan of a query and its parameters, or the response for one that cannot have any."""
+        try:
+            return self.plans.make(body, pace)
+        except ReqlError as error:
+            return failure(error)
+        except (RecursionError, MemoryError) as error:
+            return failure(too_much(error))
+        except Exception:
+            log.exception("a query could not be compiled")
+            return failure(InternalError("The query could not be compiled.", frames=()))
 
     def server_info(self, client: Client) -> bytes:
         identity = self.catalog.identity
@@ -158,7 +180,7 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
     except MustWait:
         return None
     except Exception as error:
-        body = internal(error)
+        body = internal(error, env)
     finally:
         env.in_place = False
         if env.snapshots:
@@ -240,7 +262,7 @@ class Query:
     )
 
     def __init__(
-        self, engine: Engine, env: Env, plan: Plan, params: tuple[Any, ...], done: Done
+        self, engine: Engine, env: Env, plan: Plan | None, params: tuple[Any, ...], done: Done
     ) -> None:
         self.engine = engine
         self.env = env
@@ -268,28 +290,36 @@ class Query:
     def run(self) -> None:
         """Evaluates in a greenlet."""
         env = self.env
-        env.slice_end = self.started + SLICE_S
+        env.begin(self.started)
         cursor = None
         try:
-            if self.plan.globals:
-                settle(env, self.plan, self.params)
-            if self.plan.transaction:
-                body, cursor = self._in_transaction(env)
+            plan = self.plan
+            if plan is None:
+                found = self.engine.compiled(env.body, env.tick)
+                if found.__class__ is bytes:
+                    self._finish(Reply(found))
+                    return
+                plan, self.params = found
+                self.plan = plan
+            if plan.globals:
+                settle(env, plan, self.params)
+            if plan.transaction:
+                body, cursor = self._in_transaction(env, plan)
             else:
-                body, cursor = self._evaluate(env)
+                body, cursor = self._evaluate(env, plan)
         except ReqlError as error:
             body = failure(error)
         except Killed:
             body = b""
         except Exception as error:
-            body = internal(error)
+            body = internal(error, env)
         env.end_batch()
-        if self.plan.profile:
+        if self.plan is not None and self.plan.profile:
             body = profiled(body, self.started)
         self._finish(Reply(body, cursor))
 
-    def _evaluate(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
-        value = self.plan.run(env, self.params)
+    def _evaluate(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
+        value = plan.run(env, self.params)
         if isinstance(value, Stream) and not value.array:
             if value.feed:
                 from rethought.reql.feeds import feed_cursor
@@ -298,11 +328,11 @@ class Query:
             return self._first_batch(env, value)
         return respond(env, value), None
 
-    def _in_transaction(self, env: Env) -> tuple[bytes, "StreamCursor | None"]:
+    def _in_transaction(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
         from rethought.exec.transaction import Transaction
 
         with Transaction(env):
-            value = self.plan.run(env, self.params)
+            value = plan.run(env, self.params)
             if isinstance(value, Stream) and not value.array:
                 value = value.to_list(env)
             return respond(env, value), None
@@ -332,7 +362,7 @@ class Query:
             self._deliver()
 
     def _deliver(self) -> None:
-        if self.plan.noreply:
+        if self.plan is not None and self.plan.noreply:
             if self._reply is not None and self._reply.cursor is not None:
                 self._reply.cursor.close()
             self._reply = None
@@ -379,7 +409,7 @@ class StreamCursor:
 
     def _run(self) -> None:
         env = self.env
-        env.slice_end = perf_counter() + SLICE_S
+        env.begin(perf_counter())
         try:
             rows = self.batches.next()
             if self.batches.finished:
@@ -391,7 +421,7 @@ class StreamCursor:
         except Killed:
             reply = Reply(b"")
         except Exception as error:
-            reply = Reply(internal(error))
+            reply = Reply(internal(error, env))
         env.end_batch()
         self._reply = reply
         self._finished = True
@@ -464,11 +494,16 @@ def failure(error: ReqlError) -> bytes:
     return msgspec.json.encode(body)
 
 
-def internal(error: Exception) -> bytes:
+def internal(error: Exception, env: Env) -> bytes:
     """The response for a bug of ours, which goes to the log."""
-    if isinstance(error, RecursionError):
-        from rethought.errors import ResourceLimitError
-
-        return failure(ResourceLimitError("The query is nested too deep.", frames=()))
-    log.error("a query failed inside", exc_info=error)
+    if isinstance(error, RecursionError | MemoryError):
+        return failure(too_much(error))
+    log.error("a query failed inside", exc_info=error, extra={"query": env.id})
     return failure(InternalError(f"Unexpected exception: {error}", frames=()))
+
+
+def too_much(error: Exception) -> ResourceLimitError:
+    """What to say where the interpreter itself came to its limits."""
+    if isinstance(error, RecursionError):
+        return ResourceLimitError("The query is nested too deep.", frames=())
+    return ResourceLimitError("The server has no memory left for this query.", frames=())

@@ -14,8 +14,6 @@ from rethought.exec.env import Env
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, apply_all
 from rethought.feed.documents import Documents
 
-FOREVER = float("inf")
-
 
 class RowTransform:
     """The operators of a feed as one function of documents."""
@@ -29,13 +27,14 @@ class RowTransform:
 
     def __call__(self, documents: Documents) -> list[bytes | None]:
         env = self._env
-        slice_end, env.slice_end = env.slice_end, FOREVER
+        slice_end, undivided = env.slice_end, env.undivided
+        env.hold_on()
         try:
             found = self._together(documents.data())
             if found is None:
                 return [self._alone(row) for row in documents.data()]
         finally:
-            env.slice_end = slice_end
+            env.slice_end, env.undivided = slice_end, undivided
         values: list[bytes | None] = [None] * len(documents)
         for at, value in found:
             if self._keeps:

@@ -1,6 +1,7 @@
 """Functions that outlive a query: index functions and write hooks, compiled from their source.
 
-What always holds: they run outside any query, never give way and never wait; their errors are their caller's affair.
+What always holds: they run outside any query, never give way and never wait, and may therefore take only so long for a
+row; their errors are their caller's affair.
 """
 
 from typing import Any
@@ -16,7 +17,25 @@ from rethought.reql.terms import SPECS
 from rethought.reql.tree import TreeBuilder
 
 _env = Env(None, None, None, DEFAULT_LIMITS, None)
-_env.slice_end = float("inf")
+_env.hold_on()
+
+
+class StoredFunction(Function):
+    """A function with a time of its own for every row."""
+
+    __slots__ = ("_over",)
+
+    def __init__(self, function: Function) -> None:
+        super().__init__(function.arity, function.call, function.flags, function.term)
+        self._over = function.over
+
+    def invoke(self, *args: Any) -> Any:
+        _env.hold_on()
+        return super().invoke(*args)
+
+    def over(self, rows: list[Any]) -> list[Any]:
+        _env.hold_on()
+        return self._over(rows)
 
 
 def compile_function(term_json: Any) -> Function:
@@ -27,4 +46,4 @@ def compile_function(term_json: Any) -> Function:
         run = finished(compiler, compiler.code(compiler.compile(tree).code))
     except CompileError as error:
         raise QueryLogicError(error.message) from None
-    return need_function(_env, run(_env, ()), None)
+    return StoredFunction(need_function(_env, run(_env, ()), None))

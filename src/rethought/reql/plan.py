@@ -40,6 +40,9 @@ _IN_PLACE: Final = frozenset(
 """Terms whose evaluation is short and never waits, as long as no rows come into it."""
 
 
+Pace = Callable[[], None] | None
+
+
 class PlanCache:
     """Finds or makes the plan of a query."""
 
@@ -51,23 +54,29 @@ class PlanCache:
 
     def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]]:
         """The plan and the parameters of a START query. Raises ClientError or CompileError."""
+        return self.known(body) or self.make(body)
+
+    def known(self, body: bytes) -> tuple[Plan, tuple[Any, ...]] | None:
+        """The plan and the parameters, when there is a plan."""
         if body.startswith(INSERT_PREFIX):
             found = self.inserts.find(body)
             if found is not None:
                 return found
         if len(body) <= CACHED_BYTES_MAX:
-            shape = body.translate(SHAPE)
-            for plan in self._shapes.get(shape, ()):
+            for plan in self._shapes.get(body.translate(SHAPE), ()):
                 assert plan.match is not None
                 params = plan.match(body)
                 if params is not None:
                     return plan, params
-            plan, params, match = self._make(body, parametrize=True)
-            if match is not None:
-                plan.match = match
-                self._keep(shape, plan)
-            return plan, params
-        plan, params, _ = self._make(body, parametrize=False)
+        return None
+
+    def make(self, body: bytes, pace: Pace = None) -> tuple[Plan, tuple[Any, ...]]:
+        """A new plan. `pace` is called now and then: it may let others have their turn, or end this with an error."""
+        parametrize = len(body) <= CACHED_BYTES_MAX
+        plan, params, match = self._make(body, pace, parametrize=parametrize)
+        if match is not None:
+            plan.match = match
+            self._keep(body.translate(SHAPE), plan)
         return plan, params
 
     def _keep(self, shape: bytes, plan: Plan) -> None:
@@ -82,7 +91,7 @@ class PlanCache:
         self.size += 1
 
     def _make(
-        self, body: bytes, *, parametrize: bool
+        self, body: bytes, pace: Pace, *, parametrize: bool
     ) -> tuple[Plan, tuple[Any, ...], Match | None]:
         json = decode_query(body)
         kind, rest = query_parts(json)
@@ -90,7 +99,7 @@ class PlanCache:
             raise ClientError("Server could not parse query: Expected a START query.")
         if not rest:
             raise CompileError("Expected a term in a START query.", frames=())
-        check_depth(rest[0], self.limits.nesting_max)
+        check_depth(rest, self.limits.nesting_max, pace)
         self.inserts.learn(body, rest[0], self.limits)
         span = scan(body) if parametrize else None
         return compile_query(
@@ -99,15 +108,18 @@ class PlanCache:
             body if parametrize else None,
             span,
             self.limits,
+            pace,
         )
 
 
-def check_depth(json: Any, most: int) -> None:
+def check_depth(json: Any, most: int, pace: Pace = None) -> None:
     """Refuses trees that are nested too deep to handle."""
     level = [json]
     for _ in range(2 * most):
         below: list[Any] = []
-        for part in level:
+        for number, part in enumerate(level):
+            if pace is not None and number % 1000 == 999:
+                pace()
             kind = part.__class__
             if kind is list:
                 below.extend(item for item in part if item.__class__ in _CONTAINERS)
@@ -123,13 +135,19 @@ _CONTAINERS: Final = frozenset({list, dict, RepeatedKeys})
 
 
 def compile_query(
-    root: Any, optargs: dict[str, Any], body: bytes | None, span: Span | None, limits: Limits
+    root: Any,
+    optargs: dict[str, Any],
+    body: bytes | None,
+    span: Span | None,
+    limits: Limits,
+    pace: Pace = None,
 ) -> tuple[Plan, tuple[Any, ...], Match | None]:
     """Compiles a query; with `body` and `span` also what recognises queries of the same shape."""
     parts = span[2] if span is not None else None
     builder = TreeBuilder(SPECS, tree_literal)
     builder.keep_arrays = "array_limit" in optargs
     builder.array_limit = limits.array_limit
+    builder.pace = pace
     tree = builder.build(root, parts[1] if parts else None, ())
     if optargs.__class__ is RepeatedKeys:
         raise CompileError(f"Duplicate global optional argument: `{optargs.repeated}`.", frames=())
@@ -142,6 +160,7 @@ def compile_query(
     check_nesting(tree)
     mark_stray_literals(tree)
     compiler = Compiler(SPECS, parametrize=body is not None)
+    compiler.pace = pace
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}

@@ -7,7 +7,7 @@ for index functions, `reql.functions`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys
@@ -27,6 +27,8 @@ BINARY: Final = 155
 
 INTERNAL_VARS: Final = -7_000_000
 """Variables numbered below this are made here; clients' numbers are far from it. They never stand for r.row."""
+
+PACE_TERMS: Final = 500
 
 Span = tuple[
     int, int, "list[Span] | None", int
@@ -121,8 +123,13 @@ class TreeBuilder:
             False  # arrays stay terms, so that their size is checked when they are made
         )
         self.array_limit = 100_000
+        self.pace: Callable[[], None] | None = None
+        self._built = 0
 
     def build(self, json: Any, span: Span | None, path: tuple[Frame, ...]) -> Term:
+        self._built += 1
+        if self._built % PACE_TERMS == 0 and self.pace is not None:
+            self.pace()
         kind = json.__class__
         if kind is list:
             return self._term(json, span, path)
