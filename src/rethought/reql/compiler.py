@@ -85,6 +85,9 @@ _plan_numbers = itertools.count(1)
 class Compiler(Expressions):
     """Compiles one query. `params` collects the literals that stay parameters, `pinned` those that may not vary."""
 
+    shortcuts = True
+    """Off, nothing is done inline and nothing is read in projected form: the same answers, slowly. For tests."""
+
     def __init__(self, specs: dict[int, TermSpec], *, parametrize: bool = True) -> None:
         super().__init__()
         self.specs = specs
@@ -104,10 +107,25 @@ class Compiler(Expressions):
 
     # ---- terms
 
+    def inline(
+        self,
+        template: str,
+        args: dict[str, ast.expr],
+        line: int,
+        lazy: tuple[str, ...] = ("slow",),
+    ) -> ast.expr:
+        slow = args.get("slow")
+        if self.shortcuts or slow is None:
+            return super().inline(template, args, line, lazy)
+        assert isinstance(slow, ast.Call)
+        slow.args.extend(code for name, code in args.items() if name != "slow")
+        return slow
+
     def run(self, term: Term, args: Sequence[ast.expr], *, opts: bool = False) -> ast.Call:
         """A call of a term's `run`."""
         line = self.line(term)
-        code = self.call(f"run_{term.type}", [self.name("env", line), *args], line)
+        parts = self.in_parts(term, args)
+        code = self.call(f"run_{term.type}", [self.name("env", line), *parts], line)
         if opts or (term.spec and term.spec.optargs):
             code.keywords.append(ast.keyword("opts", self.options(term), lineno=line, col_offset=0))
         return code
@@ -126,22 +144,31 @@ class Compiler(Expressions):
         weight, height = self._weight + 1, self._height + 1
         together = siblings + weight
         if height > UNIT_HEIGHT or weight > UNIT_TERMS or (together > UNIT_TERMS and weight > 3):
-            node = self._apart(term, node)
+            code = self.apart(term, node.code)
+            node = Node(code, node.kind, node.determinism, node.closes)
             weight = height = 1
         self._weight = siblings + weight
         self._height = max(beside, height)
         return node
 
-    def _apart(self, term: Term, node: Node) -> Node:
-        """The same node as a call of a function of its own."""
+    def apart(self, term: Term, code: ast.expr) -> ast.expr:
+        """The same value from a function of its own. The code must be complete but for variables in scope."""
         names = list(dict.fromkeys(variable.name for variable in self.scope.values()))
-        function = self.code(node.code, names)
+        function = self.code(code, names)
         line = self.line(term)
         args: list[ast.expr] = [self.name(name, line) for name in ("env", "p", *names)]
-        code = at_line(ast.Call(self.keep(function, line), args, []), line)
         if self.pace is not None:
             self.pace()
-        return Node(code, node.kind, node.determinism, node.closes)
+        return at_line(ast.Call(self.keep(function, line), args, []), line)
+
+    def in_parts(self, term: Term, args: Sequence[ast.expr]) -> list[ast.expr]:
+        """Arguments by the thousand: some at a time, each lot from a function of its own."""
+        if len(args) <= UNIT_TERMS:
+            return list(args)
+        line = self.line(term)
+        lots = [args[at : at + UNIT_TERMS] for at in range(0, len(args), UNIT_TERMS)]
+        tuples = [at_line(ast.Tuple(list(lot), ast.Load()), line) for lot in lots]
+        return [at_line(ast.Starred(self.apart(term, lot), ast.Load()), line) for lot in tuples]
 
     def _compile(self, term: Term) -> Node:
         spec = term.spec
@@ -352,7 +379,7 @@ class Compiler(Expressions):
         body = self._body(number, body_term, None, want, line)
         rows = self._rows(number, body, line, self.terms - before)
         projection: ast.expr = self.constant(None, line)
-        if project and self.depth == 0 and self.terms - before <= ROW_TERMS_MAX:
+        if project and self.shortcuts and self.depth == 0 and self.terms - before <= ROW_TERMS_MAX:
             fields = projected_fields(number, body_term)
             if fields:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}

@@ -123,6 +123,9 @@ class Expressions:
     def call(self, function: str, args: Sequence[ast.expr], line: int) -> ast.Call:
         return at_line(ast.Call(self.name(function, line), list(args), []), line)
 
+    def tuple_(self, elements: Sequence[ast.expr], line: int) -> ast.Tuple:
+        return at_line(ast.Tuple(list(elements), ast.Load()), line)
+
     def temp(self) -> str:
         return f"t{next(self._temps)}"
 

@@ -131,7 +131,7 @@ def _field_access(c: Compiler, term: Term, name: str) -> Node:
 
 def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     """The attribute of a projected row, None where the row is a whole one."""
-    attribute = _attribute(c, term, row, field)
+    attribute = projected_attribute(c, term, row, field)
     if attribute is None:
         return None
     code = c.inline(
@@ -140,7 +140,8 @@ def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     return Node(code, Kind.DATUM)
 
 
-def _attribute(c: Compiler, term: Term, row: Term, field: Term) -> ast.expr | None:
+def projected_attribute(c: Compiler, term: Term, row: Term, field: Term) -> ast.expr | None:
+    """The attribute that holds a field of a projected row, None where the row is a whole one."""
     number = None
     if row.type == VAR and len(row.args) == 1:
         number = row.args[0].value
@@ -171,7 +172,7 @@ def field_or_literal(c: Compiler, term: Term) -> Node | None:
         return None
     line = c.line(term)
     literal = c.literal(fallback)
-    attribute = _attribute(c, access, row, field)
+    attribute = projected_attribute(c, access, row, field)
     if attribute is not None:
         template = "a if a is not UNSET and a is not None else later"
         code = c.inline(template, {"a": attribute, "later": literal.code}, line, lazy=("later",))
@@ -266,7 +267,7 @@ def over_rows(c: Compiler, term: Term, first: Node, mode: str) -> Node:
     body = Term(term.type, [row, *term.args[1:]], term.optargs, path, term.spec)
     guarded = Term(_ROW_GUARD.type, [body], {}, path, _ROW_GUARD)
     function_term = Term(FUNC, [datum([ROW], path), guarded], {}, path, c.specs[FUNC])
-    function = c.function(function_term, project=mode == "skip")
+    function = c.function(function_term, project=True)
     code = c.call(
         "over",
         [c.name("env", line), first.code, function.code, c.constant(mode, line)],

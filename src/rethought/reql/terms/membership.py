@@ -36,6 +36,9 @@ def contains(c: Compiler, term: Term) -> Node:
     wanted = [_function_or_datum(c, term, arg, at) for at, arg in enumerate(term.args[1:], 1)]
 
     def build(first: Node) -> Node:
+        if len(wanted) == 1 and wanted[0].kind in PLAIN and first.kind in PLAIN:
+            quick = call_term(c, term, "contains_one", [first, *wanted])
+            return Node(quick.code, Kind.BOOL, quick.determinism, quick.closes)
         result = call_term(c, term, "contains_", [sequence_node(c, term, first), *wanted])
         return Node(result.code, Kind.BOOL, result.determinism, result.closes)
 
@@ -53,6 +56,13 @@ def _function_or_datum(c: Compiler, term: Term, arg: Term, at: int) -> Node:
         "function_or_datum", [c.name("env", line), node.code, c.constant(at, line)], line
     )
     return Node(code, Kind.VALUE, node.determinism, node.closes)
+
+
+def contains_one(env: Env, sequence: Any, wanted: Any) -> bool:
+    """`contains` of a single datum in a sequence that mostly is a short array."""
+    if sequence.__class__ is list and wanted.__class__ is str:
+        return wanted in sequence
+    return contains_(env, need_sequence(env, sequence, 0), wanted)
 
 
 def contains_(env: Env, sequence: Any, *wanted: Any) -> bool:
@@ -217,7 +227,7 @@ TERMS: Final = (
         "contains",
         at_least(1),
         compile=contains,
-        names={"contains_": contains_},
+        names={"contains_": contains_, "contains_one": contains_one},
     ),
     TermSpec(
         87,

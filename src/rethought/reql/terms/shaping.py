@@ -7,6 +7,8 @@ import ast
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from rethought.datum.merging import merge_objects
 from rethought.datum.paths import has_fields, pluck, without
 from rethought.exec.env import Env
@@ -14,14 +16,24 @@ from rethought.exec.functions import Function
 from rethought.exec.values import need_datum
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
-from rethought.reql.terms.fields import is_simple, object_of, over_array, over_rows
-from rethought.reql.tree import FUNC, Term
+from rethought.reql.terms.fields import (
+    is_simple,
+    object_of,
+    over_array,
+    over_rows,
+    projected_attribute,
+)
+from rethought.reql.tree import DATUM, FUNC, Term
 
 
 def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
     """The compile function of a term that works on a document or on each row of a sequence."""
 
     def compile_(c: Compiler, term: Term) -> Node:
+        if term.type == _PLUCK:
+            projected = _projected_pluck(c, term)
+            if projected is not None:
+                return projected
         node = c.compile(term.args[0])
         if node.kind not in PLAIN:
             return over_rows(c, term, node, mode)
@@ -52,6 +64,30 @@ def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
         return c.node(term, code, [node, *rest], Kind.DATUM)
 
     return compile_
+
+
+_PLUCK: Final = 33
+
+
+def _projected_pluck(c: Compiler, term: Term) -> Node | None:
+    """`row.pluck("a", "b")` of a projected row, None of a whole one."""
+    row, *fields = term.args
+    if not fields or not all(c.is_literal(field, str) for field in fields):
+        return None
+    attributes = [projected_attribute(c, term, row, field) for field in fields]
+    if any(attribute is None for attribute in attributes):
+        return None
+    line = c.line(term)
+    names = c.keep(tuple(c.pin(field) for field in fields), line)
+    values = c.tuple_([attribute for attribute in attributes if attribute is not None], line)
+    return Node(c.call("plucked", [names, values], line), Kind.DATUM)
+
+
+def plucked(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
+    """The fields that a projected row has."""
+    return {
+        name: value for name, value in zip(names, values, strict=True) if value is not UNSET
+    }
 
 
 def has_fields_one(env: Env, row: Any, *specs: Any) -> bool:
@@ -113,11 +149,28 @@ def merge(c: Compiler, term: Term) -> Node:
         if arg.type != FUNC and part.kind not in PLAIN:
             code = c.call("merge_argument", [env, code, c.constant(index, line)], line)
         parts.append(code)
+    if len(parts) == 1 and _is_flat(term.args[1]):
+        quick = c.inline(
+            '{**a, **b} if a.__class__ is dict and "$reql_type$" not in a'
+            ' and "$reql_type$" not in b else slow',
+            {"a": node.code, "b": parts[0], "slow": c.call("merge_", [env], line)},
+            line,
+        )
+        return c.node(term, quick, nodes, Kind.DATUM)
     name = "merge_"
     if not all(is_simple(part) for part in parts):
         name = "merge_later"
         parts = [c.lambda_([], part, line) for part in parts]
     return c.node(term, c.call(name, [env, node.code, *parts], line), nodes, Kind.DATUM)
+
+
+def _is_flat(part: Term) -> bool:
+    """Whether a part is a literal object whose values replace what is there (and stay so in queries of this shape)."""
+    return (
+        part.type == DATUM
+        and part.value.__class__ is dict
+        and not any(value.__class__ is dict for value in part.value.values())
+    )
 
 
 def merge_argument(env: Env, value: Any, at: int) -> Any:
@@ -172,7 +225,7 @@ TERMS: Final = (
         compile=_row_term("map"),
         args=(Arg.DATUM,),
         grouped=Grouped.STREAM,
-        names={"pluck_one": pluck_one},
+        names={"pluck_one": pluck_one, "plucked": plucked},
     ),
     TermSpec(
         34,
