@@ -43,19 +43,27 @@ class Entry(msgspec.Struct, frozen=True):
     uptime: float
     level: str
     message: str
+    query: str | None = None  # the id of the query it is about, as in `jobs`
 
     def line(self) -> str:
         """As in the log file: `2026-11-22T07:01:15.529110683 0.001704s notice: message`."""
-        message = self.message.translate(_ESCAPED)
+        message = self.full_message.translate(_ESCAPED)
         return f"{timestamp(self.time_ns)} {self.uptime:.6f}s {self.level}: {message}"
 
+    @property
+    def full_message(self) -> str:
+        """With the query's id in front, where there is no field of its own for it."""
+        return self.message if self.query is None else f"[query {self.query}] {self.message}"
+
     def json(self) -> str:
-        fields = {
+        fields: dict[str, object] = {
             "time": timestamp(self.time_ns) + "Z",
             "uptime": round(self.uptime, 6),
             "level": self.level,
             "message": self.message,
         }
+        if self.query is not None:
+            fields["query"] = self.query
         return msgspec.json.encode(fields).decode()
 
 
@@ -69,6 +77,7 @@ class Log(logging.Handler):
         self.json = False
         self.console: TextIO | None = sys.stdout
         self.file: TextIO | None = None
+        self.trouble: str | None = None  # why the last entry did not reach the file
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -79,13 +88,18 @@ class Log(logging.Handler):
             message = str(record.msg)
         level = LEVELS.get(record.levelno, "info")
         now = time.time_ns()
-        entry = Entry(now, time.monotonic() - self.started, level, message)
+        query = getattr(record, "query", None)
+        entry = Entry(now, time.monotonic() - self.started, level, message, query)
         self.recent.append(entry)
         # A full disk or a reader that went away costs the entry, not the server.
-        with contextlib.suppress(OSError, ValueError):
-            if self.file is not None:
+        if self.file is not None:
+            try:
                 self.file.write((entry.json() if self.json else entry.line()) + "\n")
                 self.file.flush()
+            except (OSError, ValueError) as error:
+                self.trouble = str(error)
+            else:
+                self.trouble = None
         with contextlib.suppress(OSError, ValueError):
             if self.console is not None and record.levelno > logging.INFO:
                 self.console.write((entry.json() if self.json else console_text(entry)) + "\n")
@@ -134,5 +148,5 @@ def timestamp(time_ns: int) -> str:
 
 
 def console_text(entry: Entry) -> str:
-    message = entry.message.translate(_ESCAPED_ON_CONSOLE)
+    message = entry.full_message.translate(_ESCAPED_ON_CONSOLE)
     return message if entry.level == "notice" else f"{entry.level}: {message}"

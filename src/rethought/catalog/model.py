@@ -144,6 +144,7 @@ class TableHandle:
         "name",
         "number",
         "primary_key",
+        "reads",
         "shards",
         "write_acks",
         "write_hook",
@@ -162,6 +163,7 @@ class TableHandle:
         hook = record.write_hook
         self.write_hook = None if hook is None else WriteHook(hook)
         self.dropped = False
+        self.reads = 0  # documents read since the start, for `stats`
 
     system: Final = False
 

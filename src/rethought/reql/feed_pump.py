@@ -333,7 +333,10 @@ class PumpCursor:
         if self._done is None and not self._closed:
             self._first(error)
         else:
-            body = failure(error) if isinstance(error, ReqlError) else internal(error)
+            if isinstance(error, ReqlError):
+                body = failure(error)
+            else:
+                body = internal(error, self.env)
             self._deliver(Reply(body))
 
     def _fill(self) -> bool:

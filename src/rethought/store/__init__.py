@@ -21,6 +21,7 @@ from rethought.store.model import (
     Position,
     Size,
     TableId,
+    Usage,
 )
 from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
 from rethought.store.snapshot import Snapshot
@@ -45,6 +46,7 @@ __all__ = [
     "Snapshot",
     "TableId",
     "Ticket",
+    "Usage",
     "WriteBatch",
     "check_file",
     "copy_group",

@@ -56,6 +56,16 @@ class Size(NamedTuple):
     bytes: int
 
 
+class Usage(NamedTuple):
+    """What a group takes, in bytes: its file, of that what is free, its log, its page cache, its documents."""
+
+    file_bytes: int
+    free_bytes: int
+    log_bytes: int
+    cache_bytes: int
+    documents_bytes: int
+
+
 class IndexRule(Protocol):
     """How documents become index keys. The store knows no more of a query language than this."""
 

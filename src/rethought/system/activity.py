@@ -12,6 +12,7 @@ from rethought.catalog.model import TableHandle
 from rethought.catalog.permissions import ADMIN
 from rethought.datum.time import make_time
 from rethought.errors import OpFailedError
+from rethought.store import Usage
 from rethought.system.counting import Rates, Writes
 from rethought.system.node import LogEntry, Node
 from rethought.system.table import Asking, Row
@@ -109,7 +110,11 @@ class Jobs:
 
 
 class Stats:
-    """The rows of `stats`. Rates need two looks; the first one says zero."""
+    """The rows of `stats`. Rates need two looks; the first one says zero.
+
+    A file holds all tables of a database, so what a table takes of it beyond its documents (indexes, journal, free
+    pages) and of the cache is its part by size.
+    """
 
     def __init__(self, catalog: "Catalog", node: Node) -> None:
         self._catalog = catalog
@@ -125,12 +130,13 @@ class Stats:
         written: dict[Hashable, int] = {
             table: self._writes.of(table.group, table.number) for table in tables
         }
+        read: dict[Hashable, int] = {(table, "read"): table.reads for table in tables}
         totals: dict[Hashable, int] = {
             "queries": counters.queries,
             "read_docs": counters.read_docs,
             "written_docs": counters.written_docs or self._writes.total(),
         }
-        self._rates.look(self._node.clock(), {**totals, **written})
+        self._rates.look(self._node.clock(), {**totals, **written, **read})
         engine = {
             "client_connections": counters.client_connections,
             "clients_active": counters.clients_active,
@@ -147,28 +153,38 @@ class Stats:
                 },
             },
         ]
+        usages = {table.db: table.group.usage() for table in tables}
         for table in tables:
-            rows += self._table_rows(table, written[table], server, asking)
+            rows += self._table_rows(table, written[table], usages[table.db], server, asking)
         return rows
 
     def _table_rows(
-        self, table: TableHandle, written: int, server: str, asking: Asking
+        self, table: TableHandle, written: int, usage: Usage, server: str, asking: Asking
     ) -> list[Row]:
         names = {
             "db": table.db.name if asking.by_name else table.db.id,
             "table": table.name if asking.by_name else table.id,
         }
         size = table.group.snapshot().size(table.number).bytes
-        rates = {"read_docs_per_sec": 0.0, "written_docs_per_sec": self._rates[table]}
+        part = size / usage.documents_bytes if usage.documents_bytes else 0.0
+        used = usage.file_bytes - usage.free_bytes
+        rates = {
+            "read_docs_per_sec": self._rates[table, "read"],
+            "written_docs_per_sec": self._rates[table],
+        }
         return [
             {"id": ["table", table.id], **names, "query_engine": rates},
             {
                 "id": ["table_server", table.id, self._catalog.identity.id],
                 **names,
                 "server": server,
-                "query_engine": {**rates, "read_docs_total": 0, "written_docs_total": written},
+                "query_engine": {
+                    **rates,
+                    "read_docs_total": table.reads,
+                    "written_docs_total": written,
+                },
                 "storage_engine": {
-                    "cache": {"in_use_bytes": 0},
+                    "cache": {"in_use_bytes": int(usage.cache_bytes * part)},
                     "disk": {
                         "read_bytes_per_sec": 0.0,
                         "read_bytes_total": 0,
@@ -176,8 +192,8 @@ class Stats:
                         "written_bytes_total": 0,
                         "space_usage": {
                             "data_bytes": size,
-                            "garbage_bytes": 0,
-                            "metadata_bytes": 0,
+                            "garbage_bytes": int(usage.free_bytes * part),
+                            "metadata_bytes": int(max(0, used - usage.documents_bytes) * part),
                             "preallocated_bytes": 0,
                         },
                     },

@@ -8,19 +8,17 @@ printed only when somebody looks. Reads the engine's set of running queries; `se
 from collections.abc import Callable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid5
 
 import msgspec
 
 from rethought.reql.printing import print_term
+from rethought.reql.slow import without_secrets
 from rethought.system.node import RunningQuery
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
     from rethought.reql.engine import Engine
 
-_NAMESPACE: Final = UUID("d4b0d2d4-5d8f-4a0e-8f0e-3c3a7f6b9e11")
-_PROCESS: Final = f"{time()}"
 TEXT_MAX: Final = 100_000
 """Longer queries are shown cut off: somebody's bulk insert must not fill the screen of who looks at the jobs."""
 
@@ -38,7 +36,7 @@ def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[Runni
 def kill_query(engine: "Engine", id_: str, message: str) -> bool:
     """Ends a query with an error to its client; False when there is none of this id."""
     for query in engine.running:
-        if query_id(query.env) == id_:
+        if query.env.id == id_:
             query.env.kill_message = message
             if query.env.wake is not None:
                 engine.loop.call_soon(query.env.wake)
@@ -46,15 +44,11 @@ def kill_query(engine: "Engine", id_: str, message: str) -> bool:
     return False
 
 
-def query_id(env: "Env") -> str:
-    return str(uuid5(_NAMESPACE, f"{_PROCESS}/{id(env)}/{env.started}"))
-
-
 def _described(env: "Env") -> RunningQuery:
     client = env.client
     spent = perf_counter() - env.started if env.started else 0.0
     return RunningQuery(
-        id=query_id(env),
+        id=env.id,
         user=client.user,
         address=client.address,
         port=client.port,
@@ -68,7 +62,10 @@ def _printer(body: bytes) -> Callable[[], str]:
         if not body:
             return ""
         query: Any = msgspec.json.decode(body)
-        printed = print_term(query[1])
+        try:
+            printed = print_term(without_secrets(query[1]))
+        except RecursionError:
+            return "..."
         return printed if len(printed) <= TEXT_MAX else f"{printed[:TEXT_MAX]}..."
 
     return text

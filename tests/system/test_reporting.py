@@ -1,0 +1,130 @@
+"""What a process tells about itself: counters, log, issues, metrics."""
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rethought import log as server_log
+from rethought.system.reporting import Reporter
+from tests.system.conftest import Machine, array, create, get, insert, system, table
+
+
+class Full(io.StringIO):
+    """A file on a disk without space."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.fixture
+def log() -> Iterator[server_log.Log]:
+    log = server_log.Log()
+    log.console = None
+    yield log
+    log.close_file()
+
+
+@pytest.fixture
+def reporter(machine: Machine, log: server_log.Log) -> Reporter:
+    reporter = Reporter(machine.catalog, machine.engine, free_bytes=lambda path: 1 << 40, log=log)
+    reporter.fill(machine.node)
+    return reporter
+
+
+def filled(machine: Machine) -> None:
+    machine.value(create("t"))
+    machine.value(insert(table("t"), array(*({"id": n, "text": "x" * 100} for n in range(50)))))
+
+
+def row(machine: Machine, *id_: str) -> dict[str, object]:
+    found: dict[str, object] = machine.value(get(system("stats"), array(*id_)))
+    return found
+
+
+def test_reads_writes_and_queries_are_counted(machine: Machine, reporter: Reporter) -> None:
+    filled(machine)
+    before = reporter.counters()
+    machine.value(get(table("t"), 3))
+    machine.value([39, [table("t"), {"text": "y"}]])
+    after = reporter.counters()
+    assert after.queries == before.queries + 2
+    assert after.read_docs == before.read_docs + 51
+    assert after.written_docs == 50
+
+
+def test_a_table_shows_what_it_takes(machine: Machine, reporter: Reporter) -> None:
+    filled(machine)
+    machine.value([43, [[39, [table("t"), {"text": "y"}]]]])
+    handle = machine.catalog.user_tables()[0]
+    found = row(machine, "table_server", handle.id, machine.catalog.identity.id)
+    storage = found["storage_engine"]
+    assert isinstance(storage, dict)
+    assert storage["cache"]["in_use_bytes"] > 0
+    assert storage["disk"]["space_usage"]["data_bytes"] > 50 * 100
+    engine = found["query_engine"]
+    assert isinstance(engine, dict)
+    assert engine["read_docs_total"] == 50
+    assert engine["written_docs_total"] == 50
+
+
+def test_the_log_is_a_table_with_the_query_of_an_entry(
+    machine: Machine, reporter: Reporter, log: server_log.Log
+) -> None:
+    record = logging.LogRecord("rethought.x", logging.ERROR, "", 1, "first", (), None)
+    log.emit(record)
+    record = logging.LogRecord("rethought.x", logging.INFO, "", 1, "second", (), None)
+    record.query = "q1"
+    log.emit(record)
+    rows = machine.value(system("logs"))
+    assert [(each["level"], each["message"]) for each in rows] == [
+        ("error", "first"),
+        ("info", "[query q1] second"),
+    ]
+
+
+def test_a_log_that_cannot_be_written_is_an_issue_until_it_can(
+    machine: Machine, reporter: Reporter, log: server_log.Log, tmp_path: Path
+) -> None:
+    log.file = Full()
+    log.emit(logging.LogRecord("rethought.x", logging.ERROR, "", 1, "lost", (), None))
+    (issue,) = machine.value(system("current_issues"))
+    assert issue["type"] == "log_write_error"
+    assert "No space left on device" in issue["info"]["message"]
+    log.open_file(tmp_path / "log")
+    log.emit(logging.LogRecord("rethought.x", logging.ERROR, "", 1, "kept", (), None))
+    assert machine.value(system("current_issues")) == []
+
+
+def test_too_little_space_is_an_issue(machine: Machine, log: server_log.Log) -> None:
+    Reporter(machine.catalog, machine.engine, free_bytes=lambda path: 1, log=log).fill(machine.node)
+    (issue,) = machine.value(system("current_issues"))
+    assert (issue["type"], issue["critical"]) == ("disk_space_low", False)
+
+
+def test_a_write_that_failed_is_an_issue(
+    machine: Machine, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(machine)
+    group = machine.catalog.user_tables()[0].group
+    monkeypatch.setattr(type(group), "trouble", property(lambda self: "The disk is full."))
+    types = {issue["type"] for issue in machine.value(system("current_issues"))}
+    assert types == {"write_error"}
+
+
+def test_a_file_that_belongs_to_nobody_is_an_issue(machine: Machine, reporter: Reporter) -> None:
+    machine.catalog.unknown_files.append("stray")
+    (issue,) = machine.value(system("current_issues"))
+    assert (issue["type"], issue["info"]["file"]) == ("unknown_file", "stray.db")
+    machine.catalog.unknown_files.clear()
+
+
+def test_metrics_name_every_table(machine: Machine, reporter: Reporter) -> None:
+    filled(machine)
+    families = {name: samples for name, _, _, samples in reporter.metrics(machine.node)}
+    assert families["table_documents"] == [({"database": "test", "table": "t"}, 50)]
+    assert families["written_documents_total"] == [({}, 50)]
+    assert families["file_bytes"][0][1] > 0
+    assert families["issues"] == []
