@@ -151,7 +151,7 @@ def merge(c: Compiler, term: Term) -> Node:
         parts.append(code)
     if len(parts) == 1 and _is_flat(term.args[1]):
         quick = c.inline(
-            '{**a, **b} if a.__class__ is dict and "$reql_type$" not in a'
+            'a | b if a.__class__ is dict and "$reql_type$" not in a'
             ' and "$reql_type$" not in b else slow',
             {"a": node.code, "b": parts[0], "slow": c.call("merge_", [env], line)},
             line,
