@@ -105,3 +105,7 @@ class PermissionDeniedError(ReqlError):
     """The user lacks a permission."""
 
     error_type = 6000000
+
+
+class RowDeniedError(PermissionDeniedError):
+    """A rule does not let the user write this row: an error of that row, other rows go on."""

@@ -139,3 +139,11 @@ def test_a_write_hook_takes_three_arguments(machine: Machine) -> None:
     assert (
         machine.error([189, [T, func([1], 1)]]) == "Write hook functions must expect 3 arguments."
     )
+
+
+def test_functions_that_differ_in_a_literal_are_kept_as_they_were_sent(machine: Machine) -> None:
+    for number in range(3):
+        body = [17, [[31, [[10, [1]], "a"]], number]]
+        machine.value([75, [table("t"), f"is{number}", [69, [array(1), body]]]])
+    kept = [row["query"] for row in machine.value([139, [table("t")]])]
+    assert [f".eq({number})" in query for number, query in enumerate(kept)] == [True] * 3

@@ -2,14 +2,21 @@
 
 What always holds: a permission is true, false or not set, for everything, for a database or for a table; the most
 specific setting counts, nothing set means no. `admin` may do everything. The system database does not inherit the
-global settings. Deciding is a pure function of the settings; `Permissions` keeps them and stores them.
+global settings. On a table, reading and writing may be for some rows only, those for which a rule (a ReQL function)
+holds. Deciding is a pure function of the settings; `Permissions` keeps them and stores them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.catalog.model import SYSTEM_DATABASE_ID, Database
-from rethought.catalog.records import PERMISSION, PermissionRecord, decode, encode
+from rethought.catalog.records import (
+    PERMISSION,
+    FunctionRecord,
+    PermissionRecord,
+    decode,
+    encode,
+)
 from rethought.catalog.storing import commit
 from rethought.datum.text import compact
 from rethought.errors import OpFailedError, PermissionDeniedError
@@ -24,6 +31,12 @@ Scope = tuple[str, str | None, str | None]
 """User name, database id, table id."""
 
 Settings = Mapping[Scope, Mapping[str, bool]]
+
+Rules = Mapping[str, FunctionRecord]
+"""The rules of one user for one table, by permission (`read`, `write`)."""
+
+RULED: Final = ("read", "write")
+"""The permissions that can be for some rows only."""
 
 
 def decide(
@@ -108,10 +121,22 @@ class Permissions:
         self._group = group
         self._changed = changed
         self.settings: dict[Scope, dict[str, bool]] = {}
+        self._rules: dict[str, dict[str, Rules]] = {}
         self.version = 0
         for name, value in group.meta_items(PERMISSION):
             user, database, table = decode(name.removeprefix(PERMISSION), type=Scope)
-            self.settings[user, database, table] = decode(value, type=PermissionRecord).settings
+            record = decode(value, type=PermissionRecord)
+            self.settings[user, database, table] = record.settings
+            if table is not None and record.rules:
+                self.rules_of(user)[table] = record.rules
+
+    def rules_of(self, user: str) -> dict[str, Rules]:
+        """The rules of a user by table id; the same dictionary for as long as the server runs."""
+        return self._rules.setdefault(user, {})
+
+    def rules(self, scope: Scope) -> Rules:
+        user, _, table = scope
+        return {} if table is None else self.rules_of(user).get(table, {})
 
     def allowed(self, user: str, permission: str, target: object = None) -> bool:
         """Whether `user` may; `target` is a Database, a table, or None for everything."""
@@ -123,22 +148,26 @@ class Permissions:
             raise denied(user, permission)
 
     def grant(
-        self, scope: Scope, changes: Mapping[str, bool | None]
+        self, scope: Scope, changes: Mapping[str, bool | None], rules: Rules | None = None
     ) -> tuple[dict[str, bool] | None, dict[str, bool] | None]:
-        """Merges `changes` into a scope's settings: (old, new), None for no settings at all."""
+        """Merges `changes` into a scope's settings: (old, new), None for no settings at all. `rules` are for
+        permissions that are granted here; a permission that is set without one loses its rule."""
         if scope[0] == ADMIN:
             raise OpFailedError(f"The permissions of the user `{ADMIN}` can't be modified.")
         old = self.settings.get(scope)
         new = merged(old or {}, changes)
-        if new != (old or {}):
-            self._put(scope, new)
+        before = self.rules(scope)
+        after = {name: rule for name, rule in before.items() if name not in changes}
+        after.update(rules or {})
+        if new != (old or {}) or after != before:
+            self._put(scope, new, after)
             self._changed("permission", scope)
         return old, new or None
 
     def clear(self, scope: Scope) -> None:
         """Takes away every setting of a scope."""
         if scope in self.settings:
-            self._put(scope, {})
+            self._put(scope, {}, {})
             self._changed("permission", scope)
 
     def forget_user(self, user: str) -> None:
@@ -154,14 +183,19 @@ class Permissions:
         for scope in list(scopes):
             self.clear(scope)
 
-    def _put(self, scope: Scope, settings: dict[str, bool]) -> None:
+    def _put(self, scope: Scope, settings: dict[str, bool], rules: Rules) -> None:
         name = PERMISSION + encode(scope).decode()
         if settings:
-            self._group.meta_put(name, encode(PermissionRecord(settings)))
+            self._group.meta_put(name, encode(PermissionRecord(settings, dict(rules))))
             commit(self._group)
             self.settings[scope] = settings
         else:
             self._group.meta_delete(name)
             commit(self._group)
             self.settings.pop(scope, None)
+        user, _, table = scope
+        if table is not None and rules:
+            self.rules_of(user)[table] = rules
+        elif table is not None:
+            self.rules_of(user).pop(table, None)
         self.version += 1

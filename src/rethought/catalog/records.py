@@ -70,6 +70,7 @@ class PermissionRecord(msgspec.Struct, frozen=True):
     """The settings of one scope; a permission that is not named is inherited."""
 
     settings: dict[str, bool]
+    rules: dict[str, FunctionRecord] = {}  # by permission: the rows it is for, all when it has none
 
 
 encode = msgspec.json.Encoder().encode

@@ -30,6 +30,8 @@ class LocalTable:
 
     __slots__ = ("handle", "id", "number", "primary_key")
 
+    rule: Final = None
+
     def __init__(self, handle: Any) -> None:
         self.handle = handle
         self.id = handle.id

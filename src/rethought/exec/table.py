@@ -44,11 +44,24 @@ class Range:
 class Table(Protocol):
     """What evaluation asks of a table. Keys are data; documents are canonical JSON bytes."""
 
-    name: str
-    db: Any
-    id: str
-    primary_key: str
-    durability: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def db(self) -> Any: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def primary_key(self) -> str: ...
+
+    @property
+    def durability(self) -> str: ...
+
+    @property
+    def rule(self) -> Any:
+        """What the user's rules leave of the rows (an `exec.ruled.Rule`), None for all of them."""
 
     @property
     def handle(self) -> Any:

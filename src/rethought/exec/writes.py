@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.text import pretty
 from rethought.datum.values import check_storable, type_name
-from rethought.errors import QueryLogicError, ReqlError
+from rethought.errors import QueryLogicError, ReqlError, RowDeniedError
 from rethought.exec.functions import Function
 from rethought.exec.table import Table
 
@@ -136,7 +136,7 @@ def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: St
     try:
         old, new = table.modify(env, key, change, hard=options.hard)
     except ReqlError as error:
-        if error.error_type not in ROW_ERRORS:
+        if error.error_type not in ROW_ERRORS and not isinstance(error, RowDeniedError):
             raise
         statistics.failed(error, seen)
         return

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from rethought.feed import messages
 from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform
+from rethought.feed.documents import Documents
 from rethought.feed.hub import tick_of
 from rethought.feed.limit import LimitChannel
 from rethought.feed.resume import WHOLE, Token, check
@@ -108,6 +109,8 @@ class RangePart:
         snapshot = self._source.current()
         assert self._view.keys is not None
         document = snapshot.get(self._table, self._view.keys[0])
+        if document is not None and self._transform is not None:
+            document = self._transform(Documents([document]))[0]
         subscription.queue.append(
             messages.message(document, messages.ABSENT, types=self._form.types)
         )

@@ -160,6 +160,13 @@ class Subscription:
             self.waiting = False
             self.failed(error)
 
+    def cut(self, error: ReqlError) -> None:
+        """Nothing more comes, not even what is queued."""
+        self.queue = []
+        self.skipped = 0
+        self._pending = None
+        self.fail(error)
+
     # ---- to the subscriber
 
     @property

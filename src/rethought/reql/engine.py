@@ -56,13 +56,14 @@ NO_NOTES: Final = b'],"n":[]}'
 class Client:
     """Somebody who runs queries."""
 
-    __slots__ = ("address", "catalog", "port", "user")
+    __slots__ = ("address", "catalog", "port", "rules", "user")
 
     def __init__(self, catalog: Any, user: str, address: str, port: int) -> None:
         self.catalog = catalog
         self.user = user
         self.address = address
         self.port = port
+        self.rules = {} if user == ADMIN else catalog.permissions.rules_of(user)
 
     def require(self, permission: str, target: Any) -> None:
         """Refuses what this user may not do with a table, a database or (None) everything."""

@@ -111,6 +111,9 @@ def _read(env: Env, feeds: list[tuple[FeedSource, tuple[Operator, ...]]]) -> Ite
             opening.begin()
             openings.append(opening)
         guards = [guard_of(env, source) for _, source, _ in taps]
+        for (tap, _, _), guard in zip(taps, guards, strict=True):
+            if guard is not None:
+                guard.watch(tap)
         while True:
             idle = True
             for (tap, _, ops), opening, guard in zip(taps, openings, guards, strict=True):
@@ -136,6 +139,7 @@ def _read(env: Env, feeds: list[tuple[FeedSource, tuple[Operator, ...]]]) -> Ite
                 _wait(env, [tap for tap, _, _ in taps])
     finally:
         for tap, _, _ in taps:
+            feeds_of(env.engine).guarded.pop(tap, None)
             tap.close()
 
 

@@ -36,6 +36,8 @@ class Feeds:
         self._hubs: dict[Any, Hub] = {}
         self._system: dict[tuple[Any, str, str], SystemSource] = {}
         self._handles: dict[Any, Hub] = {}
+        self.guarded: dict[Any, Any] = {}  # by subscription, of users but admin
+        self._checking = False
         catalog.watch(self._catalog_changed)
 
     def source(self, env: Any, table: Any) -> tuple[Source, TableId]:
@@ -65,12 +67,23 @@ class Feeds:
         return source
 
     def _catalog_changed(self, topic: str, what: Any) -> None:
+        if topic == "permission" and self.guarded and not self._checking:
+            self._checking = True
+            self.loop.call_soon(self._check_rights)
         if topic != "table":
             return
         hub = self._handles.get(what)
         if hub is not None and (what.dropped or what.group is not hub.group):
             self._handles.pop(what, None)
             hub.fail(what.number, aborted())
+
+    def _check_rights(self) -> None:
+        """A right was given or taken: feeds that may not be read any more end."""
+        self._checking = False
+        for subscription, guard in list(self.guarded.items()):
+            refusal = guard.refusal()
+            if refusal is not None:
+                subscription.cut(refusal)
 
 
 def feeds_of(engine: Any) -> Feeds:

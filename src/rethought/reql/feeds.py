@@ -17,7 +17,7 @@ from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
-from rethought.errors import QueryLogicError, ReqlError
+from rethought.errors import PermissionDeniedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
 from rethought.exec.env import SLICE_S, Env, Killed
@@ -114,10 +114,15 @@ class FeedSource(Source):
         settings = self.settings
         handle = part.table.handle
         check_readable(env, handle)
+        rule = part.table.rule
         source, number = feeds_of(env.engine).source(env, part.table)
         find_index = index_finder(handle)
-        transform = RowTransform(env, part.ops) if part.ops else None
+        ops = part.ops
         share = _share(env, self.sharing, part)
+        if rule is not None and rule.read is not None:
+            ops = (rule.read, *ops)
+            share = None if share is None else (rule, share)
+        transform = RowTransform(env, ops) if ops else None
         if settings.tokens or settings.resume is not None:
             _refuse_tokens(part)
         if part.kind == LIMIT:
@@ -198,18 +203,32 @@ def _table_bytes(id_: str) -> bytes:
 
 
 class Guard:
-    """Whether a client may still read what it follows."""
+    """Whether a client may still read what it follows, by the rules it began with."""
 
-    __slots__ = ("_client", "_handles")
+    __slots__ = ("_client", "_feeds", "_followed")
 
-    def __init__(self, client: Any, source: FeedSource) -> None:
-        self._client = client
-        self._handles = [part.table.handle for part in source.followed]
+    def __init__(self, env: Env, source: FeedSource) -> None:
+        self._feeds = feeds_of(env.engine)
+        self._client = client = env.client
+        handles = [part.table.handle for part in source.followed]
+        self._followed = [(handle, client.rules.get(handle.id)) for handle in handles]
+
+    def watch(self, subscription: Subscription) -> None:
+        """From now on, the subscription ends when a right is taken."""
+        self._feeds.guarded[subscription] = self
+
+    def forget(self, subscription: Subscription) -> None:
+        self._feeds.guarded.pop(subscription, None)
 
     def refusal(self) -> ReqlError | None:
         try:
-            for handle in self._handles:
+            for handle, rules in self._followed:
                 self._client.require("read", handle)
+                if self._client.rules.get(handle.id) is not rules:
+                    raise PermissionDeniedError(
+                        f"The rules of user `{self._client.user}` for table "
+                        f"`{handle.db.name}.{handle.name}` have changed."
+                    )
         except ReqlError as error:
             error.frames = ()
             return error
@@ -217,7 +236,7 @@ class Guard:
 
 
 def guard_of(env: Env, source: FeedSource) -> Guard | None:
-    return None if env.client.user == ADMIN else Guard(env.client, source)
+    return None if env.client.user == ADMIN else Guard(env, source)
 
 
 # ---- what the engine calls
@@ -253,6 +272,8 @@ class FeedCursor(Subscription):
         )
         self._done: Done | None = None
         self._guard = guard_of(env, source)
+        if self._guard is not None:
+            self._guard.watch(self)
         self._opening: tuple[Env, Opening] | None = (env, source.opening(env, self))
         self._reply: Reply | None = None
         self._later = False
@@ -296,6 +317,8 @@ class FeedCursor(Subscription):
         if self._opening is not None:
             self._opening[0].cancel()
             self._opening = None
+        if self._guard is not None:
+            self._guard.forget(self)
         super().close()
 
     def _ended(self, error: ReqlError) -> Reply:

@@ -18,6 +18,8 @@ from rethought.errors import InternalError, QueryLogicError
 
 INDEX_PREFIX: Final = b"$reql_index_function$"
 HOOK_PREFIX: Final = b"$reql_write_hook_function$"
+RULE_PREFIX: Final = b"$reql_rule_function$"
+"""Of a rule for rows; the original has none."""
 
 _LAYOUT: Final = 9
 _LANGUAGE: Final = 7
@@ -48,6 +50,18 @@ def encode_index(params: list[int], body: Any, *, multi: bool, geo: bool) -> byt
 
 def encode_hook(params: list[int], body: Any) -> bytes:
     return HOOK_PREFIX + _encode(params, body)
+
+
+def encode_rule(params: list[int], body: Any) -> bytes:
+    return RULE_PREFIX + _encode(params, body)
+
+
+def decode_rule(data: bytes) -> tuple[list[int], Any]:
+    """Params and body of a rule."""
+    if not data.startswith(RULE_PREFIX):
+        raise QueryLogicError("This is no rule of `rethinkdb.permissions`.")
+    params, body, _ = _decode(data[len(RULE_PREFIX) :])
+    return params, body
 
 
 def decode_index(data: bytes) -> IndexFunction:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from rethought.auth.verifier import Verifier
 from rethought.catalog.model import SYSTEM_DATABASE_ID
 from rethought.catalog.permissions import ADMIN, Scope, parse_permissions
+from rethought.catalog.records import FunctionRecord
 from rethought.catalog.users import prepare_name
 from rethought.datum.text import compact
 from rethought.errors import InternalError, OpFailedError
+from rethought.reql.rules import check_rules, parse_rules, shown
 from rethought.system.table import Asking, Row
 
 if TYPE_CHECKING:
@@ -155,6 +157,9 @@ class PermissionsContent:
             "user": user,
             "permissions": dict(settings),
         }
+        rules = self._catalog.permissions.rules(scope)
+        if rules:
+            row["rules"] = shown(rules)
         if database_id is not None:
             database = self._catalog.database_by_id(database_id)
             name = "__deleted_database__" if database is None else database.name
@@ -188,7 +193,8 @@ class PermissionsContent:
         if new is None:
             catalog.permissions.clear(scope)
         else:
-            catalog.permissions.grant(scope, self._read(new, scope, asking))
+            changes, rules = self._read(new, scope, asking)
+            catalog.permissions.grant(scope, changes, rules)
         env.await_ticket(catalog.durable())
 
     def _read_scope(self, key: Any) -> Scope:
@@ -214,28 +220,34 @@ class PermissionsContent:
             raise OpFailedError(f"No table with UUID `{key[2]}` exists.")
         return user, database.id, key[2]
 
-    def _read(self, row: Row, scope: Scope, asking: Asking) -> dict[str, bool | None]:
-        shown = self._shown(scope, asking)
+    def _read(
+        self, row: Row, scope: Scope, asking: Asking
+    ) -> tuple[dict[str, bool | None], dict[str, FunctionRecord]]:
+        names = self._names(scope, asking)
         for name in ("user", "database", "table"):
-            if name in row and row[name] != shown.get(name):
+            if name in row and row[name] != names.get(name):
                 raise OpFailedError(f"The key `{name}` does not match the primary key.")
         if "permissions" not in row:
             raise OpFailedError("Expected a field `permissions`.")
-        _refuse_others(row, ("id", "permissions", *shown))
-        return parse_permissions(row["permissions"], everywhere=scope[1] is None)
+        _refuse_others(row, ("id", "permissions", "rules", *names))
+        changes = parse_permissions(row["permissions"], everywhere=scope[1] is None)
+        rules = parse_rules(row["rules"]) if "rules" in row else {}
+        check_rules(rules, on_table=scope[2] is not None and scope[1] != SYSTEM_DATABASE_ID)
+        granted = {name: rule for name, rule in rules.items() if changes.get(name)}
+        return changes, granted
 
-    def _shown(self, scope: Scope, asking: Asking) -> dict[str, str]:
+    def _names(self, scope: Scope, asking: Asking) -> dict[str, str]:
         """What a row of this scope says of itself."""
         user, database_id, table_id = scope
-        shown = {"user": user}
+        names = {"user": user}
         if database_id is not None:
             database = self._catalog.database_by_id(database_id)
             assert database is not None
-            shown["database"] = database.name if asking.by_name else database_id
+            names["database"] = database.name if asking.by_name else database_id
             if table_id is not None:
                 table = _table(database, table_id)
-                shown["table"] = table.name if asking.by_name else table_id
-        return shown
+                names["table"] = table.name if asking.by_name else table_id
+        return names
 
 
 _ADMIN_SCOPES: Final[dict[Scope, dict[str, bool]]] = {

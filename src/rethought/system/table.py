@@ -135,10 +135,14 @@ class View:
 
     __slots__ = ("db", "durability", "format", "guarded", "handle", "id", "name", "primary_key")
 
+    rule: Final = None
+
     def __init__(
         self, table: SystemTable, identifier_format: str, *, guarded: bool = False
     ) -> None:
-        self.guarded = guarded  # whether reading needs the permission (a term like config has its own)
+        self.guarded = (
+            guarded  # whether reading needs the permission (a term like config has its own)
+        )
         self.handle: Any = table
         self.name = table.name
         self.db: Any = table.db

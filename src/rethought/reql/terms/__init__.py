@@ -13,6 +13,7 @@ from rethought.reql.terms import (
     fields,
     geo,
     geosearch,
+    granting,
     indexes,
     joins,
     math,
@@ -55,6 +56,7 @@ FAMILIES: Final = (
     indexes,
     changes,
     admin,
+    granting,
 )
 
 NOT_SUPPORTED: Final = {

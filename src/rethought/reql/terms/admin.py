@@ -1,4 +1,4 @@
-"""Terms that administer databases, tables and permissions.
+"""Terms that administer databases and tables.
 
 What always holds: a term that changed the catalog calls `env.await_ticket`, so that it is answered when the
 change is on disk; rows of configuration and status come from the system database's tables, never from here. Indexes and
@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from rethought.catalog.catalog import check_name
 from rethought.catalog.model import SYSTEM_DATABASE, Database
-from rethought.catalog.permissions import ADMIN, parse_permissions, scope_of
 from rethought.datum.jsonbytes import decode
 from rethought.datum.values import to_int
 from rethought.errors import OpFailedError, QueryLogicError
@@ -17,7 +16,6 @@ from rethought.exec.env import Env, Options
 from rethought.exec.values import (
     SingleSelection,
     need_database,
-    need_datum,
     need_string,
     wrong_datum,
     wrong_value,
@@ -370,28 +368,6 @@ def _bool_option(opts: Options, name: str) -> bool:
     return bool(value)
 
 
-# ---- permissions
-
-
-def grant(env: Env, *args: Any) -> Any:
-    target = database_or_table(env, args[0]) if len(args) == 3 else None
-    user = need_string(env, args[-2], len(args) - 2)
-    wanted = need_datum(env, args[-1], len(args) - 1)
-    permissions = env.catalog.system_table("permissions")
-    env.require("read", permissions)
-    env.require("write", permissions)
-    if user == ADMIN:
-        raise OpFailedError(f"The permissions of the user `{ADMIN}` can't be modified.")
-    if user not in env.catalog.users:
-        raise OpFailedError(f"User `{user}` not found.")
-    changes = parse_permissions(wanted, everywhere=target is None)
-    scope = (user, *scope_of(target))
-    begin(env, env.catalog.group)
-    old, new = env.catalog.permissions.grant(scope, changes)
-    changed(env, env.catalog.group)
-    return {"granted": 1, "permissions_changes": [{"old_val": old, "new_val": new}]}
-
-
 _WRITE: Final = Effect.READ | Effect.WRITE
 
 
@@ -434,5 +410,4 @@ TERMS: Final = (
     ),
     _spec(177, "wait", between(0, 1), wait, optargs=("wait_for", "timeout")),
     _spec(179, "rebalance", between(0, 1), rebalance),
-    _spec(188, "grant", between(2, 3), grant),
 )

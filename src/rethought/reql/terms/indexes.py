@@ -27,7 +27,7 @@ from rethought.reql.function_source import Captured, field_source, free_variable
 from rethought.reql.printing import print_hook, print_index
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, at_least, between, exactly
 from rethought.reql.terms.admin import begin, changed, special
-from rethought.reql.tree import FUNC, Term
+from rethought.reql.tree import DATUM, FUNC, Term
 
 HOOK_PARAMS: Final = 3
 
@@ -44,6 +44,8 @@ def keeping(position: int) -> Callable[[Compiler, Term], Node]:
         nodes = [c.compile(arg) for arg in term.args]
         spec = term.spec
         assert spec is not None
+        if position < len(term.args):
+            pin_literals(c, term.args[position])
         outside = sorted(_outside(term, position) & c.scope.keys())
         captured = ast.Dict(
             [c.constant(number, line) for number in outside],
@@ -61,6 +63,14 @@ def keeping(position: int) -> Callable[[Compiler, Term], Node]:
         return c.finish(term, c.run(term, [captured, *args]), nodes)
 
     return compile_
+
+
+def pin_literals(c: Compiler, term: Term) -> None:
+    """What is kept is the text of a function, so its plan serves only queries with the same literals in it."""
+    if term.type == DATUM:
+        c.pin(term)
+    for part in (*term.args, *term.optargs.values()):
+        pin_literals(c, part)
 
 
 def _outside(term: Term, position: int) -> set[int]:

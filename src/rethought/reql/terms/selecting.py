@@ -16,6 +16,7 @@ from rethought.exec.values import (
     wrong_value,
 )
 from rethought.reql.compiler import Compiler, Node
+from rethought.reql.rules import ruled
 from rethought.reql.spec import (
     Arg,
     Determinism,
@@ -57,7 +58,10 @@ def table(env: Env, *args: Any, opts: Options) -> Selection:
     form = "name"
     if opts or opts.fallback:
         form = _table_options(opts)
-    return Selection(env.engine.table(env.catalog.table(database, name), form), _WHOLE)
+    found = env.engine.table(env.catalog.table(database, name), form)
+    if env.client.rules:
+        found = ruled(env.client, found)
+    return Selection(found, _WHOLE)
 
 
 _WHOLE: Final = Range()
@@ -86,7 +90,7 @@ def compile_table(c: Compiler, term: Term) -> Node:
 
 def known_table(env: Env, names: tuple[str, str]) -> Selection | None:
     """A table that was looked up before and still has this name."""
-    if env.defaults:
+    if env.defaults or env.client.rules:
         return None
     engine = env.engine
     known: Selection | None = engine.known_tables.get(names)
@@ -199,9 +203,7 @@ def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
     return _between(env, target, lower, upper, opts)
 
 
-def between_deprecated(
-    env: Env, target: Any, lower: Any, upper: Any, opts: Options
-) -> Selection:
+def between_deprecated(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
     return _between(
         env,
         target,

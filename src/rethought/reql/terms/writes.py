@@ -7,7 +7,7 @@ from uuid import uuid4
 from rethought.datum.merging import merge_objects
 from rethought.datum.text import pretty
 from rethought.datum.values import check_storable, type_name
-from rethought.errors import Frame, QueryLogicError, ReqlError
+from rethought.errors import Frame, QueryLogicError, ReqlError, RowDeniedError
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
 from rethought.exec.table import Table, TableSource
@@ -43,8 +43,7 @@ def write_options(env: Env, table: Table, opts: Options) -> WriteOptions:
     if changes is not True and changes is not False and changes != "always":
         shown = changes if changes.__class__ is str else pretty(changes)
         raise QueryLogicError(
-            f"Invalid return_changes value `{shown}` (options are `true`, `false`, and "
-            "`'always'`.)"
+            f"Invalid return_changes value `{shown}` (options are `true`, `false`, and `'always'`.)"
         )
     durability = opts.value("durability")
     if durability is None:
@@ -54,8 +53,7 @@ def write_options(env: Env, table: Table, opts: Options) -> WriteOptions:
         if durability.__class__ is not str:
             raise wrong_datum("STRING", durability, *at)
         raise QueryLogicError(
-            f"Durability option `{durability}` unrecognized (options are \"hard\" and "
-            '"soft").',
+            f'Durability option `{durability}` unrecognized (options are "hard" and "soft").',
             *at,
         )
     hook = None
@@ -145,8 +143,7 @@ def _check_conflict(env: Env, conflict: Any, opts: Options) -> None:
     if conflict.__class__ is not str:
         raise wrong_datum("STRING", conflict, "conflict")
     raise QueryLogicError(
-        f"Conflict option `{conflict}` unrecognized (options are \"error\", \"replace\" and "
-        '"update").',
+        f'Conflict option `{conflict}` unrecognized (options are "error", "replace" and "update").',
         "conflict",
     )
 
@@ -171,7 +168,7 @@ def insert_row(
         return
     try:
         existing = table.insert_new(env, doc, hard=options.hard)
-    except QueryLogicError as error:
+    except (QueryLogicError, RowDeniedError) as error:
         statistics.rejected(error)
         return
     if existing is None:
