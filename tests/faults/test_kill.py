@@ -1,16 +1,18 @@
-"""`kill -9` at any moment loses nothing that was acknowledged, hard or soft, and leaves no index behind its table."""
+"""`kill -9` at any moment loses nothing that was acknowledged, hard or soft, and leaves no index behind its table; a
+subscriber that resumes misses nothing and gets nothing twice."""
 
 import json
 import os
 import random
 import selectors
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.client import HEADER, BenchmarkError, Connection
+from bench.client import CONTINUE, HEADER, BenchmarkError, Connection
 from bench.terms import start, term
 from tests.faults.support import TABLE, check_indexes, prepare
 from tools.serverprocess import ServerProcess
@@ -50,6 +52,9 @@ class Writer:
         self.client.socket.sendall(self.client.frame(start(query)))
         self.under_way[self.client.token] = (key, n)
 
+    def close(self) -> None:
+        self.client.close()
+
     def take(self) -> int:
         """Note the acknowledgements that came, and send as many writes anew."""
         self.client.receive()
@@ -70,25 +75,79 @@ class Writer:
         return count
 
 
-def write_until(server: ServerProcess, writers: list[Writer], wanted: int) -> None:
+@dataclass
+class Follower:
+    """Builds the table from its changes alone, resuming after each crash where it stopped."""
+
+    board: dict[Any, Any] = field(default_factory=dict)
+    token: str | None = None
+    client: Connection | None = None
+
+    def connect(self, port: int) -> Connection:
+        self.client = Connection(port)
+        where = {"include_initial": True} if self.token is None else {"resume_after": self.token}
+        if self.token is None:
+            self.board.clear()
+        feed = term("changes", TABLE, include_resume_tokens=True, **where)
+        self.client.socket.sendall(self.client.frame(start(feed)))
+        return self.client
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+
+    def take(self) -> int:
+        """Apply what came. Counts as no write."""
+        assert self.client is not None
+        self.client.receive()
+        for body in self.client.frames():
+            answer = json.loads(body)
+            assert answer["t"] == 3, answer
+            for change in answer["r"]:
+                self.apply(change)
+            with suppress(OSError):
+                self.client.socket.sendall(self.client.frame_again(CONTINUE, self.client.token))
+        return 0
+
+    def apply(self, change: dict[str, Any]) -> None:
+        old, new = change.get("old_val"), change["new_val"]
+        row: Any = old if new is None else new
+        key = row["id"]
+        if "resume_token" in change:
+            self.token = change["resume_token"]
+        if "old_val" in change:  # not an initial value
+            assert self.board.get(key) == old, f"{key}: a change is missing, or came twice"
+        self.board.pop(key, None)
+        if new is not None:
+            self.board[key] = new
+
+    def take_until(self, key: str) -> None:
+        while key not in self.board:
+            self.take()
+
+
+def write_until(
+    server: ServerProcess, writers: list[Writer], follower: Follower, wanted: int
+) -> None:
     """Kill the server as soon as `wanted` writes are acknowledged, with others under way."""
     selector = selectors.DefaultSelector()
     for writer in writers:
         selector.register(writer.client.socket, selectors.EVENT_READ, writer)
         for _ in range(DEPTH):
             writer.send()
+    selector.register(follower.connect(server.port).socket, selectors.EVENT_READ, follower)
     done = 0
     while done < wanted:
         for ready, _ in selector.select(60):
             done += ready.data.take()
     server.kill()
-    for writer in writers:  # what was already on its way counts as acknowledged too
-        try:
-            while True:
-                writer.take()
-        except (BenchmarkError, OSError):
-            writer.client.close()
     selector.close()
+    parties: list[Writer | Follower] = [*writers, follower]
+    for party in parties:  # what was already on its way counts as received too
+        with suppress(BenchmarkError, OSError):
+            while True:
+                party.take()
+        party.close()
 
 
 def check_writers(things: dict[Any, Any], writers: list[Writer]) -> None:
@@ -109,8 +168,9 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
     server = start_server(directory)
     prepare(server.port).close()
     writers: list[Writer] = []
+    follower = Follower()
     try:
-        for _ in range(moments):
+        for moment in range(moments):
             known = [writer.acknowledged for writer in writers] or [{} for _ in range(WRITERS)]
             writers = [
                 Writer(
@@ -118,13 +178,18 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
                 )
                 for number in range(WRITERS)
             ]
-            write_until(server, writers, chance.randrange(1, 1500))
+            write_until(server, writers, follower, chance.randrange(1, 1500))
             server = start_server(directory)
-            with Connection(server.port) as client:
+            with Connection(server.port) as client, follower.connect(server.port):
                 check_writers(check_indexes(client), writers)
+                last = f"moment {moment}"
+                client.value(start(term("insert", TABLE, {"id": last, "n": moment})))
+                follower.take_until(last)
+                assert follower.board == check_indexes(client)
     finally:
         for writer in writers:
-            writer.client.close()
+            writer.close()
+        follower.close()
         server.stop()
 
 
