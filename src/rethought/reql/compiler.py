@@ -67,9 +67,9 @@ UNIT_HEIGHT: Final = 24
 """How many terms, and how deep, become one code object."""
 
 PACE_TERMS: Final = 32
-ROW_TERMS_MAX: Final = 64
-CHUNK_TERMS: Final = 20_000
-"""Functions of more than the first many terms see no more rows at once than make the second many."""
+SPREAD_MAX: Final = 10_000
+PROJECTED_TERMS_MAX: Final = 64
+"""Functions of more terms are not compiled a second time for projected rows."""
 
 PSEUDOTYPE_KEYS: Final = frozenset(
     {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
@@ -99,6 +99,8 @@ class Compiler(Expressions):
         self.implicit: list[int] = []
         self.depth = 0
         self.pace: Callable[[], None] | None = None
+        self.uses: dict[int, int] = {}  # of each variable
+        self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
         self._weight = 0  # terms of the expression being built
         self._height = 0
@@ -118,7 +120,7 @@ class Compiler(Expressions):
         if self.shortcuts or slow is None:
             return super().inline(template, args, line, lazy)
         assert isinstance(slow, ast.Call)
-        slow.args.extend(code for name, code in args.items() if name != "slow")
+        slow.args = [slow.args[0], *(code for name, code in args.items() if name != "slow")]
         return slow
 
     def run(self, term: Term, args: Sequence[ast.expr], *, opts: bool = False) -> ast.Call:
@@ -377,21 +379,27 @@ class Compiler(Expressions):
         number = numbers[0]
         before = self.terms
         body = self._body(number, body_term, None, want, line)
-        rows = self._rows(number, body, line, self.terms - before)
+        rows = self._rows(number, body, line)
         projection: ast.expr = self.constant(None, line)
-        if project and self.shortcuts and self.depth == 0 and self.terms - before <= ROW_TERMS_MAX:
+        if project and self.shortcuts and self.depth == 0 and self.terms - before <= PROJECTED_TERMS_MAX:
             fields = projected_fields(number, body_term)
             if fields:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
                 narrow = self._body(number, body_term, attributes, want, line)
                 struct = self.keep(runtime.projection(tuple(attributes)), line)
                 projection = at_line(
-                    ast.Tuple([struct, self._rows(number, narrow, line, 0)], ast.Load()), line
+                    ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line
                 )
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
         code = self.call(
             "RowFunction",
-            [rows, projection, self.constant(flags, line), self.keep(term, line)],
+            [
+                rows,
+                projection,
+                self.constant(flags, line),
+                self.keep(term, line),
+                self.name("env", line),
+            ],
             line,
         )
         return Node(code, Kind.VALUE, body.determinism, True)
@@ -406,7 +414,7 @@ class Compiler(Expressions):
             self.implicit.append(number)
         self.depth += 1
         try:
-            node = self.compile(term)
+            node = self.spread((number,), self.compile(term), line, SPREAD_MAX)
         finally:
             self.scope = before
             if bound:
@@ -417,7 +425,7 @@ class Compiler(Expressions):
             return Node(code, Kind.DATUM, node.determinism, node.closes)
         return node
 
-    def _rows(self, number: int, body: Node, line: int, terms: int) -> ast.expr:
+    def _rows(self, number: int, body: Node, line: int) -> ast.expr:
         name = self.variable_name(number)
         element = body.code
         if body.closes:  # a closure must not see the next row
@@ -426,11 +434,7 @@ class Compiler(Expressions):
         loop = ast.comprehension(
             at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
         )
-        rows = self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
-        if terms <= ROW_TERMS_MAX:
-            return rows
-        step = self.constant(max(1, CHUNK_TERMS // terms), line)
-        return self.call("paced", [self.name("env", line), rows, step], line)
+        return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
 
     def _call_function(self, term: Term, numbers: list[int], body_term: Term, want: Kind) -> Node:
         line = self.line(term)
@@ -442,9 +446,12 @@ class Compiler(Expressions):
             names.append(name if name not in names else self.temp())
             self.scope[number] = Variable(name)
         self.depth += 1
+        copies, self.copies = self.copies, 1
         try:
-            node = self.compile(body_term)
+            # What reduces and folds is called with its own results, over and over.
+            node = self.spread(numbers, self.compile(body_term), line, 1)
         finally:
+            self.copies *= copies
             self.scope = before
             self.depth -= 1
         body = self.datum(node, self.line(body_term)) if want is Kind.DATUM else node.code
