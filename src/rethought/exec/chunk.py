@@ -5,7 +5,7 @@ list of encoded rows) or `rows` (data). The others are made when asked for, so t
 from the page to the socket. Everything in `exec` may use this; a chunk is never changed once it is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any, Final
 
@@ -15,6 +15,9 @@ from rethought.datum.jsonbytes import encode
 
 _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+ROWS_AT_FIRST: Final = 16
+PIECE_BYTES: Final = 1 << 20
 
 Encoded = bytes | msgspec.Raw
 
@@ -87,6 +90,12 @@ class Chunk:
                 self.raw = encode(self.rows)[1:-1]
         return self.raw
 
+    @property
+    def written(self) -> bool:
+        """Whether the rows are there as bytes."""
+        self._resolve()
+        return self.raw is not None or self.docs is not None
+
     def slice(self, start: int, end: int) -> "Chunk":
         if start <= 0 and end >= self.count:
             return self
@@ -99,3 +108,18 @@ class Chunk:
 
 def of_rows(rows: list[Any]) -> Chunk:
     return Chunk(len(rows), rows=rows)
+
+
+def pieces(chunk: Chunk) -> Iterator[bytes]:
+    """The rows as bytes, joined, in pieces: few rows first, then as many as give a fair size."""
+    if chunk.written or chunk.count <= ROWS_AT_FIRST:
+        yield chunk.joined()
+        return
+    rows = chunk.datums()
+    at = 0
+    step = ROWS_AT_FIRST
+    while at < len(rows):
+        piece = encode(rows[at : at + step])[1:-1]
+        at += step
+        step = max(1, min(8 * step, step * PIECE_BYTES // (len(piece) + 1)))
+        yield piece

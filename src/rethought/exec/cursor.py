@@ -12,11 +12,12 @@ from typing import Any, Final
 from rethought.datum.text import pretty
 from rethought.datum.values import to_int
 from rethought.errors import QueryLogicError
-from rethought.exec.chunk import Chunk
+from rethought.exec.chunk import Chunk, pieces
 from rethought.exec.env import Env
 from rethought.exec.values import Stream, need_number
 
 ROWS_UNLIMITED: Final = 1 << 62
+LARGE_BYTES: Final = 1 << 16
 
 
 class BatchSize:
@@ -76,6 +77,7 @@ class Batches:
     def next(self) -> bytes:
         """The rows of the next batch, joined; sets `finished` when there are no more."""
         size = self.size
+        env = self.env
         scale = size.scaledown if self._first else 1
         self._first = False
         rows_max = (
@@ -97,10 +99,12 @@ class Batches:
             if rows + chunk.count > rows_max:
                 self._held = chunk.slice(rows_max - rows, chunk.count)
                 chunk = chunk.slice(0, rows_max - rows)
-            data = chunk.joined()
+            for data in pieces(chunk):
+                filled += len(data)
+                parts.append(data)
+                if len(data) > LARGE_BYTES:
+                    env.making(len(data))
             rows += chunk.count
-            filled += len(data)
-            parts.append(data)
             chunk = None
             if rows >= rows_max or (filled >= bytes_max and rows >= size.rows_min):
                 break

@@ -134,8 +134,11 @@ class Env:
                 self.refuse_longer()
             self.scheduler.pause(self)
 
-    def made(self, size: int) -> None:
-        """Called when a value of many bytes has been made, which may have taken long."""
+    def making(self, size: int) -> None:
+        """Called before a value of many bytes is made, which may take long."""
+        limit = self.limits.query_memory_bytes
+        if size > limit:
+            raise ResourceLimitError(needs_memory(limit))
         self.unmeasured += size
         if self.unmeasured > MEASURE_EVERY_BYTES:
             self.measure()
@@ -153,7 +156,7 @@ class Env:
         self.memory_bytes += grown
         limit = self.limits.query_memory_bytes
         if self.memory_bytes > limit:
-            raise ResourceLimitError(f"The query needs too much memory (more than {limit} bytes).")
+            raise ResourceLimitError(needs_memory(limit))
         if grown > 0 and seen > scheduler.memory_most:
             raise ResourceLimitError("The server has no memory left for this query.")
 
@@ -250,3 +253,7 @@ def too_many(limit: int) -> str:
         f"Array over size limit `{limit}`.  To raise the number of allowed elements, modify the "
         "`array_limit` option to `.run` (not available in the Data Explorer), or use an index."
     )
+
+
+def needs_memory(limit: int) -> str:
+    return f"The query needs too much memory (more than {limit} bytes)."

@@ -6,15 +6,22 @@ raises, and whoever runs it falls back to the full form, which raises the right 
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from rethought.errors import Frame, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
 _BOOLEAN: Final = 8
 _DETERMINISM: Final = 7
+
+ROWS_AT_FIRST: Final = 8
+PIECE_S: Final = 0.001
 
 Rows = Callable[[list[Any]], list[Any]]
 
@@ -90,32 +97,59 @@ class Function:
 class RowFunction(Function):
     """A function of one argument that runs over chunks."""
 
-    __slots__ = ("projection", "rows")
+    __slots__ = ("env", "projection", "rows")
 
     def __init__(
-        self, rows: Rows, projection: tuple[Projection, Rows] | None, flags: int, term: Any
+        self,
+        rows: Rows,
+        projection: tuple[Projection, Rows] | None,
+        flags: int,
+        term: Any,
+        env: "Env | None" = None,
     ) -> None:
         self.arity = 1
         self.flags = flags
         self.term = term
         self.rows = rows
         self.projection = projection
+        self.env = env  # None where nobody is to have a turn
         self.call = self._call
 
     def _call(self, row: Any) -> Any:
         return self.rows([row])[0]
 
     def over(self, rows: list[Any]) -> list[Any]:
-        return self.rows(rows)
+        return self._paced(self.rows, rows)
 
     def over_chunk(self, chunk: Chunk) -> list[Any]:
         if self.projection is not None and chunk.encoded:
             projection, narrow = self.projection
             try:
-                return narrow(projection.decode(b"[" + chunk.joined() + b"]"))
+                return self._paced(narrow, projection.decode(b"[" + chunk.joined() + b"]"))
             except (ProjectionMissError, ReqlError, msgspec.ValidationError):
                 pass
-        return self.rows(chunk.datums())
+        return self._paced(self.rows, chunk.datums())
+
+    def _paced(self, function: Rows, rows: list[Any]) -> list[Any]:
+        """Few rows first, then as many as take a moment: nobody knows what a row costs in time and memory."""
+        count = len(rows)
+        env = self.env
+        if count <= ROWS_AT_FIRST or env is None:
+            return function(rows)
+        out: list[Any] = []
+        at = 0
+        step = ROWS_AT_FIRST
+        while at < count:
+            begun = perf_counter()
+            out += function(rows[at : at + step])
+            at += step
+            spent = perf_counter() - begun
+            if spent < PIECE_S:
+                step *= 8
+            else:
+                step = max(1, int(step * PIECE_S / spent))
+                env.tick()
+        return out
 
 
 def constant_function(call: Callable[[], Any], flags: int) -> Function:

@@ -64,13 +64,14 @@ class MapSkip(Map):
         try:
             return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
         except NonExistenceError:
-            return of_rows(skipping(self.function, chunk.datums()))
+            return of_rows(skipping(env, self.function, chunk.datums()))
 
 
-def skipping(function: Function, rows: list[Any]) -> list[Any]:
+def skipping(env: "Env", function: Function, rows: list[Any]) -> list[Any]:
     """The function's values, without the rows that raise NON_EXISTENCE."""
     out = []
     for row in rows:
+        env.tick()
         try:
             out.extend(function.over([row]))
         except NonExistenceError:
@@ -93,7 +94,10 @@ class Filter(Operator):
         try:
             mask = predicate.over_chunk(chunk)
         except NonExistenceError:
-            mask = [self.accepts(row) for row in chunk.datums()]
+            mask = []
+            for row in chunk.datums():
+                env.tick()
+                mask.append(self.accepts(row))
         else:
             if not predicate.boolean:
                 mask = [value is not None and value is not False for value in mask]

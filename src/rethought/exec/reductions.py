@@ -13,6 +13,7 @@ from rethought.datum.values import number, type_name
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.functions import Function
+from rethought.exec.weight import weighed
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -205,7 +206,7 @@ class Reduce(Reduction):
             raise NonExistenceError(
                 "Cannot reduce over an empty stream.", frames=self.function.place
             )
-        return state
+        return weighed(env, state)
 
     def skipped(self, state: Any) -> bool:
         return state is SKIP

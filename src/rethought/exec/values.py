@@ -168,6 +168,10 @@ class Stream:
             out.extend(chunk.datums())
             if len(out) > limit:
                 raise ResourceLimitError(too_many(limit), *(() if at is None else (at,)))
+        if len(out) > 1 and out[0] is out[-1] and out[0].__class__ in (str, list, dict):
+            from rethought.exec.weight import check_weight
+
+            check_weight(env, out)  # one large value many times over
         return out
 
     def refuse_endless(self, _why: str = "") -> None:

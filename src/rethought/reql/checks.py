@@ -74,7 +74,11 @@ def within_array_limit(env: "Env", size: int) -> None:
     """Raises ResourceLimitError when an array of this size is more than the query may build."""
     if size > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
+    if size > LARGE_ARRAY:
+        env.making(8 * size)
 
+
+LARGE_ARRAY: Final = 8_192
 
 OPEN: Final = "open"
 CLOSED: Final = "closed"

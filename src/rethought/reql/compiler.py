@@ -183,6 +183,18 @@ class Compiler(Expressions):
             return spec.compile(self, term)
         return self.plain(term)
 
+    def spread(self, numbers: Sequence[int], body: Node, line: int, most: int) -> Node:
+        """A function's body, which is weighed when the query's functions together may copy a value more than `most`
+        times."""
+        for number in numbers:
+            uses = self.uses.pop(number, 0)
+            if uses > 1:
+                self.copies *= uses
+        if self.copies <= most or body.kind is Kind.BOOL:
+            return body
+        code = self.call("weighed", [self.name("env", line), body.code], line)
+        return Node(code, body.kind, body.determinism, body.closes)
+
     def literal(self, term: Term) -> Node:
         line = self.line(term)
         if self.parametrize and term.span is not None:
@@ -381,11 +393,14 @@ class Compiler(Expressions):
         body = self._body(number, body_term, None, want, line)
         rows = self._rows(number, body, line)
         projection: ast.expr = self.constant(None, line)
-        if project and self.shortcuts and self.depth == 0 and self.terms - before <= PROJECTED_TERMS_MAX:
+        small = self.terms - before <= PROJECTED_TERMS_MAX
+        if project and small and self.shortcuts and self.depth == 0:
             fields = projected_fields(number, body_term)
             if fields:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
+                copies = self.copies
                 narrow = self._body(number, body_term, attributes, want, line)
+                self.copies = copies
                 struct = self.keep(runtime.projection(tuple(attributes)), line)
                 projection = at_line(
                     ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line

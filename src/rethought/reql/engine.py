@@ -8,7 +8,7 @@ query gets exactly one answer (none for noreply, none once it is cancelled); a w
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, QueryLogicError, ReqlError, ResourceLimitError
-from rethought.exec.cursor import Batches
+from rethought.exec.chunk import ROWS_AT_FIRST, Chunk, of_rows, pieces
+from rethought.exec.cursor import LARGE_BYTES, Batches
 from rethought.exec.env import Env, Killed, MustWait, Options
 from rethought.exec.functions import Function
 from rethought.exec.grouping import GroupedStream, sorted_groups
@@ -452,15 +453,17 @@ def respond(env: Env, value: Any) -> bytes:
         return ATOM + (b"null" if document is None else bytes(document)) + b"]}"
     if kind in DATUM_CLASSES:
         check_answer(value)
+        if kind is list and len(value) > ROWS_AT_FIRST:
+            return b"%b[%b]]}" % (ATOM, b",".join(written(env, of_rows(value))))
         return ATOM + encode(value) + b"]}"
     if isinstance(value, Stream):
         limit = env.array_limit
-        parts = []
+        parts: list[bytes] = []
         count = 0
         for chunk in value.chunks(env):
             count += chunk.count
             if chunk.count:
-                parts.append(chunk.joined())
+                parts.extend(written(env, chunk))
         if count > limit:
             value.to_list(env)
         return ATOM + b"[" + b",".join(parts) + b"]]}"
@@ -474,6 +477,14 @@ def respond(env: Env, value: Any) -> bytes:
         f"Query result must be of type DATUM, GROUPED_DATA, or STREAM (got {value_type(value)}).",
         frames=(),
     )
+
+
+def written(env: Env, chunk: Chunk) -> Iterator[bytes]:
+    """The rows of a chunk as bytes, in pieces; others have their turn between them."""
+    for piece in pieces(chunk):
+        if len(piece) > LARGE_BYTES:
+            env.making(len(piece))
+        yield piece
 
 
 def check_answer(value: Any) -> None:

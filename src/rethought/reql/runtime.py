@@ -23,6 +23,7 @@ from rethought.exec.functions import (
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError
 from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
+from rethought.exec.weight import weighed
 from rethought.reql.tree import ARGS, Term, datum
 
 MISSING: Final = object()
@@ -118,19 +119,6 @@ def as_function(
     raise wrong_value("FUNCTION", value)
 
 
-def paced(env: Env, function: Callable[[list[Any]], list[Any]], step: int) -> Any:
-    """A function over rows that looks at a few of them at a time, and lets others have their turn between them."""
-
-    def run(rows: list[Any]) -> list[Any]:
-        out: list[Any] = []
-        for at in range(0, len(rows), step):
-            env.tick()
-            out.extend(function(rows[at : at + step]))
-        return out
-
-    return run
-
-
 # ---- r.args
 
 
@@ -217,10 +205,10 @@ NAMES: Final[dict[str, Any]] = {
     "need_table": values.need_table,
     "need_time": values.need_time,
     "not_spliced": not_spliced,
-    "paced": paced,
     "per_group": per_group,
     "projection_miss": projection_miss,
     "splice": splice,
+    "weighed": weighed,
 }
 
 __all__ = ["NAMES", "backtrace", "projection", "register_paths"]

@@ -8,7 +8,16 @@ from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.ops import EmptyError
 from rethought.exec.values import reql_type, wrong_datum
-from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
+from rethought.reql.compiler import (
+    PLAIN,
+    SPREAD_MAX,
+    UNIT_HEIGHT,
+    UNIT_TERMS,
+    Compiler,
+    Kind,
+    Node,
+)
+from rethought.reql.expressions import at_line
 from rethought.reql.spec import (
     ANY_NUMBER,
     Arg,
@@ -39,14 +48,15 @@ def make_object(c: Compiler, term: Term) -> Node:
     """{key: term} -> OBJECT. The fields are evaluated in order of their names."""
     line = c.line(term)
     nodes = {name: c.compile(term.optargs[name]) for name in sorted(term.optargs)}
-    code = ast.Dict(
-        [c.constant(name, line) for name in nodes],
-        [c.datum(node, line, name) for name, node in nodes.items()],
-        lineno=line,
-        col_offset=0,
-        end_lineno=line,
-        end_col_offset=0,
-    )
+    keys: list[ast.expr | None] = [c.constant(name, line) for name in nodes]
+    values = [c.datum(node, line, name) for name, node in nodes.items()]
+    code: ast.expr = at_line(ast.Dict(keys, values), line)
+    if len(keys) > UNIT_TERMS:  # {**some, **more}
+        lots: list[ast.expr] = []
+        for at in range(0, len(keys), UNIT_TERMS):
+            lot = ast.Dict(keys[at : at + UNIT_TERMS], values[at : at + UNIT_TERMS])
+            lots.append(c.apart(term, at_line(lot, line)))
+        code = at_line(ast.Dict([None] * len(lots), lots), line)
     result: ast.expr = code
     if "$reql_type$" in nodes:
         result = c.call("checked_object", [code], line)
@@ -74,9 +84,11 @@ def variable(c: Compiler, term: Term) -> Node:
         raise CompileError(
             "A variable term has a non-numeric name datum.", frames=term.path
         )
-    found = c.scope.get(c.pin(name))
+    number = c.pin(name)
+    found = c.scope.get(number)
     if found is None:
         raise CompileError("Variable name not found.", frames=term.path)
+    c.uses[number] = c.uses.get(number, 0) + 1
     return Node(c.name(found.name, c.line(term)), Kind.DATUM)
 
 
@@ -87,7 +99,9 @@ def implicit_variable(c: Compiler, term: Term) -> Node:
         raise CompileError(
             "Cannot use r.row in nested queries.  Use functions instead.", frames=term.path
         )
-    return Node(c.name(c.scope[c.implicit[0]].name, c.line(term)), Kind.DATUM)
+    number = c.implicit[0]
+    c.uses[number] = c.uses.get(number, 0) + 1
+    return Node(c.name(c.scope[number].name, c.line(term)), Kind.DATUM)
 
 
 def func(c: Compiler, term: Term) -> Node:
@@ -139,7 +153,8 @@ def _function_body(c: Compiler, function: Term, numbers: list[int]) -> Node:
         c.implicit.append(numbers[0])
     c.depth += 1
     try:
-        return c.compile(function.args[1])
+        body = c.compile(function.args[1])
+        return c.spread(numbers, body, c.line(function), SPREAD_MAX)
     finally:
         c.scope = before
         c.depth -= 1
@@ -172,6 +187,8 @@ def _branch(c: Compiler, term: Term, first: Node, line: int) -> Node:
     nodes = [first, *(c.compile(arg) for arg in term.args[1:])]
     code = nodes[-1].code
     for index in range(len(nodes) - 3, -1, -2):
+        if index % UNIT_HEIGHT == 0:
+            code = c.apart(term, code)
         code = ast.IfExp(
             c.truth(nodes[index], line, index),
             nodes[index + 1].code,
@@ -220,6 +237,8 @@ def _logic(c: Compiler, term: Term, *, stop_on: bool) -> Node:
             else "later if a is not None and a is not False else a"
         )
         for index in range(len(nodes) - 2, -1, -1):
+            if index % UNIT_HEIGHT == UNIT_HEIGHT - 1:
+                code = c.apart(term, code)
             code = _choose(c, template, c.datum(nodes[index], line, index), code, line)
         return c.node(term, code, nodes, Kind.DATUM)
 

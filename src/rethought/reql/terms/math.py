@@ -18,6 +18,7 @@ from rethought.datum.order import compare, equal
 from rethought.datum.text import number_text
 from rethought.datum.values import INTEGER_MAX, Datum, Number, is_time, number, to_int
 from rethought.errors import QueryLogicError
+from rethought.exec.weight import check_weight
 from rethought.reql.checks import array_of, number_of, within_array_limit, wrong_type
 from rethought.reql.spec import Arg, Determinism, TermSpec, at_least, between, exactly
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 NUMBERS: Final = (int, float)
 INLINE_ARGS_MAX: Final = 32
 """Longer chains and folds are one call: nested expressions have their limits."""
+
+LARGE_CHARS: Final = 1 << 16
 
 # ---- comparisons
 
@@ -124,13 +127,16 @@ def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
         return time.add(number_of(left), right)
     if kind is str:
         if right.__class__ is str:
+            size = len(left) + len(right)  # type: ignore[arg-type]
+            if size > LARGE_CHARS:
+                env.making(size)
             return left + right  # type: ignore[operator]
         raise wrong_type("STRING", right)
     if kind is list:
         if right.__class__ is not list:
             raise wrong_type("ARRAY", right)
+        within_array_limit(env, len(left) + len(right))  # type: ignore[arg-type]
         joined: list[Datum] = [*left, *right]  # type: ignore[misc]
-        within_array_limit(env, len(joined))
         return joined
     return number(number_of(left) + number_of(right))  # raises: one of them is no number
 
@@ -171,6 +177,8 @@ def repeated(env: "Env", array: list[Datum], count: Datum) -> list[Datum]:
     if times < 0:
         raise QueryLogicError("Cannot multiply an ARRAY by a negative number.")
     within_array_limit(env, len(array) * times)
+    if array and times > 1:
+        check_weight(env, array, times)
     return array * times if array else []
 
 

@@ -26,6 +26,7 @@ from rethought.exec.values import (
 from rethought.exec.values import (
     Grouped as GroupedData,
 )
+from rethought.exec.weight import weighed
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.runtime import per_group
 from rethought.reql.spec import Arg, Effect, Grouped, TermSpec, at_least, exactly
@@ -268,6 +269,7 @@ def fold_(
         for row in stream.rows(env, settled=True):
             env.tick()
             state = step.invoke(state, row)
+        weighed(env, state)
         return state if final_emit is None else final_emit.invoke(state)
 
     def chunks(env: Env) -> Iterator[Chunk]:
