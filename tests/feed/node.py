@@ -1,7 +1,7 @@
 """A node in the test's own process: a catalog in a temporary directory and an engine, without sockets.
 
-Queries are written with the Python driver and run to their end by turning the loop; `settle` lets everything happen that
-is due, so that "nothing comes" can be told without waiting.
+Queries are written with the Python driver and run to their end by turning the loop; `settle` lets everything happen
+that is due, so that "nothing comes" can be told without waiting.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from rethought.catalog import open_catalog
 from rethought.conversation import Cursor, Reply
 from rethought.limits import Limits
 from rethought.reql.engine import Engine
+from rethought.reql.feed_sources import feeds_of
 from rethought.server import make_index_rule
 from rethought.store import GroupOptions, open_group
 from rethought.system.registry import install
@@ -61,6 +62,12 @@ class Node:
         self.settle()
         self.loop.close()
 
+    @property
+    def followed(self) -> bool:
+        """Whether anything is left of any feed."""
+        feeds = feeds_of(self.engine)
+        return bool(feeds._hubs or feeds._system or feeds.cursors)
+
     # ---- the loop
 
     def settle(self) -> None:
@@ -76,7 +83,7 @@ class Node:
         """Turns the loop until something holds that needs time or another thread."""
 
         async def turn() -> None:
-            while not condition():
+            while not condition():  # noqa: ASYNC110 what it waits for is not ours to set an event
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(asyncio.wait_for(turn(), 20))

@@ -10,8 +10,8 @@ Invariants:
 """
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, Protocol
 
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
@@ -23,6 +23,10 @@ from rethought.feed.view import Reader, View
 
 Transform = Callable[[Documents], list[bytes | None]]
 """The documents' values in the feed, None for those that have none. Never raises."""
+
+Wanted = tuple[str, Hashable]
+"""A field that every row of a view of a whole table has, and its value as `hash_key` gives it: other changes need not
+be looked at."""
 
 
 class Hit(NamedTuple):
@@ -42,14 +46,22 @@ class Form(NamedTuple):
     origin: bytes | None = None
 
 
+class Owner(Protocol):
+    """Who keeps channels, and forgets one that nobody listens to any more."""
+
+    def remove(self, channel: "Channel") -> None: ...
+
+
 class Channel:
     """What all kinds have in common: subscribers."""
 
-    merges = False
+    __slots__ = ("key", "merges", "owner", "subscriptions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, merges: bool) -> None:
+        self.merges = merges
         self.subscriptions: list[Subscription] = []
-        self.on_empty: Callable[[], None] | None = None
+        self.owner: Owner | None = None
+        self.key: Hashable | None = None  # others of equal form find it by this
 
     def join(self, subscription: Subscription) -> None:
         self.subscriptions.append(subscription)
@@ -58,8 +70,8 @@ class Channel:
     def leave(self, subscription: Subscription) -> None:
         if subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
-            if not self.subscriptions and self.on_empty is not None:
-                self.on_empty()
+            if not self.subscriptions and self.owner is not None:
+                self.owner.remove(self)
 
     def publish(self, batch: Batch) -> None:
         for subscription in tuple(self.subscriptions):
@@ -72,6 +84,8 @@ class Channel:
 class RangeChannel(Channel):
     """Rows in no order: a table, part of it, or single rows."""
 
+    __slots__ = ("counts", "form", "reader", "transform", "view", "wanted")
+
     def __init__(
         self,
         view: View,
@@ -80,14 +94,16 @@ class RangeChannel(Channel):
         *,
         merges: bool = False,
         reader: Reader | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(merges=merges)
         self.view = view
         self.transform = transform
         self.form = form
-        self.merges = merges
         self.reader = reader
-        self.wanted = None if view.keys is None else Counter(view.keys)
+        # How often each key is asked for; a view of one key needs no counting.
+        self.counts = None if view.keys is None or len(view.keys) == 1 else Counter(view.keys)
+        self.wanted = wanted
 
     def pending(self) -> PendingEdits:
         return PendingEdits(types=self.form.types)
@@ -106,8 +122,8 @@ class RangeChannel(Channel):
                 if not entries[1]:
                     new = new_unread = 0
             return Hit(at, old, new, old_unread, new_unread) if old or new else None
-        old = self.view.count(entries[0], self.wanted)
-        new = self.view.count(entries[1], self.wanted)
+        old = self.view.count(entries[0], self.counts)
+        new = self.view.count(entries[1], self.counts)
         return Hit(at, old, new) if old or new else None
 
     # ---- what they mean

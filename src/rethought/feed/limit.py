@@ -249,6 +249,8 @@ class LimitBatch(Batch):
 class LimitChannel(Channel):
     """Everybody who follows the same first rows in the same form."""
 
+    __slots__ = ("_current", "_find_index", "offsets", "top", "types")
+
     def __init__(
         self,
         top: Top,
@@ -259,11 +261,10 @@ class LimitChannel(Channel):
         offsets: bool,
         merges: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(merges=merges)
         self.top = top
         self.types = types
         self.offsets = offsets
-        self.merges = merges
         self._current = current
         self._find_index = find_index
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final, Protocol
 
 from rethought.feed import messages
-from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform
+from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform, Wanted
 from rethought.feed.documents import Documents
 from rethought.feed.hub import tick_of
 from rethought.feed.limit import LimitChannel
@@ -70,7 +70,9 @@ class RangePart:
         merges: bool = False,
         point: bool = False,
         resume: Token | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
+        self._wanted = wanted
         self._source = source
         self._table = table
         self._view = view
@@ -135,7 +137,13 @@ class RangePart:
 
     def _join(self, subscription: Subscription) -> None:
         def make() -> RangeChannel:
-            return RangeChannel(self._view, self._transform, self._form, merges=self._merges)
+            return RangeChannel(
+                self._view,
+                self._transform,
+                self._form,
+                merges=self._merges,
+                wanted=self._wanted if self._view.whole else None,
+            )
 
         key = None
         if self._share is not None:

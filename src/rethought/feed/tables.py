@@ -56,6 +56,7 @@ class TableFeeds:
         self.find_index = find_index
         self._on_empty = on_empty
         self._whole: list[RangeChannel] = []
+        self._wanting: dict[str, dict[Hashable, list[RangeChannel]]] = {}  # by field and value
         self._primary = _IndexFeeds()
         self._indexes: dict[str, _IndexFeeds] = {}
         self._limits: list[LimitChannel] = []
@@ -71,35 +72,55 @@ class TableFeeds:
             channel = make()
             if key is not None:
                 self._shared[key] = channel
-            self.add(channel, key)
+                channel.key = key
+            self.add(channel)
         return channel
 
-    def add(self, channel: Channel, key: Hashable | None = None) -> None:
+    def add(self, channel: Channel) -> None:
         self._all.add(channel)
-        channel.on_empty = lambda: self.remove(channel, key)
+        channel.owner = self
         if isinstance(channel, LimitChannel):
             self._limits.append(channel)
         elif isinstance(channel, RangeChannel):
             if channel.view.whole and channel.reader is None:
-                self._whole.append(channel)
+                self._add_whole(channel)
             elif not channel.view.empty:
                 self._group(channel).add(channel)
+
+    def _add_whole(self, channel: RangeChannel) -> None:
+        if channel.wanted is None:
+            self._whole.append(channel)
+        else:
+            field, value = channel.wanted
+            self._wanting.setdefault(field, {}).setdefault(value, []).append(channel)
+
+    def _remove_whole(self, channel: RangeChannel) -> None:
+        if channel.wanted is None:
+            self._whole.remove(channel)
+            return
+        field, value = channel.wanted
+        by_value = self._wanting[field]
+        by_value[value].remove(channel)
+        if not by_value[value]:
+            del by_value[value]
+        if not by_value:
+            del self._wanting[field]
 
     def _group(self, channel: RangeChannel) -> _IndexFeeds:
         name = channel.view.index
         return self._primary if name is None else self._indexes.setdefault(name, _IndexFeeds())
 
-    def remove(self, channel: Channel, key: Hashable | None = None) -> None:
+    def remove(self, channel: Channel) -> None:
         if channel not in self._all:
             return
         self._all.discard(channel)
-        if key is not None:
-            self._shared.pop(key, None)
+        if channel.key is not None:
+            self._shared.pop(channel.key, None)
         if isinstance(channel, LimitChannel):
             self._limits.remove(channel)
         elif isinstance(channel, RangeChannel):
             if channel.view.whole and channel.reader is None:
-                self._whole.remove(channel)
+                self._remove_whole(channel)
             elif not channel.view.empty:
                 group = self._group(channel)
                 group.remove(channel)
@@ -114,6 +135,8 @@ class TableFeeds:
         """Tells everybody what this turn means to them."""
         for channel in tuple(self._whole):
             channel.run(tick, None)
+        for field, by_value in tuple(self._wanting.items()):
+            _run_wanting(field, by_value, tick)
         if self._primary:
             _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
         for name, group in tuple(self._indexes.items()):
@@ -129,6 +152,19 @@ class TableFeeds:
         for channel in channels:
             for subscription in tuple(channel.subscriptions):
                 subscription.fail(error)
+
+
+def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick: Tick) -> None:
+    """The channels whose rows have a certain value in a field."""
+    hits: dict[RangeChannel, list[Hit]] = {}
+    for at, values in enumerate(tick.values_of(field)):
+        for value in dict.fromkeys(values):
+            for channel in by_value.get(value, ()):
+                change = tick.changes[at]
+                hit = Hit(at, change.old is not None, change.new is not None)
+                hits.setdefault(channel, []).append(hit)
+    for channel, found in hits.items():
+        channel.run(tick, found)
 
 
 def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> None:

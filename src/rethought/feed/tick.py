@@ -4,8 +4,10 @@ What always holds: changes stand in commit order; decoding, index keys and messa
 Made by `tables`, read by channels.
 """
 
+from collections.abc import Hashable
 from typing import Any
 
+from rethought.datum.order import hash_key
 from rethought.feed.documents import Documents
 from rethought.store import Change, IndexRule
 
@@ -67,6 +69,18 @@ class Tick:
         """The same for the primary key."""
         _, key, old, new = self.changes[at]
         return ([] if old is None else [key], [] if new is None else [key])
+
+    def values_of(self, field: str) -> list[list[Hashable]]:
+        """For each change the values of a field, before and after, in the documents that have it."""
+        found: list[list[Hashable]] = [[] for _ in self.changes]
+        for side in (0, 1):
+            documents, at = self._all(side)
+            rows = documents.data()
+            for number, place in at.items():
+                row = rows[place]
+                if field in row:
+                    found[number].append(hash_key(row[field]))
+        return found
 
     def all_hits(self) -> list[Any]:
         """Every change, once."""

@@ -47,10 +47,12 @@ class View:
             return False
         return upper is None or key < upper or (key == upper and not self.upper_open)
 
-    def count(self, keys: list[bytes], wanted: "Counter[bytes] | None") -> int:
-        """How many times a row with these keys is in the view; `wanted` counts `self.keys`."""
-        if wanted is not None:
-            return sum([wanted[key] for key in keys if key in wanted])
+    def count(self, keys: list[bytes], counts: "Counter[bytes] | None") -> int:
+        """How many times a row with these keys is in the view; `counts` counts `self.keys`."""
+        if counts is not None:
+            return sum([counts[key] for key in keys if key in counts])
+        if self.keys is not None:
+            return keys.count(self.keys[0]) if self.keys else 0
         if len(keys) == 1:
             return 1 if self.holds(keys[0]) else 0
         return sum([self.holds(key) for key in keys])

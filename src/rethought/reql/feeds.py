@@ -8,14 +8,13 @@ gone from every list; read permission is checked again before anything leaves. C
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
-from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import PermissionDeniedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
@@ -77,7 +76,8 @@ class FeedSource(Source):
 
     followed: list[Followed]
     settings: Settings
-    sharing: Any = field(default=None)
+    sharing: Hashable | None = None  # equal for feeds whose operators do the same
+    wanted: tuple[str, Hashable] | None = None  # a field that every row has, and its value
 
     feed = True
     infinite = True
@@ -101,7 +101,7 @@ class FeedSource(Source):
         settings = self.settings
         if (settings.tokens or settings.resume) and len(self.followed) > 1:
             raise QueryLogicError("A feed of several parts has no resume tokens.")
-        parts = [self._part(env, part) for part in self.followed]
+        parts = [self._part(env, number, part) for number, part in enumerate(self.followed)]
         return Opening(
             subscription,
             parts,
@@ -110,21 +110,21 @@ class FeedSource(Source):
             types=settings.types,
         )
 
-    def _part(self, env: Env, part: Followed) -> Part:
+    def _part(self, env: Env, number_of_part: int, part: Followed) -> Part:
         settings = self.settings
         handle = part.table.handle
         check_readable(env, handle)
-        rule = part.table.rule
+        if settings.tokens or settings.resume is not None:
+            _refuse_tokens(part)
         source, number = feeds_of(env.engine).source(env, part.table)
         find_index = index_finder(handle)
         ops = part.ops
-        share = _share(env, self.sharing, part)
+        share = _share(self.sharing, number_of_part, part)
+        rule = part.table.rule
         if rule is not None and rule.read is not None:
             ops = (rule.read, *ops)
             share = None if share is None else (rule, share)
         transform = RowTransform(env, ops) if ops else None
-        if settings.tokens or settings.resume is not None:
-            _refuse_tokens(part)
         if part.kind == LIMIT:
             return self._limit_part(part, share, transform, source, number)
         origin = _table_bytes(handle.id) if settings.tokens else None
@@ -141,6 +141,7 @@ class FeedSource(Source):
             merges=settings.merges,
             point=part.kind == POINT,
             resume=settings.resume,
+            wanted=self.wanted if len(self.followed) == 1 else None,
         )
 
     def _limit_part(
@@ -171,16 +172,13 @@ class FeedSource(Source):
         return LimitPart(source, number, find_index, make, key)
 
 
-def _share(env: Env, sharing: Any, part: Followed) -> Hashable | None:
+def _share(sharing: Hashable | None, number: int, part: Followed) -> Hashable | None:
     """What feeds that see the same values have in common; None when that is not known."""
     if not part.ops:
         return "plain"
-    if sharing is None or "default" in env.defaults:
+    if sharing is None or any(operator_determinism(op) for op in part.ops):
         return None
-    if any(operator_determinism(op) for op in part.ops):
-        return None
-    # The parameters as bytes: 1, 1.0 and true are equal to Python.
-    return (sharing, encode(list(env.params)), len(part.ops))
+    return (sharing, number)
 
 
 def operator_determinism(op: Operator) -> int:
@@ -328,20 +326,15 @@ class FeedCursor(Subscription):
     # ---- the channels' side
 
     def deliver(self, body: bytes) -> None:
+        done, self._done = self._done, None
         refusal = None if self._guard is None else self._guard.refusal()
-        if refusal is not None:
-            self._tell(self._ended(refusal))
-        else:
-            self._tell(Reply(body, self))
-
-    def failed(self, error: ReqlError) -> None:
-        done = self._done
-        reply = self._ended(error)
+        reply = Reply(body, self) if refusal is None else self._ended(refusal)
         if done is not None:
             done(reply)
 
-    def _tell(self, reply: Reply) -> None:
+    def failed(self, error: ReqlError) -> None:
         done, self._done = self._done, None
+        reply = self._ended(error)
         if done is not None:
             done(reply)
 
@@ -367,23 +360,30 @@ class FeedCursor(Subscription):
     def _read(self, env: Env, opening: Opening) -> None:
         """Reads until there is something to send, or nothing left to read. In a greenlet."""
         env.slice_end = perf_counter() + SLICE_S
+        done = self._done
         try:
             env.check_alive()
             while not self.has_something and not opening.done:
                 opening.step()
                 env.tick()
             reply = self._read_reply(opening)
-        except ReqlError as error:
-            reply = self._ended(error)
         except Killed:
             return
+        except ReqlError as error:
+            if self.closed:
+                return
+            reply = self._ended(error)
+        except Exception as error:
+            self.close()
+            reply = Reply(_internal(error, env))
         if reply is None:  # live, and nothing has happened yet
             self.wait()
-        elif self._later:
-            self._tell(reply)
-        else:
-            self._done = None
+            return
+        self._done = None
+        if not self._later:
             self._reply = reply
+        elif done is not None:
+            done(reply)
 
     def _read_reply(self, opening: Opening) -> Reply | None:
         if opening.done:
@@ -401,6 +401,12 @@ def _failure(error: ReqlError) -> bytes:
     from rethought.reql.engine import failure  # the engine imports this module when it needs it
 
     return failure(error)
+
+
+def _internal(error: Exception, env: Env) -> bytes:
+    from rethought.reql.engine import internal
+
+    return internal(error, env)
 
 
 __all__ = ["FeedCursor", "FeedSource", "Followed", "Settings", "feed_cursor"]

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import index_bound, index_key, primary_bound, primary_key
 from rethought.datum.values import MAXVAL, MINVAL, to_int, type_name
 from rethought.errors import (
@@ -18,11 +19,12 @@ from rethought.feed import resume
 from rethought.feed.messages import LIMIT, POINT, RANGE
 from rethought.feed.view import EMPTY, View
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.feed_text import SourceText, text_of, wanted
 from rethought.reql.feeds import FeedSource, Followed, Settings
 from rethought.reql.spec import Determinism, Effect, Grouped, TermSpec, exactly
 from rethought.reql.terms.aggregation import LimitedSelection
 from rethought.reql.terms.ordering import Union
-from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, VAR, Term
+from rethought.reql.tree import Term
 
 EAGER: Final = "Cannot call `changes` on an eager stream."
 RANDOM: Final = "Cannot call `changes` after a non-deterministic function."
@@ -31,11 +33,6 @@ AFTER_LIMIT: Final = (
     "term.  Transformations include terms such as `filter`, `map`, `pluck`, etc.  Consider moving "
     "the transformation before the `limit` term."
 )
-
-_DISTINCT: Final = 42
-_INNER_JOIN: Final = 48
-_OUTER_JOIN: Final = 49
-_UNION: Final = 44
 
 
 def changes(c: Compiler, term: Term) -> Node:
@@ -48,8 +45,8 @@ def changes(c: Compiler, term: Term) -> Node:
         [
             c.name("env", line),
             node.code,
-            c.constant(_joined(source), line),
-            c.keep(Sharing(), line) if _shareable(c, source) else c.constant(None, line),
+            c.keep(text_of(c, source), line),
+            c.name("p", line),
             c.options(term),
         ],
         line,
@@ -57,71 +54,22 @@ def changes(c: Compiler, term: Term) -> Node:
     return c.node(term, code, [node], Kind.VALUE)
 
 
-class Sharing:
-    """Stands for one CHANGES term of a plan: with equal parameters, feeds of it transform rows alike."""
-
-    __slots__ = ()
-
-
-def _joined(source: Term) -> str:
-    """Terms whose result does not show what it is."""
-    while source.args and source.type != DATUM:
-        if source.type == _DISTINCT:
-            return "distinct"
-        if source.type in (_INNER_JOIN, _OUTER_JOIN):
-            return "join"
-        source = source.args[0]
-    return ""
-
-
-def _shareable(c: Compiler, source: Term) -> bool:
-    """Whether the functions before CHANGES depend on nothing but the query's text and parameters."""
-    spine = [source]
-    for term in spine:
-        if term.type == DATUM:
-            continue
-        rest = list(term.optargs.values())
-        if term.type == _UNION:
-            spine.extend(term.args)
-        else:
-            spine.extend(term.args[:1])
-            rest.extend(term.args[1:])
-        if not all(_settled(part, frozenset(), inside=False) for part in rest):
-            return False
-    return not any(term.type in (VAR, IMPLICIT_VAR, ARGS) for term in spine)
-
-
-def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
-    if term.type == DATUM:
-        return True
-    if term.type == VAR:
-        return term.args[0].value in bound
-    if term.type == IMPLICIT_VAR:
-        return inside
-    if term.type == ARGS or term.spec is None:
-        return False
-    if term.spec.determinism in (Determinism.NOW, Determinism.NEVER):
-        return False
-    if term.type == FUNC and term.args and term.args[0].value.__class__ is list:
-        bound = bound | frozenset(term.args[0].value)
-        inside = True
-    return all(
-        _settled(part, bound, inside=inside) for part in (*term.args, *term.optargs.values())
-    )
-
-
 # ---- evaluation
 
 
-def changes_(env: Env, value: Any, joined: str, sharing: Any, opts: Options) -> Stream:
+def changes_(env: Env, value: Any, text: SourceText, params: Any, opts: Options) -> Stream:
     settings = _settings(env, opts)
-    if joined == "join":
+    if text.hidden == "join":
         raise QueryLogicError("Cannot call `changes` after `concat_map`.")
-    if joined:
+    if text.hidden:
         raise QueryLogicError(EAGER, 0)
     followed = _followed(env, value)
     _check_offsets(followed, settings)
-    return Stream(FeedSource(followed, settings, sharing))
+    if "default" in env.defaults:  # filters answer otherwise then
+        return Stream(FeedSource(followed, settings))
+    # The parameters as bytes: 1, 1.0 and true are equal to Python.
+    sharing = None if text.shape is None else (text.shape, encode(list(params)))
+    return Stream(FeedSource(followed, settings, sharing, wanted(text, params)))
 
 
 def _settings(env: Env, opts: Options) -> Settings:
