@@ -357,7 +357,7 @@ _FLOAT: Final = (
 )
 _ADD: Final = (
     _INT.format("-9007199254740992 <= (t_m := a + b)")
-    + " else a + b if a.__class__ is str is b.__class__ else "
+    + " else a + b if a.__class__ is str is b.__class__ and len(a) + len(b) < 65536 else "
     + _FLOAT.format("(t_m := a + b)")
 )
 _SUB: Final = (
