@@ -45,6 +45,12 @@ class Engine(Protocol):
     def client(self, user: str, address: str, port: int) -> Client:
         """Somebody who proved to be `user` and connects from `address`."""
 
+    def refusal(self, user: str, address: str) -> str | None:
+        """Why somebody who proved to be `user` may not connect from `address`; None when they may."""
+
+    def gone(self, client: Client) -> None:
+        """The client has left; called once."""
+
     def start(
         self, client: Client, body: bytes, done: Callable[[Reply | None], None]
     ) -> Reply | Running | None:

@@ -56,6 +56,8 @@ class FakeCursor:
 
 class FakeEngine:
     def __init__(self, passwords: dict[str, str] | None = None) -> None:
+        self.refusals: dict[str, str] = {}
+        self.left: list[str] = []
         self.verifiers = {
             user: make_verifier(password) for user, password in (passwords or {"admin": ""}).items()
         }
@@ -66,6 +68,12 @@ class FakeEngine:
 
     def client(self, user: str, address: str, port: int) -> str:
         return user
+
+    def refusal(self, user: str, address: str) -> str | None:
+        return self.refusals.get(user)
+
+    def gone(self, client: str) -> None:
+        self.left.append(client)
 
     def verifier(self, user: str) -> Verifier | None:
         return self.verifiers.get(user)

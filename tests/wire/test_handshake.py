@@ -137,7 +137,7 @@ def test_users_log_in_with_their_password() -> None:
                 assert json.loads(raw.exactly(size))["r"] == [user]
 
 
-def test_a_wrong_password_and_an_unknown_user_differ_only_at_the_end() -> None:
+def test_a_wrong_password_and_an_unknown_user_get_the_same_answers() -> None:
     with wire_server(FakeEngine(PASSWORDS)) as server:
         with Raw(server.port) as raw:
             assert log_in(raw, Login("bob", "wrong"))["error_code"] == 12
@@ -152,7 +152,7 @@ def test_a_wrong_password_and_an_unknown_user_differ_only_at_the_end() -> None:
                 salts.add(first.split(",")[1])
                 raw.send(login.final(first))
                 refused = json.loads(raw.until_nul())
-                assert (refused["error"], refused["error_code"]) == ("Unknown user", 17)
+                assert (refused["error"], refused["error_code"]) == ("Wrong password", 12)
         assert len(salts) == 1
 
 

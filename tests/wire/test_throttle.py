@@ -11,25 +11,25 @@ from tests.wire.fake_engine import FakeEngine
 
 def test_the_delay_doubles_after_the_first_mistakes() -> None:
     throttle = Throttle(1.0)
-    assert [throttle.failed("a", 0) for _ in range(8)] == [0, 0, 0, 0.1, 0.2, 0.4, 0.8, 1.0]
-    assert throttle.failed("b", 0) == 0
+    assert [throttle.failed("a", "u", 0) for _ in range(8)] == [0, 0, 0, 0.1, 0.2, 0.4, 0.8, 1.0]
+    assert throttle.failed("b", "v", 0) == 0
 
 
 def test_success_and_time_make_it_forget() -> None:
     throttle = Throttle(1.0)
     for _ in range(5):
-        throttle.failed("a", 0)
-    throttle.succeeded("a")
-    assert throttle.failed("a", 0) == 0
+        throttle.failed("a", "u", 0)
+    throttle.succeeded("a", "u")
+    assert throttle.failed("a", "u", 0) == 0
     for _ in range(5):
-        throttle.failed("a", 1)
-    assert throttle.failed("a", 2 + FORGET_SECONDS) == 0
+        throttle.failed("a", "u", 1)
+    assert throttle.failed("a", "u", 2 + FORGET_SECONDS) == 0
 
 
 def test_it_remembers_a_bounded_number_of_addresses() -> None:
     throttle = Throttle(1.0)
     for number in range(ADDRESSES_MAX + 10):
-        throttle.failed(str(number), 0)
+        throttle.failed(str(number), "u", 0)
     assert len(throttle._failures) == ADDRESSES_MAX
 
 

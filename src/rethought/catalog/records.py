@@ -13,6 +13,7 @@ DATABASE: Final = "database/"  # + uuid -> DatabaseRecord, in the system group
 CREATING: Final = "creating/"  # + uuid: a database file that may be there, but does not count yet
 DROPPING: Final = "dropping/"  # + uuid: a database file that does not count any more
 USER: Final = "user/"  # + name -> UserRecord
+USER_SETTINGS: Final = "user_settings/"  # + name -> UserSettings
 PERMISSION: Final = "permission/"  # + JSON array of its scope -> PermissionRecord
 SERVER: Final = "server"
 CLUSTER: Final = "cluster"
@@ -45,6 +46,23 @@ class TableRecord(msgspec.Struct, frozen=True):
     indexes: list[IndexRecord] = []
     write_hook: FunctionRecord | None = None
     moved_from: str | None = None  # id of a database that may still hold the table as it was before
+
+
+class UserLimits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What one user may take; None is as much as everybody."""
+
+    connections: int | None = None
+    queries_per_second: float | None = None
+    query_seconds: float | None = None
+    query_memory_bytes: int | None = None
+    query_rows: int | None = None  # rows read by one query
+
+
+class UserSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What there is to a user besides the password."""
+
+    networks: list[str] = []  # from where it may connect; empty: from everywhere
+    limits: UserLimits = UserLimits()
 
 
 class DatabaseRecord(msgspec.Struct, frozen=True):

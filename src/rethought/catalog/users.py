@@ -5,17 +5,19 @@ Changing users takes effect for the next login; who is logged in stays so, but l
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rethought.auth.saslprep import saslprep
 from rethought.auth.verifier import Verifier, make_verifier
 from rethought.catalog.permissions import ADMIN
-from rethought.catalog.records import USER, decode, encode
+from rethought.catalog.records import USER, USER_SETTINGS, UserSettings, decode, encode
 from rethought.catalog.storing import commit
 from rethought.errors import OpFailedError
 
 if TYPE_CHECKING:
     from rethought.store import Group
+
+NO_SETTINGS: Final = UserSettings()
 
 RandomBytes = Callable[[int], bytes]
 
@@ -32,6 +34,10 @@ class Users:
         self._users: dict[str, Verifier] = {
             name.removeprefix(USER): decode(value, type=Verifier)
             for name, value in group.meta_items(USER)
+        }
+        self._settings: dict[str, UserSettings] = {
+            name.removeprefix(USER_SETTINGS): decode(value, type=UserSettings)
+            for name, value in group.meta_items(USER_SETTINGS)
         }
 
     def create_admin(self) -> None:
@@ -65,14 +71,31 @@ class Users:
         self._users[name] = verifier
         self._changed("user", name)
 
+    def settings(self, name: str) -> UserSettings:
+        """Networks and limits."""
+        return self._settings.get(name, NO_SETTINGS)
+
+    def set_settings(self, name: str, settings: UserSettings) -> None:
+        if settings == self.settings(name):
+            return
+        if settings == NO_SETTINGS:
+            self._group.meta_delete(USER_SETTINGS + name)
+        else:
+            self._group.meta_put(USER_SETTINGS + name, encode(settings))
+        commit(self._group)
+        self._settings[name] = settings
+        self._changed("user", name)
+
     def delete(self, name: str) -> None:
         if name == ADMIN:
             raise OpFailedError(f"The user `{ADMIN}` can't be deleted.")
         if name not in self._users:
             raise OpFailedError(f"User `{name}` not found.")
         self._group.meta_delete(USER + name)
+        self._group.meta_delete(USER_SETTINGS + name)
         commit(self._group)
         del self._users[name]
+        self._settings.pop(name, None)
         self._changed("user", name)
 
 

@@ -70,6 +70,7 @@ class Env:
     wake: Callable[[], None] | None = None
     slice_end = 0.0
     started = 0.0
+    rows_read = 0  # counted for users with a limit only
     undivided = False  # whether it must come to an end in this slice
     deadline = 0.0  # when a query that is still at work is ended, 0 never
     pauses = 0  # how often others had their turn

@@ -14,7 +14,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from rethought.datum.jsonbytes import decode
-from rethought.errors import ReqlError, RowDeniedError
+from rethought.errors import ReqlError, ResourceLimitError, RowDeniedError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function
 from rethought.exec.ops import Filter
@@ -68,14 +68,13 @@ class Rule:
         return RowDeniedError(f"User `{self.user}` does not have the required `write` permission.")
 
 
-class RuledTable:
-    """See the module; what the methods promise is in `exec.table.Table`."""
+class TableOver:
+    """A table over another one; what the methods promise is in `exec.table.Table`."""
 
-    __slots__ = ("_table", "rule")
+    __slots__ = ("_table",)
 
-    def __init__(self, table: Table, rule: Rule) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self.rule = rule
 
     @property
     def name(self) -> str:
@@ -100,6 +99,27 @@ class RuledTable:
     @property
     def handle(self) -> Any:
         return self._table.handle
+
+    @property
+    def format(self) -> str:
+        form: str = self._table.format  # type: ignore[attr-defined]
+        return form
+
+    def index(self, name: str) -> Any:
+        return self._table.index(name)
+
+    def sync(self, env: "Env") -> None:
+        self._table.sync(env)
+
+
+class RuledTable(TableOver):
+    """See the module."""
+
+    __slots__ = ("rule",)
+
+    def __init__(self, table: Table, rule: Rule) -> None:
+        super().__init__(table)
+        self.rule = rule
 
     # ---- reads
 
@@ -149,9 +169,6 @@ class RuledTable:
     def count(self, env: "Env", selected: Range) -> int | None:
         return self._table.count(env, selected) if self.rule.read is None else None
 
-    def index(self, name: str) -> Any:
-        return self._table.index(name)
-
     # ---- writes
 
     def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
@@ -183,5 +200,58 @@ class RuledTable:
             raise self.rule.denied()
         return existing
 
-    def sync(self, env: "Env") -> None:
-        self._table.sync(env)
+
+class MeteredTable(TableOver):
+    """A table that counts the rows a query reads, for a user who may not read many at once."""
+
+    __slots__ = ("_rows_max", "_user")
+
+    rule = None
+
+    def __init__(self, table: Table, user: str, rows_max: int) -> None:
+        super().__init__(table)
+        self._user = user
+        self._rows_max = rows_max
+
+    def _count(self, env: "Env", rows: int) -> None:
+        env.rows_read += rows
+        if env.rows_read > self._rows_max:
+            raise ResourceLimitError(
+                f"The query reads too many rows (limit {self._rows_max} for user `{self._user}`)."
+            )
+
+    def _counted(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            self._count(env, chunk.count)
+            yield chunk
+
+    def read(self, env: "Env", key: Any) -> bytes | None:
+        self._count(env, 1)
+        return self._table.read(env, key)
+
+    def read_many(self, env: "Env", keys: list[Any]) -> list[bytes | None]:
+        self._count(env, len(keys))
+        return self._table.read_many(env, keys)
+
+    def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
+        return self._counted(env, self._table.chunks(env, selected, want))
+
+    def range_chunks(
+        self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Chunk]:
+        return self._counted(env, self._table.range_chunks(env, index, ranges))
+
+    def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
+        for chunk, keys in self._table.keyed_chunks(env, selected):
+            self._count(env, chunk.count)
+            yield chunk, keys
+
+    def count(self, env: "Env", selected: Range) -> int | None:
+        return self._table.count(env, selected)
+
+    def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
+        self._count(env, 1)
+        return self._table.modify(env, key, change, hard=hard)
+
+    def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        return self._table.insert_new(env, doc, hard=hard)

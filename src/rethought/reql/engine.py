@@ -35,6 +35,7 @@ from rethought.exec.values import (
     value_type,
 )
 from rethought.limits import Limits
+from rethought.reql.accounts import Account, Accounts
 from rethought.reql.compiled import Plan
 from rethought.reql.function_source import function_json
 from rethought.reql.functions import compile_function
@@ -57,13 +58,14 @@ NO_NOTES: Final = b'],"n":[]}'
 class Client:
     """Somebody who runs queries."""
 
-    __slots__ = ("address", "catalog", "port", "rules", "user")
+    __slots__ = ("account", "address", "catalog", "port", "rules", "user")
 
     def __init__(self, catalog: Any, user: str, address: str, port: int) -> None:
         self.catalog = catalog
         self.user = user
         self.address = address
         self.port = port
+        self.account: Account | None = None  # of a user with limits
         self.rules = {} if user == ADMIN else catalog.permissions.rules_of(user)
 
     def require(self, permission: str, target: Any) -> None:
@@ -85,25 +87,41 @@ class Engine:
         self.known_tables: dict[tuple[str, str], Any] = {}
         self.running: set[Query] = set()
         self.queries = 0  # started, in all
+        self.accounts = Accounts(catalog, limits)
 
     # ---- what the wire calls
 
     def client(self, user: str, address: str, port: int) -> Client:
-        return Client(self.catalog, user, address, port)
+        client = Client(self.catalog, user, address, port)
+        self.accounts.join(client)
+        return client
+
+    def gone(self, client: Client) -> None:
+        self.accounts.leave(client)
+
+    def refusal(self, user: str, address: str) -> str | None:
+        return self.accounts.refusal(user, address)
 
     def start(self, client: Client, body: bytes, done: Done) -> Reply | Running | None:
         self.queries += 1
+        limits = self.limits
+        account = client.account
+        if account is not None:
+            refusal = account.take()
+            if refusal is not None:
+                return Reply(failure(refusal))
+            limits = account.limits
         env: Env
         found = self.plans.known(body)
         if found is None:
             if len(body) > COMPILED_AT_ONCE_BYTES:
-                env = Env(self, client, self.catalog, self.limits, self.scheduler)
+                env = Env(self, client, self.catalog, limits, self.scheduler)
                 return self._spawn(Query(self, env, None, (), done), body)
             found = self.compiled(body, None)
             if found.__class__ is bytes:
                 return Reply(found)
         plan, params = found
-        env = Env(self, client, self.catalog, self.limits, self.scheduler)
+        env = Env(self, client, self.catalog, limits, self.scheduler)
         if plan.in_place:
             reply = run_in_place(env, plan, params)
             if reply is not None:

@@ -12,7 +12,7 @@ from rethought.datum.binary import binary, binary_bytes
 from rethought.datum.text import compact
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.functions import Function
-from rethought.exec.ruled import Rule, RuledTable
+from rethought.exec.ruled import MeteredTable, Rule, RuledTable
 from rethought.exec.table import Table
 from rethought.reql.function_binary import decode_rule, encode_rule
 from rethought.reql.function_source import Captured, function_json, source_of
@@ -23,8 +23,11 @@ COMPILED_MAX: Final = 10_000
 _compiled: dict[tuple[str, str], tuple[Rules, Rule]] = {}
 
 
-def ruled(client: Any, table: Table) -> Table:
-    """The table as a user with rules sees it."""
+def narrowed(client: Any, table: Table) -> Table:
+    """The table as a user with rules or a limit of rows sees it."""
+    account = client.account
+    if account is not None and account.rows_max is not None:
+        table = MeteredTable(table, client.user, account.rows_max)
     rules = client.rules.get(table.id)
     if rules is None:
         return table

@@ -15,6 +15,7 @@ from rethought.catalog.users import prepare_name
 from rethought.datum.text import compact
 from rethought.errors import InternalError, OpFailedError
 from rethought.reql.rules import check_rules, parse_rules, shown
+from rethought.system.accounts import parse_settings, shown_settings
 from rethought.system.table import Asking, Row
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ class UsersContent:
         return self._row(key)
 
     def _row(self, name: str) -> Row:
-        return {"id": name, "password": self._catalog.users.has_password(name)}
+        users = self._catalog.users
+        return {
+            "id": name,
+            "password": users.has_password(name),
+            **shown_settings(users.settings(name)),
+        }
 
     def write(
         self,
@@ -64,15 +70,17 @@ class UsersContent:
             catalog.permissions.forget_user(key)
         else:
             verifier = self._read(new, old)
+            settings = parse_settings(key, new)
             if verifier is not None:
                 catalog.users.put(_name(key), verifier)
+            catalog.users.set_settings(_name(key), settings)
         env.await_ticket(catalog.durable())
 
     def _read(self, row: Row, old: Row | None) -> Verifier | None:
         """The new password of a written row; None to keep the one there is."""
         if "password" not in row:
             raise OpFailedError("Expected a field named `password`.")
-        _refuse_others(row, ("id", "password"))
+        _refuse_others(row, ("id", "password", "networks", "limits"))
         password = row["password"]
         if password is False:
             return self._catalog.users.make_verifier("")

@@ -6,7 +6,7 @@ no secret and no document is in what is told. `server.py` makes a `Reporter` of 
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from rethought import VERSION
 from rethought import log as server_log
 from rethought.store import Usage
 from rethought.system.counting import Writes
+from rethought.system.lockouts import Guessing, lockout_issues
 from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Connections(Protocol):
 
     @property
     def connections(self) -> list[Any]: ...
+
+    def guessing(self) -> Iterable[Guessing]:
+        """Who keeps failing to log in."""
 
 
 class EngineCounts(Protocol):
@@ -89,7 +93,7 @@ class Reporter:
         ]
 
     def issues(self) -> list[Issue]:
-        found = [*self._write_issues(), *self._damage(), *self._lockouts()]
+        found = [*self._write_issues(), *self._damage(), *self._lockouts(), *self._guessing()]
         found += self._log_issue()
         found += self._space_issue()
         return found
@@ -112,6 +116,9 @@ class Reporter:
             for name, group in groups
             if group.trouble is not None
         ]
+
+    def _guessing(self) -> list[Issue]:
+        return [] if self.listener is None else lockout_issues(self.listener.guessing())
 
     def _damage(self) -> list[Issue]:
         found = [

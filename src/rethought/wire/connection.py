@@ -36,9 +36,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._limits = listener.limits
         self._loop = listener.loop
+        self._client = listener.engine.client(user, *self.peer)
         self.session = Session(
             listener.engine,
-            listener.engine.client(user, *self.peer),
+            self._client,
             listener.limits,
             wake=self._wake,
             serial=serial,
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._take_held()
         self.session.close()
+        self._listener.engine.gone(self._client)
         self._listener.forget(self)
 
     def pause_writing(self) -> None:

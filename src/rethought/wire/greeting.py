@@ -38,6 +38,7 @@ class Greeting(asyncio.Protocol):
             random_bytes=os.urandom,
             message_bytes_max=listener.limits.handshake_message_bytes,
             turn_away=listener.reason_to_turn_away(),
+            refusal=self._reason_to_refuse,
         )
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -86,13 +87,19 @@ class Greeting(asyncio.Protocol):
             case Accepted():
                 self._accept(step, transport)
 
+    def _reason_to_refuse(self, user: str) -> str | None:
+        if self._transport is None:
+            return None
+        address, _ = self._listener.peer_of(self._transport)
+        return self._listener.engine.refusal(user, address)
+
     def _refuse(self, step: Refused) -> None:
         self._log_refusal(step.reason)
         assert self._transport is not None
         address, _ = self._listener.peer_of(self._transport)
         delay = 0.0
         if step.failed_login:
-            delay = self._listener.throttle.failed(address, self._listener.loop.time())
+            delay = self._listener.throttle.failed(address, step.user, self._listener.loop.time())
         if delay:
             self._listener.loop.call_later(delay, self._part, step.data)
         else:
@@ -121,7 +128,7 @@ class Greeting(asyncio.Protocol):
         transport.set_protocol(connection)
         self._transport = None
         self._leave()
-        self._listener.throttle.succeeded(connection.peer[0])
+        self._listener.throttle.succeeded(connection.peer[0], step.user)
         self._listener.admit(connection)
         if step.rest:
             connection.data_received(step.rest)

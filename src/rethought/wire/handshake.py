@@ -27,7 +27,7 @@ JSON: Final = 0x7E6970C7
 PROTOCOL_SERVER_VERSION: Final = "2.4.4"
 LEGACY_KEY_BYTES: Final = 2_048
 LEGACY_USER: Final = "admin"
-FAILED_LOGIN_CODES: Final = (12, 17)
+WRONG_PASSWORD: Final = 12
 
 PROTOBUF_TEXT: Final = "The PROTOBUF client protocol is no longer supported"
 VERSION_TEXT: Final = (
@@ -52,6 +52,7 @@ class Refused:
     data: bytes
     reason: str
     failed_login: bool = False
+    user: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,11 +97,13 @@ class Handshake:
         random_bytes: Callable[[int], bytes],
         message_bytes_max: int,
         turn_away: str | None = None,
+        refusal: Callable[[str], str | None] = lambda user: None,
     ) -> None:
         self._lookup = lookup
         self._scram = Scram(lookup, secret, random_bytes)
         self._message_bytes_max = message_bytes_max
         self._turn_away = turn_away
+        self._refusal = refusal  # why a user who proved who it is may not come in
         self._buffer = bytearray()
         self._at = _At.MAGIC
         self._key_size = 0
@@ -118,6 +121,9 @@ class Handshake:
         self._at = _At.OVER
         if not correct:
             return _legacy_refusal("Incorrect authorization key.", failed_login=True)
+        refusal = self._refusal(LEGACY_USER)
+        if refusal is not None:
+            return _legacy_refusal(refusal)
         return Accepted(b"SUCCESS\0", LEGACY_USER, self._serial, self._take_rest())
 
     def _advance(self) -> Step | None:
@@ -225,6 +231,9 @@ class Handshake:
 
     def _final(self, message: dict[str, Any]) -> Step:
         answer = self._scram.final(_authentication(message))
+        refusal = self._refusal(self._scram.user)
+        if refusal is not None:
+            raise AuthenticationError(20, refusal)
         self._at = _At.OVER
         data = _message({"authentication": answer, "success": True})
         return Accepted(data, self._scram.user, False, self._take_rest())
@@ -235,7 +244,8 @@ class Handshake:
         return Refused(
             _message({"error": error.message, "error_code": error.code, "success": False}),
             f"{error.message}{user}",
-            failed_login=error.code in FAILED_LOGIN_CODES,
+            failed_login=error.code == WRONG_PASSWORD,
+            user=self._scram.user,
         )
 
     def _refuse_legacy(self, text: str) -> Refused:
@@ -252,7 +262,7 @@ class Handshake:
 
 
 def _legacy_refusal(text: str, *, failed_login: bool = False) -> Refused:
-    return Refused(f"ERROR: {text}\n\0".encode(), text, failed_login)
+    return Refused(f"ERROR: {text}\n\0".encode(), text, failed_login, LEGACY_USER)
 
 
 def _message(content: dict[str, object]) -> bytes:

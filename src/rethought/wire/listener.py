@@ -16,7 +16,7 @@ from rethought.conversation import Engine
 from rethought.limits import Limits
 from rethought.wire.connection import Connection
 from rethought.wire.greeting import Greeting
-from rethought.wire.throttle import Throttle
+from rethought.wire.throttle import Guessing, Throttle
 
 log = logging.getLogger("rethought.wire")
 
@@ -93,6 +93,10 @@ class Listener:
     def connections(self) -> list[Connection]:
         """Those past their handshake."""
         return [member for member in self._members if isinstance(member, Connection)]
+
+    def guessing(self) -> list[Guessing]:
+        """Who keeps failing to log in."""
+        return self.throttle.guessing(self.loop.time())
 
     # For greetings and connections
 

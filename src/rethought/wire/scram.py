@@ -43,10 +43,6 @@ def channel_binding() -> AuthenticationError:
     return AuthenticationError(15, "Channel binding is not supported")
 
 
-def unknown_user() -> AuthenticationError:
-    return AuthenticationError(17, "Unknown user")
-
-
 def invalid_username() -> AuthenticationError:
     return AuthenticationError(18, "Invalid username encoding")
 
@@ -98,9 +94,8 @@ class Scram:
         without_proof, _, proof = message.rpartition(",p=")
         auth_message = f"{self._transcript},{without_proof}".encode()
         matches = proof_matches(self._verifier, auth_message, decode_base64(proof))
-        if not self._known:
-            raise unknown_user()
-        if not matches:
+        # The original tells who does not exist, which is more than somebody without a password should know.
+        if not (matches and self._known):
             raise wrong_password()
         return "v=" + server_signature(self._verifier, auth_message)
 

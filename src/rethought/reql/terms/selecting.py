@@ -16,7 +16,7 @@ from rethought.exec.values import (
     wrong_value,
 )
 from rethought.reql.compiler import Compiler, Node
-from rethought.reql.rules import ruled
+from rethought.reql.rules import narrowed
 from rethought.reql.spec import (
     Arg,
     Determinism,
@@ -59,8 +59,8 @@ def table(env: Env, *args: Any, opts: Options) -> Selection:
     if opts or opts.fallback:
         form = _table_options(opts)
     found = env.engine.table(env.catalog.table(database, name), form)
-    if env.client.rules:
-        found = ruled(env.client, found)
+    if env.client.rules or env.client.account:
+        found = narrowed(env.client, found)
     return Selection(found, _WHOLE)
 
 
@@ -90,7 +90,7 @@ def compile_table(c: Compiler, term: Term) -> Node:
 
 def known_table(env: Env, names: tuple[str, str]) -> Selection | None:
     """A table that was looked up before and still has this name."""
-    if env.defaults or env.client.rules:
+    if env.defaults or env.client.rules or env.client.account:
         return None
     engine = env.engine
     known: Selection | None = engine.known_tables.get(names)
