@@ -477,3 +477,36 @@ def test_what_cannot_be_a_feed_is_refused(
         node.run(query(new_table()))
     assert message in str(refused.value)
     assert not node.followed
+
+
+def test_a_region_is_followed(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    node.run(table.index_create("place", geo=True))
+    node.run(table.index_wait())
+    node.run(table.insert({"id": 0, "place": r.point(1.5, 1.5)}))
+    square = r.polygon([1, 1], [1, 2], [2, 2], [2, 1])
+    feed = node.feed(
+        table.get_intersecting(square, index="place")["id"].changes(include_initial=True)
+    )
+    node.run(
+        table.insert([{"id": 1, "place": r.point(1.2, 1.2)}, {"id": 2, "place": r.point(9, 9)}])
+    )
+    node.run(table.get(1).update({"place": r.point(5, 5)}))
+    assert feed.take() == [
+        {"new_val": 0},
+        {"new_val": 1, "old_val": None},
+        {"new_val": None, "old_val": 1},
+    ]
+    feed.close()
+
+
+def test_a_missing_index_is_silence_for_a_range_and_an_error_for_an_order(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    feed = node.feed(table.get_all(1, index="nosuch").changes(include_initial=True))
+    node.run(table.insert({"id": 1, "nosuch": 1}))
+    assert feed.take() == []
+    feed.close()
+    with pytest.raises(QueryError, match="Index `nosuch` was not found on table"):
+        node.run(table.order_by(index="nosuch").limit(1).changes())

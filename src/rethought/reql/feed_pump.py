@@ -398,6 +398,8 @@ def kind_of(source: Source) -> int:
 def _tells_states(source: Source) -> bool:
     if isinstance(source, FeedSource):
         return source.settings.states
+    if getattr(source, "tells_states", False):
+        return True
     return any(_tells_states(part.source) for part in _feeds_in(source))
 
 

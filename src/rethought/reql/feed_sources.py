@@ -99,7 +99,7 @@ def index_finder(handle: Any) -> FindIndex:
 
     def find(name: str) -> FoundIndex | None:
         index = handle.indexes.get(name)
-        return None if index is None else (index.number, index.rule)
+        return None if index is None or index.geo else (index.number, index.rule)
 
     return find
 

@@ -12,15 +12,20 @@ from rethought.errors import (
     ResourceLimitError,
 )
 from rethought.exec.env import Env, Options
+from rethought.exec.functions import Function
+from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import ConcatMap, Filter, Map, Operator, Slice, Zip
+from rethought.exec.reductions import Average, Count, Extreme, Reduction, Sum
 from rethought.exec.table import Range, TableSource
 from rethought.exec.values import DATUM_CLASSES, SingleSelection, Stream, need_number, need_sequence
 from rethought.feed import resume
 from rethought.feed.messages import LIMIT, POINT, RANGE
 from rethought.feed.view import EMPTY, View
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.feed_geo import Intersecting, followed_intersecting, followed_tree
 from rethought.reql.feed_text import SourceText, text_of, wanted
 from rethought.reql.feeds import FeedSource, Followed, Settings
+from rethought.reql.live import LiveSource
 from rethought.reql.spec import Determinism, Effect, Grouped, TermSpec, exactly
 from rethought.reql.terms.aggregation import LimitedSelection
 from rethought.reql.terms.ordering import Union
@@ -38,7 +43,9 @@ AFTER_LIMIT: Final = (
 def changes(c: Compiler, term: Term) -> Node:
     """SEQUENCE | SELECTION<OBJECT> [, ...] -> STREAM of changes"""
     source = term.args[0]
-    node = c.compile(source)
+    if _is_live(c, term):
+        return _live(c, term)
+    node = c.compile(followed_tree(source))
     line = c.line(term)
     code = c.call(
         "changes_",
@@ -52,6 +59,82 @@ def changes(c: Compiler, term: Term) -> Node:
         line,
     )
     return c.node(term, code, [node], Kind.VALUE)
+
+
+# ---- live aggregates
+
+_GROUP: Final = 144
+_COUNT: Final = 43
+_AGGREGATES: Final = {_COUNT: "count", 145: "sum", 146: "avg", 147: "min", 148: "max"}
+
+
+def _is_live(c: Compiler, term: Term) -> bool:
+    live = term.optargs.get("live")
+    return live is not None and c.is_literal(live, bool) and bool(c.pin(live))
+
+
+def _live(c: Compiler, term: Term) -> Node:
+    """CHANGES of an aggregate, by following the rows below it."""
+    source = term.args[0]
+    line = c.line(term)
+    name = _AGGREGATES.get(source.type)
+    if name is None or source.optargs or (name == "count" and len(source.args) > 1):
+        code = c.call("not_live", [], line)
+        return Node(code, Kind.VALUE)
+    node = c.compile(followed_tree(source.args[0]))
+    function = Node(c.constant(None, line), Kind.VALUE)
+    if len(source.args) > 1:
+        function = c.function(source.args[1], shortcut="field", project=True)
+    code = c.call(
+        "live_changes",
+        [
+            c.name("env", line),
+            node.code,
+            c.constant(name, line),
+            function.code,
+            c.options(term),
+        ],
+        line,
+    )
+    return c.node(term, code, [node, function], Kind.VALUE)
+
+
+def not_live() -> Any:
+    raise QueryLogicError(
+        "`live` needs an aggregate before `changes`: `count`, `sum`, `avg`, `min` or `max`, without "
+        "an index."
+    )
+
+
+def live_changes(
+    env: Env, value: Any, name: str, function: Function | None, opts: Options
+) -> Stream:
+    settings = _settings(env, opts)
+    if settings.tokens or settings.resume is not None or settings.offsets:
+        raise QueryLogicError("A live aggregate has neither offsets nor resume tokens.")
+    keys: tuple[Function, ...] | None = None
+    if isinstance(value, GroupedStream):
+        if value.multi or value.index is not None or value.ops:
+            raise QueryLogicError("A live aggregate groups by functions and nothing else.")
+        keys = tuple(value.keys)
+        value = value.stream
+    followed = _followed(env, value)
+    if any(part.kind != RANGE for part in followed):
+        raise QueryLogicError(EAGER, 0)
+    for each in (function, *(keys or ())):
+        if each is not None:
+            _refuse_random(each)
+    reduction: Reduction
+    if name == "count":
+        reduction = Count()
+    elif name == "sum":
+        reduction = Sum(function)
+    elif name == "avg":
+        reduction = Average(function)
+    else:
+        reduction = Extreme(name, function, 1 if name == "min" else -1)
+    rows = FeedSource(followed, settings)
+    return Stream(LiveSource(rows, settings, reduction, keys))
 
 
 # ---- evaluation
@@ -157,6 +240,8 @@ def _followed(env: Env, value: Any) -> list[Followed]:
 def _sourced(env: Env, source: Any, ops: tuple[Operator, ...], limit: int | None) -> list[Followed]:
     if isinstance(source, TableSource):
         return [_part(env, source.table, source.range, ops, limit)]
+    if isinstance(source, Intersecting):
+        return [_part(env, source.table, Range(), (source.test(), *ops), limit)]
     if not isinstance(source, Union):
         raise QueryLogicError(EAGER, 0)
     if limit is not None:
@@ -221,6 +306,15 @@ def _point(value: SingleSelection) -> Followed:
     return Followed(POINT, value.table, View(keys=(primary_key(key),)))
 
 
+def _ordered(table: Any, selected: Range) -> None:
+    """Refuses an order by an index that is not there, not ready, or of another kind."""
+    if selected.index is not None and table.index(selected.index).geo:
+        raise QueryLogicError(
+            f"Index `{selected.index}` is a geospatial index.  Only get_nearest and "
+            "get_intersecting can use a geospatial index."
+        )
+
+
 def _part(
     env: Env, table: Any, selected: Range, ops: tuple[Operator, ...], limit: int | None
 ) -> Followed:
@@ -236,6 +330,7 @@ def _part(
         )
     if table.handle.system:
         raise OpFailedError("System tables don't support changefeeds on `.limit()`.")
+    _ordered(table, selected)
     return Followed(LIMIT, table, view, ops, limit=limit, descending=selected.descending)
 
 
@@ -277,6 +372,11 @@ TERMS: Final = (
         determinism=Determinism.NEVER,
         grouped=Grouped.WHOLE,
         datum=False,
-        names={"changes_": changes_},
+        names={
+            "changes_": changes_,
+            "followed_intersecting": followed_intersecting,
+            "live_changes": live_changes,
+            "not_live": not_live,
+        },
     ),
 )
