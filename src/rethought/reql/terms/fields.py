@@ -19,15 +19,14 @@ from rethought.exec.functions import Function, RowFunction
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, transform
 from rethought.exec.values import (
-    DATUM_CLASSES,
+    Grouped as GroupedData,
+)
+from rethought.exec.values import (
     SingleSelection,
     Stream,
     need_datum,
     need_sequence,
     wrong_datum,
-)
-from rethought.exec.values import (
-    Grouped as GroupedData,
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
 from rethought.reql.runtime import MISSING, Rewritten, per_group
@@ -126,7 +125,7 @@ def _field_access(c: Compiler, term: Term, name: str) -> Node:
             line,
         )
         return c.node(term, code, [node, key], Kind.ANY)
-    return over_rows(c, term, node, "skip")
+    return over_rows(c, term, node, "skip", name)
 
 
 def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
@@ -242,7 +241,7 @@ def bracket_any(env: Env, value: Any, key: Any) -> Any:
                 0,
                 None,
             )
-            return over(env, value, function, "skip")
+            return over(env, value, function, "skip", None)
         if key.__class__ is int or key.__class__ is float:
             from rethought.reql.terms.parts import nth
 
@@ -258,9 +257,12 @@ def is_simple(code: ast.expr) -> bool:
     return isinstance(code, ast.Name | ast.Constant | ast.Subscript)
 
 
-def over_rows(c: Compiler, term: Term, first: Node, mode: str) -> Node:
+def over_rows(
+    c: Compiler, term: Term, first: Node, mode: str, name: str | None = None
+) -> Node:
     """The same term on each row when the first argument is a sequence (`skip`: without the rows that lack
-    something, `filter`: keeping the rows for which it is true, `map`), on the value itself otherwise."""
+    something, `filter`: keeping the rows for which it is true, `map`), on the value itself otherwise. `name` is that of
+    a term which looks into objects."""
     line = c.line(term)
     path = Rewritten(term.path)
     row = Term(VAR, [datum(ROW, path)], {}, path, c.specs[VAR])
@@ -270,7 +272,13 @@ def over_rows(c: Compiler, term: Term, first: Node, mode: str) -> Node:
     function = c.function(function_term, project=True)
     code = c.call(
         "over",
-        [c.name("env", line), first.code, function.code, c.constant(mode, line)],
+        [
+            c.name("env", line),
+            first.code,
+            function.code,
+            c.constant(mode, line),
+            c.constant(name, line),
+        ],
         line,
     )
     kind = Kind.ANY if first.kind is Kind.ANY else Kind.VALUE
@@ -307,7 +315,7 @@ _OPERATORS: Final[dict[str, Callable[[Function], Operator]]] = {
 }
 
 
-def over(env: Env, value: Any, function: Function, mode: str) -> Any:
+def over(env: Env, value: Any, function: Function, mode: str, name: str | None) -> Any:
     """A function of a row on each row of a sequence, of every group, or on the value itself."""
     if isinstance(value, SingleSelection):
         value = value.datum()
@@ -316,10 +324,11 @@ def over(env: Env, value: Any, function: Function, mode: str) -> Any:
     if isinstance(value, GroupedStream):
         return value.through(_OPERATORS[mode](function))
     if isinstance(value, GroupedData):
-        return per_group(env, value, lambda group: over(env, group, function, mode))
-    if value.__class__ in DATUM_CLASSES:
-        return function.over([value])[0]
-    return function.over([need_datum(env, value, 0)])[0]
+        return per_group(env, value, lambda group: over(env, group, function, mode, name))
+    found = need_datum(env, value, 0)
+    if name is not None:
+        object_of(found, name, 0)
+    return function.over([found])[0]
 
 
 def over_plain(

@@ -17,7 +17,6 @@ from rethought.exec.values import (
     Stream,
     as_stream,
     finish,
-    is_array,
     need_sequence,
     wrong_datum,
     wrong_value,
@@ -59,12 +58,12 @@ def outer_join_(env: Env, left: Any, right: Any, test: Function) -> Any:
 
 
 def _nested(env: Env, left: Any, right: Any, test: Function, *, outer: bool) -> Any:
+    """The right side is evaluated for each row of the left one; an array only once, nobody can tell."""
     sequence = need_sequence(env, left, 0)
     stream = as_stream(sequence)
-    first_right = need_sequence(env, right(), 1)
 
     def chunks(env: Env) -> Iterator[Chunk]:
-        inner: Any = first_right
+        inner: Any = None
         for chunk in stream.chunks(env):
             for row in chunk.datums():
                 env.tick()
@@ -78,9 +77,8 @@ def _nested(env: Env, left: Any, right: Any, test: Function, *, outer: bool) -> 
                 elif outer:
                     yield of_rows([{"left": row}])
 
-    arrays = is_array(sequence) and is_array(first_right)
     joined = Stream(Generated(chunks, infinite=stream.infinite, feed=stream.feed))
-    return finish(env, sequence if arrays else joined, joined)
+    return finish(env, sequence, joined)
 
 
 def _matches(env: Env, row: Any, inner: Stream, test: Function) -> list[Any]:

@@ -36,7 +36,8 @@ def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
                 return projected
         node = c.compile(term.args[0])
         if node.kind not in PLAIN:
-            return over_rows(c, term, node, mode)
+            assert term.spec is not None
+            return over_rows(c, term, node, mode, term.spec.name)
         rest = [c.compile(arg) for arg in term.args[1:]]
         line = c.line(term)
         env = c.name("env", line)
@@ -137,7 +138,7 @@ def merge(c: Compiler, term: Term) -> Node:
     """OBJECT, (OBJECT | FUNCTION)... -> OBJECT"""
     node = c.compile(term.args[0])
     if node.kind not in PLAIN:
-        return over_rows(c, term, node, "map")
+        return over_rows(c, term, node, "map", "merge")
     line = c.line(term)
     env = c.name("env", line)
     parts: list[ast.expr] = []
