@@ -67,6 +67,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_file: Path | None = None
     log_format: str = "text"
     pid_file: Path | None = None
+    audit_log: Path | None = None
+    audit_data: bool = False  # which tables queries read and write, too
 
     limits: Limits = Limits()
 
@@ -186,6 +188,8 @@ def check(config: Config) -> None:
     for name, port in (("driver-port", config.driver_port), ("http-port", config.http_port)):
         if not 0 <= config.port(port) <= 65_535:
             raise ConfigError(f"{name} plus port-offset should be 0 to 65535")
+    if config.audit_data and config.audit_log is None:
+        raise ConfigError("--audit-data needs --audit-log.")
     if config.journal_hours < 0 or config.journal_size < 0:
         raise ConfigError("journal-hours and journal-size should not be negative")
     check_tls(config)

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def refusal(self, user: str, address: str) -> str | None:
         """Why somebody who proved to be `user` may not connect from `address`; None when they may."""
 
+    def login(self, user: str, address: str, outcome: str) -> None:
+        """Somebody tried to log in; `outcome` is `accepted` or why not."""
+
     def gone(self, client: Client) -> None:
         """The client has left; called once."""
 

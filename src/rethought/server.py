@@ -83,6 +83,7 @@ class Server:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_loop_error)
         self.engine = build_engine(self.data.catalog, self.config, loop, self.port)
+        open_audit(self.engine, self.data.catalog, self.config)
         self.listener = Listener(self.engine, self.config.limits, loop, tls=self.tls)
         await self.listener.open(self.sockets)
 
@@ -476,7 +477,20 @@ def build_engine(
     return engine
 
 
+def open_audit(engine: Any, catalog: "Catalog", config: Config) -> None:
+    from rethought.system.audit import Audit
+
+    if config.audit_log is None:
+        return
+    try:
+        engine.keep_audit(Audit(config.audit_log, catalog, data=config.audit_data))
+    except OSError as error:
+        raise StartError(f"Could not open the audit log: {error}") from error
+
+
 def close_engine(engine: Any) -> None:
+    if engine is not None and engine.audit is not None:
+        engine.audit.close()
     close = getattr(engine, "close", None)
     if close is not None:
         close()

@@ -58,6 +58,7 @@ class FakeEngine:
     def __init__(self, passwords: dict[str, str] | None = None) -> None:
         self.refusals: dict[str, str] = {}
         self.left: list[str] = []
+        self.logins: list[tuple[str, str]] = []
         self.verifiers = {
             user: make_verifier(password) for user, password in (passwords or {"admin": ""}).items()
         }
@@ -71,6 +72,9 @@ class FakeEngine:
 
     def refusal(self, user: str, address: str) -> str | None:
         return self.refusals.get(user)
+
+    def login(self, user: str, address: str, outcome: str) -> None:
+        self.logins.append((user, outcome))
 
     def gone(self, client: str) -> None:
         self.left.append(client)

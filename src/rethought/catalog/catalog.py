@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
@@ -91,6 +92,8 @@ class Catalog:
         self.group = group
         self.sources = sources
         self.listeners: list[Listener] = []
+        # By greenlet, the client whose query changes the catalog there; for whoever keeps a record.
+        self.actors: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.version = 0  # grows with every change
         self.databases: dict[str, Database] = {}
         self.identity = Identity(group, self.changed, lambda: server)

@@ -100,6 +100,12 @@ TlsCiphers = Annotated[
 ]
 TlsEcdhCurve = Annotated[str | None, option(TLS, "Curve; default: prime256v1.")]
 TlsDhparams = Annotated[Path | None, option(TLS, "Parameters for DHE ciphers (PEM).")]
+AuditLog = Annotated[
+    Path | None, option(LOGGING, "Who logged in and administered what, as JSON lines; default: none.")
+]
+AuditData = Annotated[
+    bool | None, option(LOGGING, "Also which tables every query reads and writes.")
+]
 LogFile = Annotated[Path | None, option(LOGGING, "Default: log_file in the data directory.")]
 LogFormat = Annotated[str | None, option(LOGGING, "text or json; default: text.")]
 

@@ -58,6 +58,8 @@ def serve(
     tls_dhparams: o.TlsDhparams = None,
     log_file: o.LogFile = None,
     log_format: o.LogFormat = None,
+    audit_log: o.AuditLog = None,
+    audit_data: o.AuditData = None,
     cores: o.CoresWithoutEffect = None,
     io_threads: o.WithoutEffect = None,
     direct_io: o.FlagWithoutEffect = None,

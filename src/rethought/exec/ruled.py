@@ -9,7 +9,7 @@ Invariants:
 Made by `reql.rules` for users with rules; everybody else has the table itself, and pays nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,11 @@ class TableOver:
     def format(self) -> str:
         form: str = self._table.format  # type: ignore[attr-defined]
         return form
+
+    def followed(self) -> None:
+        """A feed of the table begins."""
+        if isinstance(self._table, TableOver):
+            self._table.followed()
 
     def index(self, name: str) -> Any:
         return self._table.index(name)
@@ -254,4 +259,60 @@ class MeteredTable(TableOver):
         return self._table.modify(env, key, change, hard=hard)
 
     def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        return self._table.insert_new(env, doc, hard=hard)
+
+
+class ToldTable(TableOver):
+    """A table whose first reading and first writing by a query is told to whoever keeps a record."""
+
+    __slots__ = ("_client", "_tell", "_told")
+
+    rule = None
+
+    def __init__(self, table: Table, client: Any, tell: Callable[[Any, Any, str], None]) -> None:
+        super().__init__(table)
+        self._client = client
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def followed(self) -> None:
+        self._note("read")
+
+    def _note(self, kind: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(self._client, self.handle, kind)
+
+    def read(self, env: "Env", key: Any) -> bytes | None:
+        self._note("read")
+        return self._table.read(env, key)
+
+    def read_many(self, env: "Env", keys: list[Any]) -> list[bytes | None]:
+        self._note("read")
+        return self._table.read_many(env, keys)
+
+    def chunks(self, env: "Env", selected: Range, want: int) -> Iterator[Chunk]:
+        self._note("read")
+        return self._table.chunks(env, selected, want)
+
+    def range_chunks(
+        self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
+    ) -> Iterator[Chunk]:
+        self._note("read")
+        return self._table.range_chunks(env, index, ranges)
+
+    def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
+        self._note("read")
+        return self._table.keyed_chunks(env, selected)
+
+    def count(self, env: "Env", selected: Range) -> int | None:
+        self._note("read")
+        return self._table.count(env, selected)
+
+    def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
+        self._note("write")
+        return self._table.modify(env, key, change, hard=hard)
+
+    def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
+        self._note("write")
         return self._table.insert_new(env, doc, hard=hard)

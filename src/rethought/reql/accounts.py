@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -15,16 +16,20 @@ from rethought.catalog.records import UserLimits
 from rethought.errors import ResourceLimitError
 from rethought.limits import Limits
 
+Told = Callable[[Any, Any, str], None]
+"""Called with a client, a table of the catalog, and `read` or `write`."""
+
 
 class Account:
     """What a user with limits has left."""
 
-    __slots__ = ("_clock", "_full", "_left", "_seen", "limits", "rows_max", "user")
+    __slots__ = ("_clock", "_full", "_left", "_seen", "limits", "rows_max", "told", "user")
 
     def __init__(
         self, user: str, own: UserLimits, limits: Limits, clock: Callable[[], float] = monotonic
     ) -> None:
         self.user = user
+        self.told: Told | None = None  # who wants to know which tables are used
         self.rows_max = own.query_rows
         self.limits = replace(
             limits,
@@ -66,7 +71,8 @@ class Accounts:
     def __init__(self, catalog: Any, limits: Limits) -> None:
         self._catalog = catalog
         self._limits = limits
-        self._clients: dict[str, set[Any]] = {}
+        self.told: Told | None = None  # set before anybody connects: then everybody has an account
+        self._clients: dict[str, WeakSet[Any]] = {}
         self._accounts: dict[str, Account] = {}
         if catalog is not None:
             catalog.watch(self._changed)
@@ -82,11 +88,13 @@ class Accounts:
         return None
 
     def join(self, client: Any) -> None:
-        self._clients.setdefault(client.user, set()).add(client)
+        self._clients.setdefault(client.user, WeakSet()).add(client)
         client.account = self._account(client.user)
 
     def leave(self, client: Any) -> None:
-        clients = self._clients.get(client.user, set())
+        clients = self._clients.get(client.user)
+        if clients is None:
+            return
         clients.discard(client)
         if not clients:
             self._clients.pop(client.user, None)
@@ -94,11 +102,12 @@ class Accounts:
 
     def _account(self, user: str) -> Account | None:
         own = self._catalog.users.settings(user).limits if self._catalog is not None else None
-        if own is None or own == UserLimits():
+        if own is None or (own == UserLimits() and self.told is None):
             return None
         account = self._accounts.get(user)
         if account is None:
             account = self._accounts[user] = Account(user, own, self._limits)
+            account.told = self.told
         return account
 
     def _changed(self, topic: str, what: Any) -> None:

@@ -58,7 +58,7 @@ NO_NOTES: Final = b'],"n":[]}'
 class Client:
     """Somebody who runs queries."""
 
-    __slots__ = ("account", "address", "catalog", "port", "rules", "user")
+    __slots__ = ("__weakref__", "account", "address", "catalog", "port", "rules", "user")
 
     def __init__(self, catalog: Any, user: str, address: str, port: int) -> None:
         self.catalog = catalog
@@ -88,6 +88,9 @@ class Engine:
         self.running: set[Query] = set()
         self.queries = 0  # started, in all
         self.accounts = Accounts(catalog, limits)
+        self.audit: Any = (
+            None  # who wants to know of logins and, with `data`, of every table a query uses
+        )
 
     # ---- what the wire calls
 
@@ -95,6 +98,15 @@ class Engine:
         client = Client(self.catalog, user, address, port)
         self.accounts.join(client)
         return client
+
+    def login(self, user: str, address: str, outcome: str) -> None:
+        if self.audit is not None:
+            self.audit.login(user, address, outcome)
+
+    def keep_audit(self, audit: Any) -> None:
+        self.audit = audit
+        if audit.data:
+            self.accounts.told = audit.access
 
     def gone(self, client: Client) -> None:
         self.accounts.leave(client)

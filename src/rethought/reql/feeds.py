@@ -21,6 +21,7 @@ from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
 from rethought.exec.env import SLICE_S, Env, Killed
 from rethought.exec.ops import Operator
+from rethought.exec.ruled import TableOver
 from rethought.exec.table import check_readable
 from rethought.exec.values import Source, Stream
 from rethought.feed.channel import Form
@@ -120,6 +121,8 @@ class FeedSource(Source):
         find_index = index_finder(handle)
         ops = part.ops
         share = _share(self.sharing, number_of_part, part)
+        if isinstance(part.table, TableOver):
+            part.table.followed()
         rule = part.table.rule
         if rule is not None and rule.read is not None:
             ops = (rule.read, *ops)

@@ -12,7 +12,7 @@ from rethought.datum.binary import binary, binary_bytes
 from rethought.datum.text import compact
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.functions import Function
-from rethought.exec.ruled import MeteredTable, Rule, RuledTable
+from rethought.exec.ruled import MeteredTable, Rule, RuledTable, ToldTable
 from rethought.exec.table import Table
 from rethought.reql.function_binary import decode_rule, encode_rule
 from rethought.reql.function_source import Captured, function_json, source_of
@@ -28,6 +28,8 @@ def narrowed(client: Any, table: Table) -> Table:
     account = client.account
     if account is not None and account.rows_max is not None:
         table = MeteredTable(table, client.user, account.rows_max)
+    if account is not None and account.told is not None:
+        table = ToldTable(table, client, account.told)
     rules = client.rules.get(table.id)
     if rules is None:
         return table

@@ -107,6 +107,7 @@ class Jobs:
             if old["type"] != "query":
                 raise OpFailedError(f"Jobs of type `{old['type']}` cannot be interrupted.")
             self._node.kill(old["id"][1], TERMINATED)
+            self._catalog.changed("job", old["id"][1])
 
 
 class Stats:

@@ -7,8 +7,11 @@ form (names or ids) databases, tables and servers are shown.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from greenlet import getcurrent
 
 from rethought.datum.jsonbytes import encode
 from rethought.datum.order import compare, equal, order_key
@@ -204,6 +207,16 @@ class View:
 
     # ---- writes
 
+    @contextmanager
+    def _acting(self, env: "Env") -> Iterator[None]:
+        """Who is behind what the catalog changes here."""
+        actors = env.catalog.actors
+        actors[getcurrent()] = env.client
+        try:
+            yield
+        finally:
+            actors.pop(getcurrent(), None)
+
     def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
         refuse_transaction(env)
         asking = self._asking(env)
@@ -211,7 +224,8 @@ class View:
         new = change(old)
         if new is old or (new is not None and old is not None and equal(new, old)):
             return old, old
-        self.handle.content.write(env, key, old, new, asking, own_key=False)
+        with self._acting(env):
+            self.handle.content.write(env, key, old, new, asking, own_key=False)
         return old, new
 
     def insert_new(self, env: "Env", doc: Row, *, hard: bool) -> Row | None:
@@ -222,7 +236,8 @@ class View:
         if old is not None:
             return old
         try:
-            self.handle.content.write(env, key, None, doc, asking, own_key=_generated(key))
+            with self._acting(env):
+                self.handle.content.write(env, key, None, doc, asking, own_key=_generated(key))
         except OpFailedError as error:  # an error of this row, as INSERT counts them
             raise QueryLogicError(error.message) from error
         return None

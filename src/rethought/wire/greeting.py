@@ -91,7 +91,10 @@ class Greeting(asyncio.Protocol):
         if self._transport is None:
             return None
         address, _ = self._listener.peer_of(self._transport)
-        return self._listener.engine.refusal(user, address)
+        engine = self._listener.engine
+        refusal = engine.refusal(user, address)
+        engine.login(user, address, refusal or "accepted")
+        return refusal
 
     def _refuse(self, step: Refused) -> None:
         self._log_refusal(step.reason)
@@ -99,6 +102,7 @@ class Greeting(asyncio.Protocol):
         address, _ = self._listener.peer_of(self._transport)
         delay = 0.0
         if step.failed_login:
+            self._listener.engine.login(step.user, address, "wrong password")
             delay = self._listener.throttle.failed(address, step.user, self._listener.loop.time())
         if delay:
             self._listener.loop.call_later(delay, self._part, step.data)

@@ -7,6 +7,8 @@ write hooks are in `terms.indexes`, the arguments of sharding in `terms.placemen
 
 from typing import Any, Final
 
+from greenlet import getcurrent
+
 from rethought.catalog.catalog import check_name
 from rethought.catalog.model import SYSTEM_DATABASE, Database
 from rethought.datum.jsonbytes import decode
@@ -55,10 +57,12 @@ def begin(env: Env, group: Any) -> None:
     """Called before the catalog changes something in `group`."""
     refuse_transaction(env)
     env.writing(group)
+    env.catalog.actors[getcurrent()] = env.client
 
 
 def changed(env: Env, group: Any) -> None:
     """The query is answered when what was just changed in `group` is on disk."""
+    env.catalog.actors.pop(getcurrent(), None)
     env.await_ticket(env.catalog.durable(group))
 
 
