@@ -16,7 +16,7 @@ from rethought.datum.jsonbytes import encode
 _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-ROWS_AT_FIRST: Final = 16
+ROWS_AT_FIRST: Final = 4
 PIECE_BYTES: Final = 1 << 20
 
 Encoded = bytes | msgspec.Raw
@@ -110,16 +110,17 @@ def of_rows(rows: list[Any]) -> Chunk:
     return Chunk(len(rows), rows=rows)
 
 
-def pieces(chunk: Chunk) -> Iterator[bytes]:
-    """The rows as bytes, joined, in pieces: few rows first, then as many as give a fair size."""
+def pieces(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
+    """The rows as bytes, joined, in pieces of so many rows: few at first, then as many as give a fair size."""
     if chunk.written or chunk.count <= ROWS_AT_FIRST:
-        yield chunk.joined()
+        yield chunk.count, chunk.joined()
         return
     rows = chunk.datums()
     at = 0
     step = ROWS_AT_FIRST
     while at < len(rows):
-        piece = encode(rows[at : at + step])[1:-1]
+        lot = rows[at : at + step]
+        piece = encode(lot)[1:-1]
         at += step
         step = max(1, min(8 * step, step * PIECE_BYTES // (len(piece) + 1)))
-        yield piece
+        yield len(lot), piece

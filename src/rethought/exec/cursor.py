@@ -99,12 +99,19 @@ class Batches:
             if rows + chunk.count > rows_max:
                 self._held = chunk.slice(rows_max - rows, chunk.count)
                 chunk = chunk.slice(0, rows_max - rows)
-            for data in pieces(chunk):
+            done = 0
+            for count, data in pieces(chunk):
+                done += count
                 filled += len(data)
                 parts.append(data)
                 if len(data) > LARGE_BYTES:
                     env.making(len(data))
-            rows += chunk.count
+                    if filled >= bytes_max and rows + done >= size.rows_min:
+                        break
+            rows += done
+            if done < chunk.count:
+                self._held = chunk.slice(done, chunk.count)
+                break
             chunk = None
             if rows >= rows_max or (filled >= bytes_max and rows >= size.rows_min):
                 break

@@ -77,6 +77,7 @@ class Env:
     memory_seen = 0  # the memory of the process when this slice began or was looked at
     memory_bytes = 0  # its growth in the slices of this query
     unmeasured = 0  # bytes of large values since the last look
+    profile: Any = None  # the query's Recorder, when it has one
     _now: Any = None
     _id: str | None = None
 
@@ -137,9 +138,9 @@ class Env:
 
     def making(self, size: int) -> None:
         """Called before a value of many bytes is made, which may take long."""
-        limit = self.limits.query_memory_bytes
+        limit = self.limits.query_memory_bytes // VALUE_SHARE
         if size > limit:
-            raise ResourceLimitError(needs_memory(limit))
+            raise ResourceLimitError(too_large(limit))
         self.unmeasured += size
         if self.unmeasured > MEASURE_EVERY_BYTES:
             self.measure()
@@ -157,7 +158,7 @@ class Env:
         self.memory_bytes += grown
         limit = self.limits.query_memory_bytes
         if self.memory_bytes > limit:
-            raise ResourceLimitError(needs_memory(limit))
+            raise ResourceLimitError(f"The query needs too much memory (more than {limit} bytes).")
         if grown > 0 and seen > scheduler.memory_most:
             raise ResourceLimitError("The server has no memory left for this query.")
 
@@ -256,5 +257,9 @@ def too_many(limit: int) -> str:
     )
 
 
-def needs_memory(limit: int) -> str:
-    return f"The query needs too much memory (more than {limit} bytes)."
+VALUE_SHARE: Final = 8
+"""One value may take this part of what a query may hold: it is written in one go."""
+
+
+def too_large(limit: int) -> str:
+    return f"A value of this query is too large (more than {limit} bytes)."

@@ -9,6 +9,7 @@ that repeat values.
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.errors import ResourceLimitError
+from rethought.exec.env import VALUE_SHARE, too_large
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 16
 """What an element or a key counts for."""
 
-SHARE: Final = 8
-"""One value may weigh this part of what a query may hold: it is written in one go."""
+VALUE_BYTES: Final = 100
+"""What an array or an object counts for besides."""
 
 _LOT: Final = 20_000
 
 
 def check_weight(env: "Env", value: Any, times: int = 1) -> None:
     """Raises ResourceLimitError when `times` such values, written out, are more than one value may be."""
-    most = env.limits.query_memory_bytes // SHARE // times
+    most = env.limits.query_memory_bytes // VALUE_SHARE // times
     weight = looked = 0
     stack: list[Any] = [value]
     while stack:
@@ -33,17 +34,15 @@ def check_weight(env: "Env", value: Any, times: int = 1) -> None:
         if kind is str:
             weight += len(part)
         elif kind is list:
-            weight += PART_BYTES * len(part)
+            weight += VALUE_BYTES + PART_BYTES * len(part)
             looked += len(part)
             stack += [inner for inner in part if inner.__class__ in _HEAVY]
         elif kind is dict:
-            weight += PART_BYTES * len(part) + sum(map(len, part))
+            weight += VALUE_BYTES + PART_BYTES * len(part) + sum(map(len, part))
             looked += len(part)
             stack += [inner for inner in part.values() if inner.__class__ in _HEAVY]
         if weight > most:
-            raise ResourceLimitError(
-                f"A value of this query is too large (more than {most * times} bytes)."
-            )
+            raise ResourceLimitError(too_large(env.limits.query_memory_bytes // VALUE_SHARE))
         looked += 1
         if looked > _LOT:
             looked = 0

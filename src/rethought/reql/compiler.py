@@ -99,6 +99,7 @@ class Compiler(Expressions):
         self.implicit: list[int] = []
         self.depth = 0
         self.pace: Callable[[], None] | None = None
+        self.profile = False  # whether terms are measured
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
@@ -143,6 +144,8 @@ class Compiler(Expressions):
         siblings, beside = self._weight, self._height
         self._weight = self._height = 0
         node = self._compile(term)
+        if self.profile and term.type not in _NOT_PROFILED:
+            node = self._profiled(term, node)
         weight, height = self._weight + 1, self._height + 1
         together = siblings + weight
         if height > UNIT_HEIGHT or weight > UNIT_TERMS or (together > UNIT_TERMS and weight > 3):
@@ -152,6 +155,16 @@ class Compiler(Expressions):
         self._weight = siblings + weight
         self._height = max(beside, height)
         return node
+
+    def _profiled(self, term: Term, node: Node) -> Node:
+        """The same node, measured."""
+        assert term.spec is not None
+        line = self.line(term)
+        name = self.constant(f"Evaluating {term.spec.name}.", line)
+        how = "sampled" if self.depth else "traced"
+        work = self.lambda_([], node.code, line)
+        code = self.call(how, [self.name("env", line), name, work], line)
+        return Node(code, node.kind, node.determinism, node.closes)
 
     def apart(self, term: Term, code: ast.expr) -> ast.expr:
         """The same value from a function of its own. The code must be complete but for variables in scope."""
@@ -557,6 +570,8 @@ class Compiler(Expressions):
         result: Callable[..., Any] = eval(compiled, self._namespace)
         return result
 
+
+_NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
 
 _NOT_SPLICED: Final = (41, 44)
 """ORDER_BY and UNION, which look at what their arguments are before they evaluate them."""

@@ -40,6 +40,7 @@ from rethought.reql.compiled import Plan
 from rethought.reql.function_source import function_json
 from rethought.reql.functions import compile_function
 from rethought.reql.plan import PlanCache
+from rethought.reql.profiling import Recorder
 from rethought.reql.runtime import backtrace
 
 log = logging.getLogger("rethought.query")
@@ -198,8 +199,9 @@ class Engine:
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
     """Evaluates here and now; None when that may take long: the value is a stream, or the query must wait."""
-    started = perf_counter() if plan.profile else 0.0
     env.in_place = True
+    if plan.profile:
+        env.profile = Recorder()
     try:
         if plan.globals:
             settle(env, plan, params)
@@ -217,7 +219,7 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
         env.in_place = False
         if env.snapshots:
             env.end_batch()
-    return Reply(profiled(body, started) if plan.profile else body)
+    return Reply(profiled(env, body) if plan.profile else body)
 
 
 def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
@@ -236,13 +238,11 @@ def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
         env.array_limit = int(limit)
 
 
-def profiled(body: bytes, started: float) -> bytes:
-    """A response with the time it took; errors have none."""
+def profiled(env: Env, body: bytes) -> bytes:
+    """A response with what was done for it; errors have no such thing."""
     if body.startswith(b'{"t":18'):
         return body
-    spent = (perf_counter() - started) * 1000
-    profile = [{"description": "Evaluating query.", "duration(ms)": spent, "sub_tasks": []}]
-    return body[:-1] + b',"p":' + encode(profile) + b"}"
+    return body[:-1] + b',"p":' + msgspec.json.encode(env.profile.take()) + b"}"
 
 
 class Awaiting:
@@ -333,6 +333,8 @@ class Query:
                     return
                 plan, self.params = found
                 self.plan = plan
+            if plan.profile:
+                env.profile = Recorder()
             if plan.globals:
                 settle(env, plan, self.params)
             if plan.transaction:
@@ -347,7 +349,7 @@ class Query:
             body = internal(error, env)
         env.end_batch()
         if self.plan is not None and self.plan.profile:
-            body = profiled(body, self.started)
+            body = profiled(env, body)
         self._finish(Reply(body, cursor))
 
     def _evaluate(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
@@ -371,7 +373,7 @@ class Query:
 
     def _first_batch(self, env: Env, stream: Stream) -> tuple[bytes, "StreamCursor | None"]:
         batches = Batches(env, stream)
-        rows = batches.next()
+        rows = batch(env, batches)
         if batches.finished:
             return SEQUENCE + rows + NO_NOTES, None
         return PARTIAL + rows + NO_NOTES, StreamCursor(self.engine, env, batches)
@@ -402,6 +404,14 @@ class Query:
         if self._later:
             self.engine.running.discard(self)
             self._done(self._reply)
+
+
+def batch(env: Env, batches: Batches) -> bytes:
+    """The next rows of a stream."""
+    if env.profile is None:
+        return batches.next()
+    rows: bytes = env.profile.once("Reading a batch of rows.", batches.next)
+    return rows
 
 
 def _nobody(_: Reply | None) -> None:
@@ -443,11 +453,12 @@ class StreamCursor:
         env = self.env
         env.begin(perf_counter())
         try:
-            rows = self.batches.next()
-            if self.batches.finished:
-                reply = Reply(SEQUENCE + rows + NO_NOTES)
-            else:
-                reply = Reply(PARTIAL + rows + NO_NOTES, self)
+            rows = batch(env, self.batches)
+            finished = self.batches.finished
+            body = (SEQUENCE if finished else PARTIAL) + rows + NO_NOTES
+            if env.profile is not None:
+                body = profiled(env, body)
+            reply = Reply(body, None if finished else self)
         except ReqlError as error:
             reply = Reply(failure(error))
         except Killed:
@@ -511,7 +522,7 @@ def respond(env: Env, value: Any) -> bytes:
 
 def written(env: Env, chunk: Chunk) -> Iterator[bytes]:
     """The rows of a chunk as bytes, in pieces; others have their turn between them."""
-    for piece in pieces(chunk):
+    for _, piece in pieces(chunk):
         if len(piece) > LARGE_BYTES:
             env.making(len(piece))
         yield piece

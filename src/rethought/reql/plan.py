@@ -161,6 +161,7 @@ def compile_query(
     mark_stray_literals(tree)
     compiler = Compiler(SPECS, parametrize=body is not None)
     compiler.pace = pace
+    compiler.profile = _static(compiler, settings, "profile")
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}

@@ -24,6 +24,7 @@ from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError
 from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
 from rethought.exec.weight import weighed
+from rethought.reql.profiling import sampled, traced
 from rethought.reql.tree import ARGS, Term, datum
 
 MISSING: Final = object()
@@ -207,7 +208,9 @@ NAMES: Final[dict[str, Any]] = {
     "not_spliced": not_spliced,
     "per_group": per_group,
     "projection_miss": projection_miss,
+    "sampled": sampled,
     "splice": splice,
+    "traced": traced,
     "weighed": weighed,
 }
 
