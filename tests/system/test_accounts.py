@@ -120,6 +120,8 @@ def test_a_limit_of_queries_holds_for_all_connections_and_is_typed(machine: Mach
     bodies = [json.loads(reply.body) for reply in replies]  # type: ignore[union-attr]
     assert bodies[0]["r"] == [1]
     assert (bodies[1]["t"], bodies[1]["e"]) == (18, 2000000)
+    noreply = b'[1,1,{"noreply":true}]'
+    assert machine.engine.start(clients[0], noreply, lambda _: None) is None
 
 
 def test_a_limit_counts_at_once_for_who_is_connected(machine: Machine) -> None:

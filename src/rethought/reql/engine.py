@@ -122,7 +122,7 @@ class Engine:
         if account is not None:
             refusal = account.take()
             if refusal is not None:
-                return Reply(failure(refusal))
+                return None if asks_noreply(body) else Reply(failure(refusal))
             limits = account.limits
         env: Env
         found = self.plans.known(body)
@@ -195,6 +195,17 @@ class Engine:
         """Ends what is still running."""
         for query in list(self.running):
             query.cancel()
+
+
+def asks_noreply(body: bytes) -> bool:
+    """Whether the client of a query that is not compiled waits for no answer."""
+    if b"noreply" not in body:
+        return False
+    try:
+        query = msgspec.json.decode(body)
+        return query[2].get("noreply") is True
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
