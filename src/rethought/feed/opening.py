@@ -244,9 +244,10 @@ class LimitPart:
         channel: LimitChannel = self._source.table(self._table, self._find_index).shared(
             self._share, self._make
         )
-        if not channel.subscriptions:
-            channel.top.fill(snapshot)
+        empty = not channel.subscriptions
         channel.join(subscription)
+        if empty:
+            channel.top.fill(snapshot)
         if initial:
             subscription.queue.extend(channel.initial_texts())
 

@@ -117,7 +117,7 @@ def _read(env: Env, feeds: list[tuple[FeedSource, tuple[Operator, ...]]]) -> Ite
         while True:
             idle = True
             for (tap, _, ops), opening, guard in zip(taps, openings, guards, strict=True):
-                if not opening.done and not tap.has_something:
+                if not (opening.done or tap.has_something or tap.failure):
                     opening.step()
                     env.tick()
                     idle = False

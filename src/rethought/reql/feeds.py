@@ -117,6 +117,9 @@ class FeedSource(Source):
         check_readable(env, handle)
         if settings.tokens or settings.resume is not None:
             _refuse_tokens(part)
+        if settings.resume is not None:
+            group = handle.group
+            check(settings.resume, _table_bytes(handle.id), group.journal_first_seq, group.seq)
         source, number = feeds_of(env.engine).source(env, part.table)
         find_index = index_finder(handle)
         ops = part.ops
@@ -131,8 +134,6 @@ class FeedSource(Source):
         if part.kind == LIMIT:
             return self._limit_part(part, share, transform, source, number)
         origin = _table_bytes(handle.id) if settings.tokens else None
-        if settings.resume is not None:
-            check(settings.resume, _table_bytes(handle.id), source.first_seq, source.seq)
         return RangePart(
             source,
             number,
@@ -366,7 +367,7 @@ class FeedCursor(Subscription):
         done = self._done
         try:
             env.check_alive()
-            while not self.has_something and not opening.done:
+            while not (self.has_something or opening.done or self.failure):
                 opening.step()
                 env.tick()
             reply = self._read_reply(opening)

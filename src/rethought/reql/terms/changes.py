@@ -306,6 +306,13 @@ def _point(value: SingleSelection) -> Followed:
     return Followed(POINT, value.table, View(keys=(primary_key(key),)))
 
 
+def _check_index(table: Any, selected: Range) -> None:
+    """Refuses an index that is not ready. One that is not there is silence, but not in a system table."""
+    name = selected.index
+    if name is not None and (table.handle.system or name in table.handle.indexes):
+        table.index(name)
+
+
 def _ordered(table: Any, selected: Range) -> None:
     """Refuses an order by an index that is not there, not ready, or of another kind."""
     if selected.index is not None and table.index(selected.index).geo:
@@ -320,6 +327,7 @@ def _part(
 ) -> Followed:
     view = view_of(selected)
     if limit is None:
+        _check_index(table, selected)
         return Followed(RANGE, table, view, ops)
     if selected.descending is None:
         raise QueryLogicError("Cannot get changes on the first elements of an unordered stream.")

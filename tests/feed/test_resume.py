@@ -1,0 +1,180 @@
+"""Resume tokens, and feeds that go on where another stopped."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rethinkdb import r
+
+from rethought.errors import OpFailedError, QueryLogicError
+from rethought.feed import resume
+from rethought.feed.resume import WHOLE, Token
+from tests.feed.node import Node, QueryError
+
+NewTable = Callable[..., Any]
+
+tables = st.binary(min_size=16, max_size=16)
+tokens = st.builds(
+    Token,
+    tables,
+    st.integers(0, 2**63),
+    st.integers(0, WHOLE),
+    st.integers(0, 2**32 - 1),
+)
+
+
+@given(tokens)
+def test_a_token_comes_back_as_it_was(token: Token) -> None:
+    assert resume.parse(token.text().decode()) == token
+
+
+@given(tokens, st.data())
+def test_a_mangled_token_is_refused(token: Token, data: st.DataObject) -> None:
+    text = token.text().decode()
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.characters().filter(lambda char: char != text[at]))
+    mangled = text[:at] + other + text[at + 1 :]
+    with suppress(QueryLogicError):
+        assert resume.parse(mangled) == token  # spare bits of base64, or padding
+
+
+@pytest.mark.parametrize(
+    ("token", "first", "seq", "message"),
+    [
+        (Token(b"a" * 16, 5), 1, 9, None),
+        (Token(b"a" * 16, 5), 6, 9, None),
+        (Token(b"a" * 16, 5, 3), 6, 9, "no longer in the journal"),
+        (Token(b"a" * 16, 5), 7, 9, "no longer in the journal"),
+        (Token(b"a" * 16, 5), 0, 9, "no longer in the journal"),
+        (Token(b"a" * 16, 9), 0, 9, None),
+        (Token(b"a" * 16, 10), 1, 9, "newer than the table"),
+        (Token(b"b" * 16, 5), 1, 9, "of another table"),
+    ],
+)
+def test_a_token_must_fit_the_journal(
+    token: Token, first: int, seq: int, message: str | None
+) -> None:
+    if message is None:
+        resume.check(token, b"a" * 16, first, seq)
+        return
+    with pytest.raises(OpFailedError, match=message):
+        resume.check(token, b"a" * 16, first, seq)
+
+
+@pytest.fixture
+def own_node(tmp_path: Path) -> Iterator[Node]:
+    """A node whose journal keeps nothing it need not keep."""
+    node = Node(tmp_path / "data", journal_bytes=2_000)
+    yield node
+    node.close()
+
+
+def test_a_journal_that_was_cut_is_an_error(own_node: Node) -> None:
+    node = own_node
+    table = node.table("t")
+    feed = node.feed(table.changes(include_resume_tokens=True))
+    node.run(table.insert({"id": 0}))
+    [first] = feed.take()
+    feed.close()
+    # Only what the counters in the file know of is forgotten, and closing saves them.
+    for _ in range(3):
+        for id in range(60):
+            node.run(table.insert({"id": id, "text": "x" * 200}, conflict="replace"))
+            node.run(table.get(id).delete())
+        node.restart()
+    for id in range(100, 160):
+        node.run(table.insert({"id": id}))
+    with pytest.raises(QueryError, match="no longer in the journal"):
+        node.run(table.changes(resume_after=first["resume_token"]))
+    assert not node.followed
+
+
+def test_a_feed_goes_on_after_a_restart(own_node: Node) -> None:
+    node = own_node
+    table = node.table("t", "x")
+    query = table.get_all(1, index="x")
+    feed = node.feed(query.changes(include_resume_tokens=True, include_types=True))
+    node.run(table.insert([{"id": 1, "x": 1}, {"id": 2, "x": 2}, {"id": 3, "x": 1}]))
+    seen = feed.take()
+    feed.close()
+    node.run(table.get(3).update({"x": 2}))
+    node.restart()
+    node.run(table.get(2).update({"x": 1}))
+    feed = node.feed(query.changes(resume_after=seen[0]["resume_token"], include_types=True))
+    node.run(table.get(2).delete())
+    assert [(row["type"], (row["new_val"] or row["old_val"])["id"]) for row in feed.take()] == [
+        ("add", 3),
+        ("remove", 3),
+        ("add", 2),
+        ("remove", 2),
+    ]
+    feed.close()
+
+
+def test_what_a_slow_reader_missed_can_be_had_again(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    query = table.changes(include_resume_tokens=True, changefeed_queue_size=3)
+    feed = node.feed(query)
+    feed.pause()
+    for id in range(6):
+        node.run(table.insert({"id": id}))
+        node.settle()
+    feed.go_on()
+    rows = feed.take()
+    feed.close()
+    error = next(row for row in rows if "error" in row)
+    again = node.feed(table.changes(resume_after=error["resume_token"]))
+    known = [row["new_val"]["id"] for row in rows[: rows.index(error)]]
+    assert known + [row["new_val"]["id"] for row in again.take()] == list(range(6))
+    again.close()
+
+
+def test_the_ready_state_is_a_place_to_resume_from(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    node.run(table.insert({"id": 1}))
+    feed = node.feed(
+        table.changes(include_resume_tokens=True, include_states=True, include_initial=True)
+    )
+    rows = feed.take()
+    feed.close()
+    assert ["resume_token" in row for row in rows] == [False, False, True]
+    node.run(table.insert({"id": 2}))
+    feed = node.feed(table.changes(resume_after=rows[-1]["resume_token"]))
+    assert [row["new_val"]["id"] for row in feed.take()] == [2]
+    feed.close()
+
+
+def test_a_token_of_another_table_is_refused(node: Node, new_table: NewTable) -> None:
+    one, other = new_table(), new_table()
+    feed = node.feed(one.changes(include_resume_tokens=True))
+    node.run(one.insert({"id": 1}))
+    [row] = feed.take()
+    feed.close()
+    with pytest.raises(QueryError, match="the token is of another table"):
+        node.run(other.changes(resume_after=row["resume_token"]))
+    assert node.run(r.expr(1)) == 1
+    assert not node.followed
+
+
+def test_a_table_dropped_while_a_feed_catches_up_ends_it(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    feed = node.feed(table.changes(include_resume_tokens=True))
+    node.run(table.insert({"id": 0}))
+    [row] = feed.take()
+    feed.close()
+    for id in range(1, 200):
+        node.run(table.insert({"id": id}))
+    reply = node.start(table.changes(resume_after=row["resume_token"]))
+    name = node.run(table.info()["name"])
+    node.run(r.db("test").table_drop(name))
+    assert reply.cursor is not None
+    bodies = []
+    while reply.cursor is not None:
+        reply = node.more(reply.cursor)
+        bodies.append(reply.body)
+    assert b"Changefeed aborted (unavailable)." in bodies[-1]
+    assert not node.followed
