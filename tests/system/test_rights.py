@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from rethought.reql.spec import Effect
+from rethought.reql.spec import Determinism, Effect
 from rethought.reql.terms import SPECS
 from tests.system.conftest import Machine, array, get, insert
 
@@ -244,12 +244,9 @@ def test_admin_needs_no_rights(world: World) -> None:
             assert world.answer(case.query, "admin")["t"] < 16, case
 
 
-def test_who_may_not_read_a_table_learns_nothing_of_its_rows_from_any_other_term(
-    world: World,
-) -> None:
-    """Terms without a row above, with a table for an argument and whatever makes the query work for the rest."""
+def probes(world: World) -> Iterator[tuple[int, Any]]:
+    """Queries that work for admin: terms without a row in NEEDS, with a table or a row for their first argument."""
     others = [1, "id", {"id": 1}, SELF, TRUE, [69, [array(1, 2), [10, [1]]]], array(1), ROW]
-    silent, asked = set(), set()
     for number, spec in SPECS.items():
         if number in NEEDS or number == CONNECT:
             continue
@@ -259,13 +256,45 @@ def test_who_may_not_read_a_table_learns_nothing_of_its_rows_from_any_other_term
             for rest in product(others, repeat=arity - 1) if arity < 4 else [(1, 1, 1)]:
                 query = [number, [first, *rest]]
                 world.restore({})
-                if world.answer(query, "admin")["t"] >= 16:
-                    continue
-                said = refusal(world.answer(query))
-                (silent if said is None else asked).add(spec.name)
-                break
+                if world.answer(query, "admin")["t"] < 16:
+                    yield number, query
+                    break
+
+
+def test_who_may_not_read_a_table_learns_nothing_of_its_rows_from_any_other_term(
+    world: World,
+) -> None:
+    """Terms without a row above, with a table for an argument and whatever makes the query work for the rest."""
+    silent, asked = set(), set()
+    for number, query in probes(world):
+        said = refusal(world.answer(query))
+        (silent if said is None else asked).add(SPECS[number].name)
     assert len(asked) > 40, asked
     assert silent <= {"typeof", "and", "or", "branch", "funcall", "default", "error"}, silent
+
+
+def test_with_a_rule_that_never_holds_every_term_answers_as_for_an_empty_table(
+    world: World,
+) -> None:
+    reads = [
+        (number, case.query)
+        for number, cases in NEEDS.items()
+        for case in cases
+        if case.needs == READ and number != 79
+    ]
+    never = [188, [TABLE, BOB, {"read": [69, [array(1), False]]}]]
+    unequal = []
+    for number, query in [*reads, *probes(world)]:
+        world.restore({"u": {"read": True}})
+        if SPECS[number].determinism == Determinism.NEVER and number != 152:
+            continue
+        world.machine.value(never)
+        ruled = world.answer(query)
+        world.machine.value([54, [TABLE]])
+        empty = world.answer(query, "admin")
+        if ruled != empty:
+            unequal.append((SPECS[number].name, query, ruled, empty))
+    assert not unequal, unequal
 
 
 def test_what_the_original_forgot_to_check_is_listed() -> None:

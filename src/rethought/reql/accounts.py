@@ -89,7 +89,11 @@ class Accounts:
 
     def join(self, client: Any) -> None:
         self._clients.setdefault(client.user, WeakSet()).add(client)
+        self._settle(client)
+
+    def _settle(self, client: Any) -> None:
         client.account = self._account(client.user)
+        client.narrowed = client.account is not None or bool(client.rules)
 
     def leave(self, client: Any) -> None:
         clients = self._clients.get(client.user)
@@ -114,7 +118,10 @@ class Accounts:
         if topic == "user":
             self._accounts.pop(what, None)
             for client in self._clients.get(what, ()):
-                client.account = self._account(what)
+                self._settle(client)
+        elif topic == "permission":
+            for client in self._clients.get(what[0], ()):
+                self._settle(client)
 
 
 def _within(address: str, networks: list[str]) -> bool:

@@ -59,7 +59,16 @@ NO_NOTES: Final = b'],"n":[]}'
 class Client:
     """Somebody who runs queries."""
 
-    __slots__ = ("__weakref__", "account", "address", "catalog", "port", "rules", "user")
+    __slots__ = (
+        "__weakref__",
+        "account",
+        "address",
+        "catalog",
+        "narrowed",
+        "port",
+        "rules",
+        "user",
+    )
 
     def __init__(self, catalog: Any, user: str, address: str, port: int) -> None:
         self.catalog = catalog
@@ -67,6 +76,7 @@ class Client:
         self.address = address
         self.port = port
         self.account: Account | None = None  # of a user with limits
+        self.narrowed = False  # whether rules or an account stand between this client and tables
         self.rules = {} if user == ADMIN else catalog.permissions.rules_of(user)
 
     def require(self, permission: str, target: Any) -> None:

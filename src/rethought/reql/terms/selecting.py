@@ -59,7 +59,7 @@ def table(env: Env, *args: Any, opts: Options) -> Selection:
     if opts or opts.fallback:
         form = _table_options(opts)
     found = env.engine.table(env.catalog.table(database, name), form)
-    if env.client.rules or env.client.account:
+    if env.client.narrowed:
         found = narrowed(env.client, found)
     return Selection(found, _WHOLE)
 
@@ -90,7 +90,7 @@ def compile_table(c: Compiler, term: Term) -> Node:
 
 def known_table(env: Env, names: tuple[str, str]) -> Selection | None:
     """A table that was looked up before and still has this name."""
-    if env.defaults or env.client.rules or env.client.account:
+    if env.defaults or env.client.narrowed:
         return None
     engine = env.engine
     known: Selection | None = engine.known_tables.get(names)
