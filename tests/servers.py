@@ -18,6 +18,7 @@ from pathlib import Path
 
 READY = "Server ready"
 PORT = re.compile(r"client driver connections on port (\d+)")
+HTTP_PORT = re.compile(r"administrative HTTP connections on port (\d+)")
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
 
@@ -92,7 +93,8 @@ class ServerProcess:
 def command(directory: Path, *options: str) -> list[str]:
     port = () if "--driver-port" in options else ("--driver-port", "0")
     program = (sys.executable, "-m", "rethought", "serve")
-    return [*program, "--directory", str(directory), "--no-http-admin", *port, *options]
+    web = () if "--http-port" in options else ("--no-http-admin",)
+    return [*program, "--directory", str(directory), *web, *port, *options]
 
 
 def start(

@@ -23,6 +23,7 @@ BASE: Final = frozenset({"errors", "limits", "VERSION"})
 ALLOWED: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "limits": frozenset(),
+    "stack": frozenset(),
     "datum": frozenset(),
     "auth": frozenset({"datum"}),
     "store": frozenset({"datum"}),
@@ -33,13 +34,25 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "system": frozenset({"reql", "catalog", "exec", "feed", "store", "datum", "auth", "log"}),
     "conversation": frozenset({"auth", "datum"}),
     "wire": frozenset({"conversation", "auth", "datum"}),
-    "web": frozenset({"conversation", "auth", "datum", "config", "log"}),
+    "web": frozenset({"wire", "conversation", "auth", "datum", "config", "log"}),
     "backup": frozenset({"catalog", "exec", "feed", "store", "datum", "auth"}),
     "cluster": frozenset({"catalog", "exec", "feed", "store", "datum"}),
     "config": frozenset({"store", "datum"}),
+    "datadir": frozenset(),
     "log": frozenset({"config"}),
     "cli": frozenset(
-        {"server", "config", "log", "catalog", "backup", "store", "wire", "datum", "auth"}
+        {
+            "server",
+            "config",
+            "datadir",
+            "log",
+            "catalog",
+            "backup",
+            "store",
+            "wire",
+            "datum",
+            "auth",
+        }
     ),
     "__main__": frozenset({"cli"}),
 }

@@ -51,6 +51,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     http_port: int = 8080
     port_offset: int = 0
     no_http_admin: bool = False
+    http_host: list[
+        str
+    ] = []  # names under which the HTTP port may be asked, besides the machine's own
 
     # TLS.
     driver_tls_key: Path | None = None
@@ -66,6 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # How it shows itself.
     log_file: Path | None = None
     log_format: str = "text"
+    slow_query_seconds: float = 0.0  # 0: slow queries are not logged
     pid_file: Path | None = None
     audit_log: Path | None = None
     audit_data: bool = False  # which tables queries read and write, too
@@ -134,7 +138,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"Error in the configuration file {path}: {error}") from error
     settings = {name.replace("_", "-"): value for name, value in tables.items()}
-    for name in ("bind", "bind-driver", "bind-http", "server-tag"):
+    for name in ("bind", "bind-driver", "bind-http", "http-host", "server-tag"):
         if isinstance(settings.get(name), str):
             settings[name] = [settings[name]]
     if isinstance(settings.get("cache-size"), int):
@@ -192,6 +196,8 @@ def check(config: Config) -> None:
         raise ConfigError("--audit-data needs --audit-log.")
     if config.journal_hours < 0 or config.journal_size < 0:
         raise ConfigError("journal-hours and journal-size should not be negative")
+    if config.slow_query_seconds < 0:
+        raise ConfigError("slow-query-seconds should not be negative")
     check_tls(config)
 
 

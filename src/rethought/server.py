@@ -8,7 +8,6 @@ rooms; `cli` calls `run` and `create`.
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import logging
 import os
@@ -19,6 +18,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,7 @@ from msgspec import structs
 from rethought import VERSION, stack
 from rethought import log as server_log
 from rethought.config import Config
+from rethought.datadir import StartError, encryption_key, locked, make_directory, pid_file
 from rethought.log import notice
 from rethought.wire.listener import Listener
 from rethought.wire.sockets import BindError, addresses_of, bind
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from rethought.catalog import Catalog, IndexDefinition
     from rethought.catalog.model import Rule
     from rethought.store import Group
+    from rethought.system import Node
+    from rethought.system.reporting import Reporter
+    from rethought.web.server import WebServer
 
 log = logging.getLogger("rethought.server")
 
@@ -49,10 +53,6 @@ GC_THRESHOLD: Final = (50_000, 20, 50)
 """Fewer collections: nearly nothing a query allocates is part of a cycle."""
 
 
-class StartError(Exception):
-    """Why the server does not start; the text is for the operator."""
-
-
 class Data:
     """An open data directory: its lock and its catalog."""
 
@@ -62,35 +62,54 @@ class Data:
         self.fresh = fresh
 
 
+@dataclass(slots=True)
+class Ports:
+    """Bound sockets and the TLS spoken on them; `http` is None without an HTTP port."""
+
+    driver: list[socket.socket]
+    http: list[socket.socket] | None
+    driver_tls: "SSLContext | None" = None
+    http_tls: "SSLContext | None" = None
+
+    def close(self) -> None:
+        for sock in [*self.driver, *(self.http or [])]:
+            sock.close()
+
+
 class Server:
     """A running server. `start`, then `stop`."""
 
-    def __init__(
-        self, config: Config, data: Data, sockets: list[socket.socket], tls: "SSLContext | None"
-    ) -> None:
+    def __init__(self, config: Config, data: Data, ports: Ports) -> None:
         self.config = config
         self.data = data
-        self.sockets = sockets
+        self.ports = ports
         self.listener: Listener | None = None
         self.engine: Any = None
-        self.tls = tls
-
-    @property
-    def port(self) -> int:
-        return int(self.sockets[0].getsockname()[1])
+        self.web: WebServer | None = None
+        self.stopping = False
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_loop_error)
-        self.engine = build_engine(self.data.catalog, self.config, loop, self.port)
+        catalog, ports = self.data.catalog, self.ports
+        self.engine = build_engine(catalog, self.config, loop)
+        node, reporter = build_node(catalog, self.config, self.engine, ports)
+        install_system(catalog, node, loop)
         open_audit(self.engine, self.data.catalog, self.config)
-        self.listener = Listener(self.engine, self.config.limits, loop, tls=self.tls)
-        await self.listener.open(self.sockets)
+        self.listener = Listener(self.engine, self.config.limits, loop, tls=ports.driver_tls)
+        reporter.listener = self.listener
+        await self.listener.open(ports.driver)
+        if ports.http is not None:
+            self.web = build_web(self, node, reporter)
+            await self.web.open(ports.http, tls=ports.http_tls)
 
     async def stop(self) -> None:
+        self.stopping = True
         notice("Shutting down client connections...")
         if self.listener is not None:
             await self.listener.close()
+        if self.web is not None:
+            await self.web.close()
         notice("All client connections closed.")
         notice("Shutting down storage engine...")
         close_engine(self.engine)
@@ -100,14 +119,18 @@ class Server:
     def reload_certificate(self) -> None:
         """Take a renewed certificate into use without a restart."""
         config = self.config
-        if self.tls is None or config.driver_tls_cert is None or config.driver_tls_key is None:
-            return
-        try:
-            load_certificate(self.tls, config.driver_tls_cert, config.driver_tls_key)
-        except TlsError as error:
-            log.error("The certificate was not reloaded: %s", error)
-        else:
-            notice("The certificate was reloaded.")
+        for context, certificate, key in (
+            (self.ports.driver_tls, config.driver_tls_cert, config.driver_tls_key),
+            (self.ports.http_tls, config.http_tls_cert, config.http_tls_key),
+        ):
+            if context is None or certificate is None or key is None:
+                continue
+            try:
+                load_certificate(context, certificate, key)
+            except TlsError as error:
+                log.error("The certificate was not reloaded: %s", error)
+            else:
+                notice("The certificate was reloaded.")
 
 
 # Running
@@ -138,12 +161,15 @@ async def prepare(config: Config) -> None:
 
 
 async def serve(config: Config) -> None:
-    sockets = bind_driver_port(config)
+    ports = bind_ports(config)
     try:
-        tls = driver_tls(config)
+        ports.driver_tls = make_tls(
+            config, config.driver_tls_cert, config.driver_tls_key, config.driver_tls_ca
+        )
+        ports.http_tls = make_tls(config, config.http_tls_cert, config.http_tls_key, None)
         with pid_file(config.pid_file), data_directory(config) as data:
-            server = Server(config, data, sockets, tls)
-            announce_ports(config, sockets)
+            server = Server(config, data, ports)
+            announce_ports(config, ports)
             stopping = stop_signal(server)
             await server.start()
             settle()
@@ -152,8 +178,7 @@ async def serve(config: Config) -> None:
             notice("Server got %s; shutting down...", await stopping)
             await server.stop()
     finally:
-        for sock in sockets:
-            sock.close()
+        ports.close()
 
 
 def settle() -> None:
@@ -220,40 +245,6 @@ def data_directory(config: Config) -> Iterator[Data]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def make_directory(directory: Path) -> bool:
-    """True when it was not there before."""
-    try:
-        directory.mkdir(parents=True)
-    except FileExistsError:
-        if not directory.is_dir():
-            raise StartError(f"The path '{directory}' is not a directory.") from None
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise StartError(f"The directory '{directory}' cannot be written to.") from None
-        return False
-    except OSError as error:
-        raise StartError(
-            f"Could not create the directory '{directory}': {error.strerror}."
-        ) from error
-    return True
-
-
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """The lock is on the directory itself, so no file tells of it and a killed server leaves none behind."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartError(
-                f"Directory '{directory}' is already in use, perhaps another instance of rethought "
-                "is using it."
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def introduce(config: Config, *, fresh: bool) -> None:
     if fresh:
         notice("Initializing directory %s", config.directory.absolute())
@@ -286,27 +277,6 @@ def set_initial_password(config: Config, catalog: "Catalog") -> None:
     catalog.group.flush()
 
 
-@contextlib.contextmanager
-def pid_file(path: Path | None) -> Iterator[None]:
-    if path is None:
-        yield
-        return
-    try:
-        with path.open("x") as file:
-            file.write(f"{os.getpid()}\n")
-    except FileExistsError:
-        raise StartError(
-            "The pid-file specified already exists. This might mean that an instance is already "
-            "running."
-        ) from None
-    except OSError as error:
-        raise StartError(f"Could not write the pid-file '{path}': {error.strerror}.") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
 # Building the rooms
 
 
@@ -314,7 +284,7 @@ def open_catalog(config: Config) -> "Catalog":
     from rethought import catalog, store
 
     loop = asyncio.get_running_loop()
-    key = None if config.encryption_key_file is None else read_key(config.encryption_key_file)
+    key = encryption_key(config.encryption_key_file, os.environ)
     system: list[Group] = []
 
     def open_group(path: Path) -> "Group":
@@ -373,24 +343,6 @@ def cache_megabytes(config: Config, system: "Group") -> int:
     return max(CACHE_MIN_MB, (available_megabytes() - CACHE_AUTO_RESERVED_MB) // 2)
 
 
-def read_key(path: Path) -> bytes:
-    """An encryption key: 32 bytes, or 64 hexadecimal digits."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StartError(f"Could not read the encryption key: {error}") from error
-    if len(content) == 32:
-        return content
-    with contextlib.suppress(ValueError):
-        key = bytes.fromhex(content.decode("ascii").strip())
-        if len(key) == 32:
-            return key
-    raise StartError(
-        f"The encryption key in '{path}' should be 32 bytes, or 64 hexadecimal digits.  "
-        f"Make one with: openssl rand -hex 32 > {path}"
-    )
-
-
 def available_megabytes() -> int:
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -407,10 +359,17 @@ def default_server_name() -> str:
     return f"{host}_{uuid.uuid4().hex[:3]}"
 
 
-def bind_driver_port(config: Config) -> list[socket.socket]:
+def bind_ports(config: Config) -> Ports:
     raise_file_limit()
     try:
-        return bind(config.driver_addresses, config.port(config.driver_port))
+        driver = bind(config.driver_addresses, config.port(config.driver_port))
+        if config.no_http_admin:
+            return Ports(driver, None)
+        try:
+            return Ports(driver, bind(config.http_addresses, config.port(config.http_port)))
+        except BindError:
+            Ports(driver, None).close()
+            raise
     except BindError as error:
         raise StartError(str(error)) from error
 
@@ -423,10 +382,15 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def announce_ports(config: Config, sockets: list[socket.socket]) -> None:
-    notice("Listening for client driver connections on port %d", sockets[0].getsockname()[1])
-    notice("Administrative HTTP connections are disabled.")
-    notice("Listening on driver addresses: %s", addresses_of(sockets))
+def announce_ports(config: Config, ports: Ports) -> None:
+    notice("Listening for client driver connections on port %d", port_of(ports.driver))
+    if ports.http is None:
+        notice("Administrative HTTP connections are disabled.")
+    else:
+        notice("Listening for administrative HTTP connections on port %d", port_of(ports.http))
+    notice("Listening on driver addresses: %s", addresses_of(ports.driver))
+    if ports.http is not None:
+        notice("Listening on http addresses: %s", addresses_of(ports.http))
     if not config.exposed:
         notice(
             "To fully expose Rethought on the network, bind to all addresses by running rethought "
@@ -434,14 +398,20 @@ def announce_ports(config: Config, sockets: list[socket.socket]) -> None:
         )
 
 
-def driver_tls(config: Config) -> "SSLContext | None":
-    if config.driver_tls_cert is None or config.driver_tls_key is None:
+def port_of(sockets: list[socket.socket]) -> int:
+    return int(sockets[0].getsockname()[1])
+
+
+def make_tls(
+    config: Config, certificate: Path | None, key: Path | None, authority: Path | None
+) -> "SSLContext | None":
+    if certificate is None or key is None:
         return None
     try:
         return make_context(
-            certificate=config.driver_tls_cert,
-            key=config.driver_tls_key,
-            authority=config.driver_tls_ca,
+            certificate=certificate,
+            key=key,
+            authority=authority,
             min_protocol=config.tls_min_protocol,
             ciphers=config.tls_ciphers,
             curve=config.tls_ecdh_curve,
@@ -459,22 +429,66 @@ def make_index_rule(definition: "IndexDefinition") -> "Rule":
     return rule_for(definition, compile_function)
 
 
-def build_engine(
-    catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop, port: int
-) -> Any:
+def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEventLoop) -> Any:
     from rethought.reql.engine import Engine
-    from rethought.system import Node, install, kill_query, running_queries
+    from rethought.reql.slow import WatchedEngine
 
-    engine = Engine(catalog=catalog, limits=config.limits, loop=loop)
+    if not config.slow_query_seconds:
+        return Engine(catalog=catalog, limits=config.limits, loop=loop)
+    watched = WatchedEngine(catalog=catalog, limits=config.limits, loop=loop)
+    watched.slow_seconds = config.slow_query_seconds
+    return watched
+
+
+def build_node(
+    catalog: "Catalog", config: Config, engine: Any, ports: Ports
+) -> "tuple[Node, Reporter]":
+    from rethought.system import Node, kill_query, running_queries
+    from rethought.system.reporting import Reporter
+
     node = Node(
         hostname=socket.gethostname(),
-        driver_port=port,
+        addresses=tuple(str(sock.getsockname()[0]) for sock in ports.driver),
+        driver_port=port_of(ports.driver),
+        http_port=None if ports.http is None else port_of(ports.http),
         cache_mb=lambda: cache_megabytes(config, catalog.group),
         queries=lambda asking: running_queries(engine, asking),
         kill=lambda id_, message: kill_query(engine, id_, message),
     )
+    reporter = Reporter(catalog, engine)
+    reporter.fill(node)
+    return node, reporter
+
+
+def install_system(catalog: "Catalog", node: "Node", loop: asyncio.AbstractEventLoop) -> None:
+    from rethought.system import install
+
     install(catalog, node, loop)
-    return engine
+
+
+def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer":
+    from rethought.web.reql import ReqlEndpoint
+    from rethought.web.server import Readiness, WebServer
+
+    listener = server.listener
+    assert listener is not None
+    loop, limits = listener.loop, server.config.limits
+    reql = ReqlEndpoint(
+        server.engine,
+        limits,
+        names={"localhost", socket.gethostname(), *server.config.http_host},
+        secret=listener.secret,
+        failed=lambda address, user: listener.throttle.failed(address, user, loop.time()),
+        random_bytes=os.urandom,
+    )
+    return WebServer(
+        reql=reql,
+        metrics=lambda: reporter.metrics(node),
+        readiness=lambda: Readiness(
+            not server.stopping, [issue.description for issue in node.issues()]
+        ),
+        query_bytes_max=limits.query_bytes,
+    )
 
 
 def open_audit(engine: Any, catalog: "Catalog", config: Config) -> None:

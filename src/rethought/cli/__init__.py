@@ -49,6 +49,6 @@ def main(arguments: list[str] | None = None) -> None:
 def is_for_the_operator(error: Exception) -> bool:
     """True for a mistake that can be mended from outside; anything else is a bug and shows its stack."""
     from rethought.config import ConfigError
-    from rethought.server import StartError
+    from rethought.datadir import StartError
 
     return isinstance(error, ConfigError | StartError | ReqlError)

@@ -84,7 +84,11 @@ HttpPort = Annotated[int | None, option(NETWORK, "Port for HTTP; default: 8080."
 PortOffset = Annotated[
     int | None, option(NETWORK, "Added to all ports; default: 0.", "--port-offset", "-o")
 ]
-NoHttpAdmin = Annotated[bool | None, option(NETWORK, "No HTTP administration console.")]
+NoHttpAdmin = Annotated[bool | None, option(NETWORK, "No HTTP port.")]
+HttpHost = Annotated[
+    list[str] | None,
+    option(NETWORK, "Name of this machine that HTTP queries may use; may be repeated."),
+]
 DriverTlsKey = Annotated[Path | None, option(TLS, "Private key for drivers' connections (PEM).")]
 DriverTlsCert = Annotated[Path | None, option(TLS, "Certificate chain for them (PEM).")]
 DriverTlsCa = Annotated[
@@ -108,6 +112,11 @@ AuditData = Annotated[
 ]
 LogFile = Annotated[Path | None, option(LOGGING, "Default: log_file in the data directory.")]
 LogFormat = Annotated[str | None, option(LOGGING, "text or json; default: text.")]
+
+SlowQuerySeconds = Annotated[
+    float | None,
+    option(LOGGING, "Log queries that take this long, with their text; default: 0 (none)."),
+]
 
 # Options of RethinkDB that mean nothing here. Scripts that give them go on working.
 WithoutEffect = Annotated[str | None, option(SERVER, "Has no effect.", show=False)]

@@ -1,0 +1,92 @@
+"""The paths of the HTTP port, and who answers each.
+
+What always holds: health and metrics are read without a password and change nothing, so that probes and scrapers need
+none; queries go through `web.reql` and its checks. Built by `server.py`, which says what is healthy and counted.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from rethought.web.exposition import TYPE as METRICS_TYPE
+from rethought.web.exposition import Family, exposition
+from rethought.web.http import HttpServer, Request, Response, text
+from rethought.web.reql import PATH as REQL_PATH
+from rethought.web.reql import ReqlEndpoint
+
+JSON: Final = "application/json"
+READING: Final = ("GET", "HEAD")
+TOKEN_BYTES: Final = 8
+INDEX: Final = """\
+Rethought.
+
+/metrics   for Prometheus
+/healthz   200 while the server answers at all
+/readyz    200 while it takes queries, with its issues; 503 while it starts or stops
+/ajax/reql queries
+"""
+
+
+class Readiness(NamedTuple):
+    """Whether queries are taken, and what an operator should know."""
+
+    ready: bool
+    issues: list[str]
+
+
+class WebServer:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        reql: ReqlEndpoint,
+        metrics: Callable[[], Iterable[Family]],
+        readiness: Callable[[], Readiness],
+        query_bytes_max: int,
+    ) -> None:
+        self._reql = reql
+        self._metrics = metrics
+        self._readiness = readiness
+        self._http = HttpServer(self.handle, body_bytes_max=query_bytes_max + TOKEN_BYTES)
+
+    async def open(
+        self, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        await self._http.open(sockets, tls=tls)
+
+    async def close(self) -> None:
+        self._reql.close()
+        await self._http.close()
+
+    async def handle(self, request: Request) -> Response:
+        path = request.path
+        if path == REQL_PATH or path.startswith(f"{REQL_PATH}/"):
+            return await self._reql.handle(request)
+        answer = {
+            "/": self._index,
+            "/metrics": self._exposition,
+            "/healthz": self._health,
+            "/readyz": self._ready,
+        }.get(path)
+        if answer is None:
+            return text(404, "There is nothing here.\n")
+        if request.method not in READING:
+            return Response(405, b"Only GET and HEAD.\n", headers={"Allow": "GET, HEAD"})
+        return answer()
+
+    def _index(self) -> Response:
+        return text(200, INDEX)
+
+    def _exposition(self) -> Response:
+        return Response(200, exposition(self._metrics()), METRICS_TYPE)
+
+    def _health(self) -> Response:
+        return text(200, "ok\n")
+
+    def _ready(self) -> Response:
+        ready, issues = self._readiness()
+        body = json.dumps({"ready": ready, "issues": issues}) + "\n"
+        return Response(200 if ready else 503, body.encode(), JSON)
