@@ -189,6 +189,28 @@ def test_what_cannot_be_a_rule_is_refused(
     assert machine.error(grant(wanted, target)) == message
 
 
+def test_an_open_cursor_ends_when_the_right_to_read_is_taken(machine: Machine) -> None:
+    machine.value(insert(T, [38, [[173, [5_000]], function({"id": [24, [ROW, 10_000]]})]]))
+    machine.value(grant({"read": True}))
+    client = machine.engine.client(BOB, "127.0.0.1", 1)
+    bodies = []
+
+    async def read() -> None:
+        done = machine.loop.create_future()
+        body = json.dumps([1, T, {"max_batch_rows": 1_000}]).encode()
+        reply: Any = machine.engine.start(client, body, done.set_result)
+        reply = reply if hasattr(reply, "body") else await done
+        machine.catalog.permissions.forget_user(BOB)
+        while reply.cursor is not None:
+            done = machine.loop.create_future()
+            more: Any = reply.cursor.more(done.set_result)
+            reply = more if hasattr(more, "body") else await done
+            bodies.append(json.loads(reply.body))
+
+    machine.loop.run_until_complete(read())
+    assert bodies[-1]["r"] == [denied("read")]
+
+
 # ---- against a model
 
 rows = st.fixed_dictionaries(

@@ -152,6 +152,7 @@ class LocalTable:
             after = page.after
             if after is None:
                 return
+            check_readable(env, self.handle)
             limit = PAGE
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
@@ -194,6 +195,7 @@ class LocalTable:
             after = page.after
             if after is None:
                 return
+            check_readable(env, self.handle)
             limit = PAGE
 
     def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
@@ -227,6 +229,7 @@ class LocalTable:
             after = page.after
             if after is None:
                 return
+            check_readable(env, self.handle)
 
     def range_chunks(
         self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
