@@ -255,6 +255,21 @@ def test_squash_merges_changes_of_a_row(node: Node, new_table: NewTable) -> None
     feed.close()
 
 
+def test_squash_with_a_pause_merges_what_comes_meanwhile(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    feed = node.feed(table.changes(squash=0.02))
+    node.run(table.insert({"id": 1, "n": 0}))
+    node.run(table.get(1).update({"n": 1}))
+    assert feed.take() == []
+    node.until(lambda: bool(feed.rows))
+    assert feed.take() == [{"new_val": {"id": 1, "n": 1}, "old_val": None}]
+    node.run(table.get(1).delete())
+    node.run(r.table_drop(node.run(table.info()["name"])))
+    assert feed.take() == [{"new_val": None, "old_val": {"id": 1, "n": 1}}]
+    assert feed.error == "Changefeed aborted (unavailable)."
+    feed.close()
+
+
 def test_terms_after_changes_see_the_elements(node: Node, new_table: NewTable) -> None:
     table = new_table()
     feed = node.feed(table.changes()["new_val"]["id"].filter(r.row > 2).limit(2))

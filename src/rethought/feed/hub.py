@@ -3,7 +3,7 @@
 What always holds:
   1. Commits are worked through in order, all of a turn of the loop at once, after their writers' turn; nothing is
      evaluated while the store is committing.
-  2. Whoever reads through `current` has had every commit up to that state worked through: that is the seam between what
+  2. Whoever reads through `reading` has had every commit up to that state worked through: that is the seam between what
      was read and what will come.
   3. A change of a table that nobody listens to costs one look into a dictionary.
 One per group with feeds, made by `reql.feeds`.
@@ -11,6 +11,7 @@ One per group with feeds, made by `reql.feeds`.
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rethought.errors import InternalError, ReqlError
@@ -60,11 +61,20 @@ class Hub:
 
     # ---- reading
 
-    def current(self) -> Snapshot:
-        """The newest committed state, everything up to it told."""
+    def settle(self) -> None:
+        """Everything that was written so far is told."""
         self.group.flush()
         self.drain()
-        return self.group.snapshot()
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """The newest committed state, everything up to it told. Whoever reads does not give way."""
+        self.settle()
+        snapshot = self.group.snapshot().acquire()
+        try:
+            yield snapshot
+        finally:
+            snapshot.release()
 
     @property
     def seq(self) -> int:
@@ -106,12 +116,13 @@ class Hub:
                 for table, tick in ticks(commits).items():
                     feeds = self._tables.get(table)
                     if feeds is not None:
-                        _run(feeds, tick)
+                        run(feeds, tick)
         finally:
             self._draining = False
 
 
-def _run(feeds: TableFeeds, tick: Tick) -> None:
+def run(feeds: TableFeeds, tick: Tick) -> None:
+    """Tells the feeds of a table. Never raises."""
     try:
         feeds.run(tick)
     except (

@@ -10,6 +10,7 @@ Shared by all subscriptions of one form; `tables` runs it.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from rethought.errors import OpFailedError
@@ -50,13 +51,18 @@ class Top:
     """The rows themselves; plain state, no subscribers."""
 
     def __init__(
-        self, order: Order, transform: Transform | None, key_of: Callable[[Any], bytes]
+        self,
+        order: Order,
+        transform: Transform | None,
+        key_of: Callable[[Any], bytes],
+        reading: Callable[[], AbstractContextManager[Snapshot]],
     ) -> None:
         self.order = order
         self.values: Rows = {}
         self.complete = order.limit == 0
         self._transform = transform
         self._key_of = key_of  # the primary key of a decoded document
+        self._reading = reading
         self._places: list[Place] = []  # ascending
         self._by_key: dict[bytes, list[Place]] = {}
 
@@ -67,11 +73,12 @@ class Top:
         at = bisect_left(self._places, place)
         return len(self._places) - 1 - at if self.order.descending else at
 
-    def fill(self, snapshot: Snapshot) -> None:
-        """Reads rows behind the last one until there are enough or no more."""
-        self._fill(snapshot, self._boundary())
+    def fill(self) -> None:
+        """Reads the rows."""
+        with self._reading() as snapshot:
+            self._fill(snapshot, None)
 
-    def run(self, tick: Tick, snapshot: Callable[[], Snapshot]) -> tuple[Rows, Rows]:
+    def run(self, tick: Tick) -> tuple[Rows, Rows]:
         """What left and what came in a turn (a row that changed did both), in output order."""
         gone: Rows = {}
         come: Rows = {}
@@ -89,7 +96,8 @@ class Top:
             self.complete = False
         if not self.complete and len(self._places) < self.order.limit:
             before = set(self._places)
-            self._fill(snapshot(), boundary)
+            with self._reading() as snapshot:
+                self._fill(snapshot, boundary)
             come.update(
                 (place, self.values[place]) for place in self._places if place not in before
             )
@@ -249,12 +257,11 @@ class LimitBatch(Batch):
 class LimitChannel(Channel):
     """Everybody who follows the same first rows in the same form."""
 
-    __slots__ = ("_current", "_find_index", "offsets", "top", "types")
+    __slots__ = ("_find_index", "offsets", "top", "types")
 
     def __init__(
         self,
         top: Top,
-        current: Callable[[], Snapshot],
         find_index: Callable[[str], FoundIndex | None],
         *,
         types: bool,
@@ -265,7 +272,6 @@ class LimitChannel(Channel):
         self.top = top
         self.types = types
         self.offsets = offsets
-        self._current = current
         self._find_index = find_index
 
     def run(self, tick: Tick) -> None:
@@ -273,7 +279,7 @@ class LimitChannel(Channel):
         if name is not None and not self._index_is_ours(name):
             return
         before = self._rows() if self.merges else []
-        gone, come = self.top.run(tick, self._current)
+        gone, come = self.top.run(tick)
         if gone or come:
             self.publish(LimitBatch(self.texts(gone, come), before))
 

@@ -3,13 +3,14 @@
 Purpose: put initial values, or the changes since a resume token, into a subscription before it goes live.
 Invariants:
   1. The subscription sees every change of its view exactly once: in what was read, or live; the seam is a state of the
-     table up to which everything was told (`Source.current`), and it is crossed without giving way.
+     table up to which everything was told (`Source.settle`, `Source.reading`), and it is crossed without giving way.
   2. While rows are still being read, a change is told if its row was read already, and left to the reading otherwise.
   3. Between two steps nothing is held but a position.
 `reql.feeds` makes one for each feed and calls `step` until `done`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 from rethought.feed import messages
@@ -39,7 +40,9 @@ class Source(Protocol):
 
     def table(self, table: TableId, find_index: FindIndex) -> TableFeeds: ...
 
-    def current(self) -> Snapshot: ...
+    def settle(self) -> None: ...
+
+    def reading(self) -> AbstractContextManager[Snapshot]: ...
 
     def journal(self, after: int, limit: int) -> Iterator[Commit]: ...
 
@@ -99,7 +102,7 @@ class RangePart:
             self._feeds().add(self._reading)
             self._reading.join(subscription)
         elif not initial:
-            self._source.current()
+            self._source.settle()
             self._join(subscription)
             subscription.token = self.token()
         elif self._point:
@@ -108,9 +111,9 @@ class RangePart:
             self._reading = self._begin_reading(subscription)
 
     def _begin_point(self, subscription: Subscription) -> None:
-        snapshot = self._source.current()
         assert self._view.keys is not None
-        document = snapshot.get(self._table, self._view.keys[0])
+        with self._source.reading() as snapshot:
+            document = snapshot.get(self._table, self._view.keys[0])
         if document is not None and self._transform is not None:
             document = self._transform(Documents([document]))[0]
         subscription.queue.append(
@@ -127,7 +130,7 @@ class RangePart:
             origin=None
         )  # a token before the end of the reading would lose the rest
         channel = RangeChannel(self._view, self._transform, form, reader=reader)
-        self._source.current()
+        self._source.settle()
         self._feeds().add(channel)
         channel.join(subscription)
         return channel
@@ -159,8 +162,8 @@ class RangePart:
             return True
         reader = channel.reader
         assert reader is not None
-        snapshot = self._source.current()
-        documents = reader.read(snapshot, min(PAGE, max(1, subscription.queue_max // 2)))
+        with self._source.reading() as snapshot:
+            documents = reader.read(snapshot, min(PAGE, max(1, subscription.queue_max // 2)))
         if len(documents):
             subscription.queue.extend(channel.initial_texts(documents))
         if not reader.done:
@@ -180,7 +183,7 @@ class RangePart:
         """The next commits of the journal; live when there are no more."""
         resume = self._resume
         assert resume is not None
-        self._source.current()
+        self._source.settle()
         check(resume, resume.table, self._source.first_seq, self._source.seq)
         partly = resume.change != WHOLE
         channel = RangeChannel(self._view, self._transform, self._form)
@@ -240,14 +243,14 @@ class LimitPart:
         return None
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
-        snapshot = self._source.current()
+        self._source.settle()
         channel: LimitChannel = self._source.table(self._table, self._find_index).shared(
             self._share, self._make
         )
         empty = not channel.subscriptions
         channel.join(subscription)
         if empty:
-            channel.top.fill(snapshot)
+            channel.top.fill()
         if initial:
             subscription.queue.extend(channel.initial_texts())
 

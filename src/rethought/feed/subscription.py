@@ -156,7 +156,9 @@ class Subscription:
         """Nothing more comes; what is queued is still delivered before the error."""
         self.failure = error
         self.leave()
-        if self.waiting and not self.has_something:
+        if self.waiting and self.has_something:
+            self._serve()
+        elif self.waiting:
             self.waiting = False
             self.failed(error)
 

@@ -6,13 +6,14 @@ with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the 
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.table import Range
-from rethought.feed.hub import Hub
+from rethought.feed.hub import Hub, run
 from rethought.feed.opening import Source
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
@@ -137,10 +138,13 @@ class SystemSource:
             del self._rows[encoded]
         else:
             self._rows[encoded] = after
-        self._feeds.run(Tick([Change(NUMBER, encoded, before, after)], [0], [0]))
+        run(self._feeds, Tick([Change(NUMBER, encoded, before, after)], [0], [0]))
 
-    def current(self) -> Any:
-        return self
+    def settle(self) -> None:
+        """Nothing is ever untold: the rows are those that were told of."""
+
+    def reading(self) -> Any:
+        return nullcontext(self)
 
     def journal(self, after: int, limit: int) -> Iterator[Commit]:
         return iter(())

@@ -160,8 +160,7 @@ class FeedSource(Source):
         def make() -> LimitChannel:
             order = Order(part.view, number, index, descending=part.descending, limit=part.limit)
             return LimitChannel(
-                Top(order, transform, lambda row: primary_key(row[pkey])),
-                source.current,
+                Top(order, transform, lambda row: primary_key(row[pkey]), source.reading),
                 find_index,
                 types=settings.types,
                 offsets=settings.offsets,
