@@ -39,12 +39,14 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "cluster": frozenset({"catalog", "exec", "feed", "store", "datum"}),
     "config": frozenset({"store", "datum"}),
     "datadir": frozenset(),
+    "maintenance": frozenset({"catalog", "store"}),
     "log": frozenset({"config"}),
     "cli": frozenset(
         {
             "server",
             "config",
             "datadir",
+            "maintenance",
             "log",
             "catalog",
             "backup",

@@ -229,6 +229,7 @@ def data_directory(config: Config) -> Iterator[Data]:
             fresh = fresh or not any(directory.glob("*.db"))
             server_log.setup(json=config.log_format == "json", file=config.log_path)
             introduce(config, fresh=fresh)
+            finish_rotation(directory)
             catalog = open_catalog(config)
             try:
                 if fresh:
@@ -243,6 +244,13 @@ def data_directory(config: Config) -> Iterator[Data]:
         server_log.LOG.close_file()
         if fresh and not succeeded:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def finish_rotation(directory: Path) -> None:
+    from rethought.maintenance import rotation
+
+    if rotation.finish(directory):
+        notice("Finished a rotation of the encryption key that was interrupted.")
 
 
 def introduce(config: Config, *, fresh: bool) -> None:

@@ -63,7 +63,9 @@ def test_options_without_a_meaning_here_are_accepted_and_named(
     assert started[0][1] == ("cores", "io_threads", "direct_io", "no_update_check", "cluster_port")
 
 
-@pytest.mark.parametrize("command", ["serve", "create", "version", "help"])
+@pytest.mark.parametrize(
+    "command", ["serve", "create", "status", "doctor", "rotate-key", "version", "help"]
+)
 def test_every_command_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from rethought.cli import create, serve, version
+from rethought.cli import create, doctor, rotate_key, serve, status, version
 from rethought.cli import help as help_command
 from rethought.errors import ReqlError
 
@@ -27,6 +27,9 @@ def build_app() -> App:
     )
     app.command(serve.serve, name="serve", help_epilogue=serve.EXAMPLE)
     app.command(create.create, name="create", help_epilogue=create.EXAMPLE)
+    app.command(status.status, name="status", help_epilogue=status.EXAMPLE)
+    app.command(doctor.doctor, name="doctor", help_epilogue=doctor.EXAMPLE)
+    app.command(rotate_key.rotate_key, name="rotate-key", help_epilogue=rotate_key.EXAMPLE)
     app.command(version.version, name="version", help_epilogue=version.EXAMPLE)
     app.command(help_command.make_help(app), name="help", help_epilogue=help_command.EXAMPLE)
     return app
@@ -48,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def is_for_the_operator(error: Exception) -> bool:
     """True for a mistake that can be mended from outside; anything else is a bug and shows its stack."""
+    from rethought.cli.driver import DriverError
     from rethought.config import ConfigError
     from rethought.datadir import StartError
 
-    return isinstance(error, ConfigError | StartError | ReqlError)
+    return isinstance(error, ConfigError | StartError | DriverError | ReqlError)

@@ -105,7 +105,8 @@ TlsCiphers = Annotated[
 TlsEcdhCurve = Annotated[str | None, option(TLS, "Curve; default: prime256v1.")]
 TlsDhparams = Annotated[Path | None, option(TLS, "Parameters for DHE ciphers (PEM).")]
 AuditLog = Annotated[
-    Path | None, option(LOGGING, "Who logged in and administered what, as JSON lines; default: none.")
+    Path | None,
+    option(LOGGING, "Who logged in and administered what, as JSON lines; default: none."),
 ]
 AuditData = Annotated[
     bool | None, option(LOGGING, "Also which tables every query reads and writes.")

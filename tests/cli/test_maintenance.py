@@ -1,0 +1,144 @@
+"""`status`, `doctor` and `rotate-key` as an operator runs them: what they print, and with which status they end."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rethinkdb import r
+
+from tests.servers import ServerProcess, running, start
+
+StartServer = Callable[..., ServerProcess]
+
+
+def rethought(*arguments: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "rethought", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def fill(port: int, password: str = "") -> None:
+    with r.connect(port=port, password=password) as connection:
+        r.table_create("t").run(connection)
+        r.table("t").index_create("a").run(connection)
+        r.table("t").index_wait().run(connection)
+        r.table("t").insert([{"id": n, "a": n % 7} for n in range(500)]).run(connection)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory a server has used and left."""
+    directory = tmp_path_factory.mktemp("sound") / "data"
+    with running(directory) as server:
+        fill(server.port)
+    return directory
+
+
+@pytest.fixture
+def directory(sound: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    copy = tmp_path / "data"
+    copy.mkdir(mode=0o700)
+    for path in sound.iterdir():
+        (copy / path.name).touch(mode=0o600)
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def database_file(directory: Path) -> Path:
+    (path,) = (path for path in directory.glob("*.db") if path.name != "system.db")
+    return path
+
+
+def test_status_of_a_running_server(start_server: StartServer, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("geheim\n")
+    server = start_server("--initial-password-file", str(password), "-n", "alpha")
+    fill(server.port, "geheim")
+    where = ("--connect", f"127.0.0.1:{server.port}")
+    status, text = rethought("status", *where, "--password-file", password)
+    assert status == 0
+    assert text.startswith("alpha (")
+    assert "1 of 1 tables ready" in text
+    status, text = rethought("status", *where, "--password-file", password, "--json")
+    found = json.loads(text)
+    assert found["tables"] == [{"name": "test.t", "ready": True}]
+    status, text = rethought("status", *where)
+    assert status == 1
+    assert "Wrong password" in text
+
+
+def test_status_of_nobody() -> None:
+    status, text = rethought("status", "--connect", "127.0.0.1:1")
+    assert status == 1
+    assert "Could not connect to 127.0.0.1:1" in text
+
+
+def test_a_sound_directory_is_well(directory: Path) -> None:
+    status, text = rethought("doctor", "-d", directory)
+    assert (status, text.splitlines()[-1]) == (0, "All is well.")
+    assert "(database test)" in text
+
+
+def test_a_directory_in_use_or_absent_is_not_examined(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    server = start_server()
+    status, text = rethought("doctor", "-d", server.directory)
+    assert status == 1
+    assert "is already in use" in text
+    assert rethought("doctor", "-d", tmp_path / "nowhere")[0] == 1
+
+
+def test_open_access_rights_are_a_warning(directory: Path) -> None:
+    database_file(directory).chmod(0o644)
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 2
+    assert "mode 644" in text
+
+
+def test_a_damaged_page_is_found(directory: Path) -> None:
+    path = database_file(directory)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 3
+    assert "damaged" in text
+
+
+def test_a_missing_file_is_found(directory: Path) -> None:
+    database_file(directory).unlink()
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 3
+    assert "the file of database `test` is missing" in text
+
+
+def test_the_key_is_rotated_and_the_data_stays(directory: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text(os.urandom(32).hex())
+    status, text = rethought("rotate-key", "-d", directory, "--new-key-file", key)
+    assert (status, text.splitlines()[-1]) == (0, "All files have the new key.")
+    assert rethought("doctor", "-d", directory)[0] == 1
+    assert rethought("doctor", "-d", directory, "--encryption-key-file", key)[0] == 0
+    server = start(directory, "--encryption-key-file", str(key))
+    try:
+        with r.connect(port=server.port) as connection:
+            assert r.table("t").get_all(3, index="a").count().run(connection) == 71
+    finally:
+        server.stop()
+    status, text = rethought("rotate-key", "-d", directory, "--remove-key")
+    assert status == 1
+    assert "encrypted with another key" in text
+    assert rethought("rotate-key", "-d", directory)[0] == 1
