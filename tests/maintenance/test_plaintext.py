@@ -92,3 +92,29 @@ def test_a_wrong_or_missing_key_touches_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError, match="should be 64 hexadecimal digits"):
         start(directory, environment={"RETHOUGHT_ENCRYPTION_KEY": "short"})
     start(directory, environment={"RETHOUGHT_ENCRYPTION_KEY": right}).stop()
+
+
+def test_a_wrong_key_after_a_crash_leaves_the_log_to_the_right_one(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    right = {"RETHOUGHT_ENCRYPTION_KEY": os.urandom(32).hex()}
+    server = start(directory, environment=right)
+    with r.connect(port=server.port) as connection:
+        r.table_create("t").run(connection)
+        r.table("t").insert([{"id": n} for n in range(100)]).run(connection)
+    server.kill()
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in directory.iterdir() if ".db" in path.name}
+
+    before = files()
+    assert any(name.endswith("-wal") for name in before)
+    for environment in ({}, {"RETHOUGHT_ENCRYPTION_KEY": os.urandom(32).hex()}):
+        with pytest.raises(NotReadyError, match="is encrypted with another key"):
+            start(directory, environment=environment)
+        assert files() == before
+    server = start(directory, environment=right)
+    try:
+        with r.connect(port=server.port) as connection:
+            assert r.table("t").count().run(connection) == 100
+    finally:
+        server.stop()
