@@ -57,7 +57,7 @@ class GroupedStream:
             return self._count(env)
         states: dict[Any, Any] = {}
         names: dict[Any, Any] = {}
-        for chunk in self.stream.chunks(env, settled=True):
+        for chunk in self.stream.chunks(env, settled=reduction.ordered):
             env.tick()
             self._step(env, chunk, reduction, states, names)
         return Grouped(
@@ -81,13 +81,16 @@ class GroupedStream:
             keys = keys_of(function, chunk)
             if set(map(type, keys)) in _HASHED_AS_THEMSELVES:
                 counts.update(keys)
+                self._check_groups(env, len(counts))
                 continue
             for key in keys:
                 name = None if key is SKIP else need_datum(env, key, None)
                 hashed = hash_key(name)
                 names.setdefault(hashed, name)
                 others[hashed] = others.get(hashed, 0) + 1
+            self._check_groups(env, len(others))
         for name, count in counts.items():
+            env.tick()
             hashed = hash_key(name)
             names.setdefault(hashed, name)
             others[hashed] = others.get(hashed, 0) + count

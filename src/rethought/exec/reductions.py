@@ -5,12 +5,11 @@ float), so the part up to the merge can run wherever the rows are. `extract` loo
 form where it can; `fold` sees only what was extracted. Run over streams and, per group, by `exec.grouping`.
 """
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import compare
 from rethought.datum.values import number, type_name
-from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.errors import NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.functions import Function
 from rethought.exec.weight import weighed
@@ -28,6 +27,7 @@ class Reduction:
 
     name = ""
     counts = False  # needs only how many rows there are
+    ordered = True  # the result may tell in which order the rows came
 
     def start(self) -> Any:
         raise NotImplementedError
@@ -53,6 +53,7 @@ class Reduction:
 class Count(Reduction):
     name = "count"
     counts = True
+    ordered = False
 
     def start(self) -> int:
         return 0
@@ -90,6 +91,7 @@ class Sum(Reduction):
     """Adds numbers; rows whose field is missing or null do not take part."""
 
     name = "sum"
+    ordered = False
 
     def __init__(self, function: Function | None) -> None:
         self.function = function
@@ -228,11 +230,16 @@ def reduce_stream(env: "Env", stream: "Stream", reduction: Reduction) -> Any:
             env.tick()
             state += chunk.count
         return state
-    for chunk in stream.chunks(env, settled=True):
-        env.tick()
-        state = reduction.fold(env, state, reduction.extract(env, chunk))
+    first = True
+    try:
+        for chunk in stream.chunks(env, settled=reduction.ordered):
+            env.tick()
+            state = reduction.fold(env, state, reduction.extract(env, chunk))
+            first = False
+    except ReqlError:
+        if first and not reduction.ordered:  # of several errors the first row's counts
+            state = reduction.start()
+            for chunk in stream.chunks(env, settled=True):
+                state = reduction.fold(env, state, reduction.extract(env, chunk))
+        raise
     return reduction.finish(env, state)
-
-
-def is_finite(value: float) -> bool:
-    return math.isfinite(value)
