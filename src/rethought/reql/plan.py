@@ -17,10 +17,10 @@ from typing import Any, Final
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
 from rethought.errors import ClientError, CompileError, ReqlError
 from rethought.limits import Limits
-from rethought.reql import literals
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
+from rethought.reql.recognition import matcher
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
 from rethought.reql.terms.misc import mark_stray_literals
@@ -159,7 +159,9 @@ def compile_query(
         settings[name] = builder.build(value, spans[index] if spans else None, ())
     check_nesting(tree)
     mark_stray_literals(tree)
-    compiler = Compiler(SPECS, parametrize=body is not None)
+    terms = list(_walk(tree))
+    shown = any(term.type == _INFO for term in terms)  # shows the text of functions
+    compiler = Compiler(SPECS, parametrize=body is not None and not shown)
     compiler.pace = pace
     compiler.profile = _static(compiler, settings, "profile")
     node = compiler.compile(tree)
@@ -169,14 +171,15 @@ def compile_query(
     run = finished(compiler, compiler.code(node.code))
     for name, code in codes.items():
         functions[name] = compiler.code(code.code)
-    terms = list(_walk(tree))
     plan = Plan(
         run,
         functions,
         noreply=flags["noreply"],
         profile=flags["profile"],
         transaction=flags["transaction"],
-        in_place=not flags["transaction"] and _is_short(tree, terms),
+        in_place=not flags["transaction"]
+        and _is_short(tree, terms)
+        and all(term.type in _IN_PLACE for term in _settings_terms(settings)),
         writes=any(term.spec is not None and Effect.WRITE in term.spec.effect for term in terms),
     )
     params = tuple(term.value for term in compiler.params)
@@ -184,6 +187,13 @@ def compile_query(
     return plan, params, match
 
 
+def _settings_terms(settings: dict[str, Term]) -> Iterator[Term]:
+    for name, tree in settings.items():
+        if name not in _STATIC:
+            yield from _walk(tree)
+
+
+_INFO: Final = 79
 _STATIC: Final = ("noreply", "profile", "transaction")
 
 
@@ -211,49 +221,3 @@ def _walk(tree: Term) -> Iterator[Term]:
         yield term
         pending.extend(term.args)
         pending.extend(term.optargs.values())
-
-
-def matcher(body: bytes, compiler: Compiler) -> Match:
-    """A function that recognises queries of this plan and takes their parameters out."""
-    free = sorted(
-        (term.span, index)
-        for index, term in enumerate(compiler.params)
-        if term.span is not None and id(term) not in compiler.pinned
-    )
-    names: dict[str, Any] = {}
-    tests = []
-    fields: dict[int, str] = {}
-    position = 0
-    for number, ((start, end), index) in enumerate(free):
-        if start > position:
-            names[f"c{number}"] = body[position:start]
-            tests.append(f"b[{position}:{start}] == c{number}")
-        fields[index] = f"{_decoder_of(body[start:end])}(b[{start}:{end}])"
-        position = end
-    if position < len(body):
-        names["rest"] = body[position:]
-        tests.append(f"b[{position}:] == rest")
-    for index, term in enumerate(compiler.params):
-        if index not in fields:
-            names[f"fixed{index}"] = term.value
-            fields[index] = f"fixed{index}"
-    values = "".join(f"{fields[index]}, " for index in range(len(compiler.params)))
-    source = f"lambda b: ({values}) if {' and '.join(tests) or 'True'} else None"
-    names.update(number=literals.number_slice, text=literals.text_slice, other=literals.any_slice)
-    recognise: Match = eval(source, names)
-    if not free:
-        return recognise
-
-    def match(body: bytes) -> tuple[Any, ...] | None:
-        try:
-            return recognise(body)
-        except (literals.NotLiteralError, ValueError, RecursionError, ReqlError):
-            return None
-
-    return match
-
-
-def _decoder_of(part: bytes) -> str:
-    if part[0] == 0x22:
-        return "other" if b"\\" in part else "text"
-    return "number" if part[0] in b"0123456789" else "other"
