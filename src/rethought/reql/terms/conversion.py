@@ -75,7 +75,7 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
 
 
 def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
-    if value.__class__ is list and wanted in ("ARRAY", "DATUM"):
+    if value.__class__ is list and wanted in ("ARRAY", "DATUM", "STREAM"):
         return value
     try:
         return coerce(value, wanted)

@@ -24,6 +24,7 @@ from rethought.exec.values import (
 )
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.spec import Arg, TermSpec, at_least, exactly
+from rethought.reql.terms.fields import is_simple
 from rethought.reql.terms.sequences import call_term, sequence_node
 from rethought.reql.tree import FUNC, Term
 
@@ -36,7 +37,8 @@ def contains(c: Compiler, term: Term) -> Node:
     wanted = [_function_or_datum(c, term, arg, at) for at, arg in enumerate(term.args[1:], 1)]
 
     def build(first: Node) -> Node:
-        if len(wanted) == 1 and wanted[0].kind in PLAIN and first.kind in PLAIN:
+        plain = first.kind in PLAIN and all(part.kind in PLAIN for part in wanted)
+        if plain and len(wanted) == 1 and is_simple(wanted[0].code):
             quick = call_term(c, term, "contains_one", [first, *wanted])
             return Node(quick.code, Kind.BOOL, quick.determinism, quick.closes)
         result = call_term(c, term, "contains_", [sequence_node(c, term, first), *wanted])

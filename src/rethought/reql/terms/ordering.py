@@ -37,7 +37,7 @@ from rethought.reql.spec import (
     exactly,
 )
 from rethought.reql.terms.selecting import table_frames
-from rethought.reql.tree import ASC, DESC, MAKE_ARRAY, Term
+from rethought.reql.tree import ARGS, ASC, DESC, MAKE_ARRAY, Term
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
 
@@ -327,6 +327,8 @@ def _interleave(c: Compiler, optarg: Term) -> ast.expr:
         parts = [datum(part, optarg.path) for part in c.pin(optarg)]
     else:
         parts = [optarg]
+    if any(part.type == ARGS for part in parts):
+        return c.call("not_spliced", [], line)
     elements = [_key(c, part).code for part in parts]
     code = ast.Tuple(
         elements, ast.Load(), lineno=line, col_offset=0, end_lineno=line, end_col_offset=0
