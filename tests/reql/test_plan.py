@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rethought.errors import CompileError, ReqlError
@@ -50,7 +50,8 @@ def test_another_field_name_of_the_same_length_is_another_plan() -> None:
     assert second is not first
 
 
-@given(st.lists(st.tuples(scalars, scalars), min_size=2, max_size=6))
+@settings(deadline=None, max_examples=40)  # each example starts engines of its own
+@given(st.lists(st.tuples(scalars, scalars), min_size=2, max_size=5))
 def test_a_cached_plan_answers_like_a_fresh_one(pairs: list[tuple[Any, Any]]) -> None:
     warm = Evaluator()
     try:
@@ -108,3 +109,51 @@ def test_deep_nesting_is_a_typed_error() -> None:
     text = b"[1," + b"[24,[" * 2500 + b"1" + b"]]" * 2500 + b",{}]"
     with pytest.raises(ReqlError):
         plans.find(text)
+
+
+def greater(number: int, least: int) -> Any:
+    """`table.filter(row -> row.age > least)` with the variable numbered as told."""
+    test = [21, [[170, [[10, [number]], "age"]], least]]
+    return [39, [[15, ["people"]], [69, [[MAKE_ARRAY, [number]], test]]]]
+
+
+def test_variables_numbered_anew_share_a_plan() -> None:
+    plans = PlanCache(Limits())
+    first, _ = plans.find(body(greater(12, 30)))
+    second, params = plans.find(body(greater(57, 31)))
+    assert second is first
+    assert 31 in params
+
+
+def second_of(left: int, right: int, used: int) -> Any:
+    return [37, [[MAKE_ARRAY, [1, 2, 3]], [69, [[MAKE_ARRAY, [left, right]], [10, [used]]]]]]
+
+
+def test_another_variable_in_the_same_place_is_another_plan() -> None:
+    plans = PlanCache(Limits())
+    right, _ = plans.find(body(second_of(12, 13, 13)))
+    left, _ = plans.find(body(second_of(14, 15, 14)))
+    assert left is not right
+    assert plans.find(body(second_of(16, 17, 17)))[0] is right
+
+
+def test_two_variables_that_become_one_are_not_mistaken_for_two() -> None:
+    def product(outer: int, inner: int) -> Any:
+        pairs = [MAKE_ARRAY, [[10, [outer]], [10, [inner]]]]
+        inside = [38, [[MAKE_ARRAY, [1, 2]], [69, [[MAKE_ARRAY, [inner]], pairs]]]]
+        return [38, [[MAKE_ARRAY, [8, 9]], [69, [[MAKE_ARRAY, [outer]], inside]]]]
+
+    warm = Evaluator()
+    try:
+        assert warm.value(product(11, 12))[0] == [[8, 1], [8, 2]]
+        assert warm.value(product(13, 13))[0] == [[1, 1], [2, 2]]  # the inner one hides the outer
+        assert warm.value(product(14, 15))[1] == [[9, 1], [9, 2]]
+    finally:
+        warm.close()
+
+
+def test_a_variable_that_is_not_there_is_still_refused() -> None:
+    plans = PlanCache(Limits())
+    plans.find(body(second_of(12, 13, 13)))
+    with pytest.raises(CompileError, match="Variable name not found"):
+        plans.find(body(second_of(14, 15, 16)))

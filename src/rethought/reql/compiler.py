@@ -95,6 +95,7 @@ class Compiler(Expressions):
         self.filename = f"<reql {next(_plan_numbers)}>"
         self.params: list[Term] = []
         self.pinned: set[int] = set()
+        self.names: list[Term] = []  # literals that are variables' numbers
         self.scope: dict[int, Variable] = {}
         self.implicit: list[int] = []
         self.depth = 0
@@ -226,6 +227,11 @@ class Compiler(Expressions):
         """A literal's value, for good: the plan serves only queries with the same one here."""
         self.pinned.add(id(term))
         self._terms.append(term)
+        return term.value
+
+    def number(self, term: Term) -> Any:
+        """The number of a variable (or those of a function's): it may vary, if it does so everywhere."""
+        self.names.append(term)
         return term.value
 
     def is_literal(self, term: Term, kind: type) -> bool:
@@ -512,7 +518,7 @@ class Compiler(Expressions):
                 "CLIENT ERROR: FUNC variables must be a literal *array* of numbers.",
                 frames=term.path,
             )
-        numbers = self.pin(first)
+        numbers = self.number(first)
         if not all(number.__class__ is int for number in numbers):
             raise CompileError(
                 "CLIENT ERROR: FUNC variables must be a literal array of *numbers*.",
@@ -573,8 +579,8 @@ class Compiler(Expressions):
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
 
-_NOT_SPLICED: Final = (41, 44)
-"""ORDER_BY and UNION, which look at what their arguments are before they evaluate them."""
+_NOT_SPLICED: Final = (41,)
+"""ORDER_BY looks at what its arguments are before it evaluates them."""
 
 _CHECKS: Final = {
     Arg.STRING: "a if a.__class__ is str else slow",

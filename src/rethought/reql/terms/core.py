@@ -84,7 +84,7 @@ def variable(c: Compiler, term: Term) -> Node:
         raise CompileError(
             "A variable term has a non-numeric name datum.", frames=term.path
         )
-    number = c.pin(name)
+    number = c.number(name)
     found = c.scope.get(number)
     if found is None:
         raise CompileError("Variable name not found.", frames=term.path)
