@@ -150,7 +150,6 @@ class ConcatMap(Operator):
             out.extend(part if part.__class__ is list else part.to_list(env))
         return of_rows(out)
 
-
     def _sequence(self, env: "Env", value: Any) -> Any:
         try:
             return need_sequence(env, value, None)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rethought.datum.text import pretty
 from rethought.datum.values import MAXVAL, MINVAL
-from rethought.errors import QueryLogicError
+from rethought.errors import Frame, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.settling import settled
-from rethought.exec.values import Source, Stream
+from rethought.exec.values import Source, Stream, wrong_value
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -157,6 +157,20 @@ def check_readable(env: "Env", handle: Any) -> None:
     """Refuses to read a table for a user who may not. Naming a table needs no permission, its rows do."""
     if env.client.user != "admin":
         env.require("read", handle)
+
+
+def need_whole(env: "Env", value: Any, at: Frame) -> Selection:
+    """A table, whole and in no order."""
+    if not isinstance(value, Selection) or value.sliced or value.range.keys is not None:
+        raise wrong_value("TABLE", value, at)
+    return value
+
+
+def need_slice(env: "Env", value: Any, at: Frame) -> Selection:
+    """A table or a slice of one."""
+    if not isinstance(value, Selection) or value.range.keys is not None:
+        raise wrong_value("TABLE_SLICE", value, at)
+    return value
 
 
 def bound_is_open(value: Any, name: str) -> bool:

@@ -9,10 +9,7 @@ checked left to right. `reql.plan` calls this; the families in `reql.terms` are 
 
 import ast
 import itertools
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import cache
 from types import CodeType
 from typing import Any, Final
@@ -20,7 +17,9 @@ from typing import Any, Final
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
 from rethought.reql.expressions import Expressions, Fill, at_line, parsed
-from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec
+from rethought.reql.nodes import PLAIN, PSEUDOTYPE_KEYS, Kind, Node, Variable
+from rethought.reql.projecting import field_function, projected_fields
+from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, arity_message
 from rethought.reql.tree import (
     ARGS,
     DATUM,
@@ -31,37 +30,10 @@ from rethought.reql.tree import (
     VAR,
     Term,
     datum,
+    subtree,
+    worst_of,
 )
 
-
-class Kind(Enum):
-    """What is known of an expression's value before it runs."""
-
-    DATUM = auto()
-    BOOL = auto()
-    VALUE = auto()  # not grouped: a table, a stream, a selection, a function or a datum
-    ANY = auto()  # perhaps grouped data
-
-
-@dataclass(slots=True)
-class Node:
-    """A compiled term. `closes` tells whether it holds a function that may outlive its evaluation."""
-
-    code: ast.expr
-    kind: Kind
-    determinism: Determinism = Determinism.ALWAYS
-    closes: bool = False
-
-
-@dataclass(slots=True, frozen=True)
-class Variable:
-    """A variable in scope; `fields` maps a projected row's fields to attributes."""
-
-    name: str
-    fields: dict[str, str] | None = None
-
-
-PLAIN: Final = (Kind.DATUM, Kind.BOOL)
 UNIT_TERMS: Final = 200
 UNIT_HEIGHT: Final = 24
 """How many terms, and how deep, become one code object."""
@@ -70,14 +42,6 @@ PACE_TERMS: Final = 32
 SPREAD_MAX: Final = 10_000
 PROJECTED_TERMS_MAX: Final = 64
 """Functions of more terms are not compiled a second time for projected rows."""
-
-PSEUDOTYPE_KEYS: Final = frozenset(
-    {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
-)
-PROJECTED_FIELDS_MAX: Final = 12
-_PLAIN_NAME: Final = re.compile(
-    r"[^\x00-\x1f\"\\\x7f]*\Z"
-)  # the projecting decoder takes no others
 
 _plan_numbers = itertools.count(1)
 
@@ -376,7 +340,7 @@ class Compiler(Expressions):
             return self._lambda(term, project=project, want=want)
         line = self.line(term)
         if shortcut == "field" and self.is_literal(term, str):
-            return self._lambda(_field_function(self.specs, term), project=project, want=want)
+            return self._lambda(field_function(self.specs, term), project=project, want=want)
         if shortcut == "constant" and term.type == 3:
             node = self.compile(term)
             return self._constant_function(node, term)
@@ -546,7 +510,7 @@ class Compiler(Expressions):
         determinism = worst_of(term)
         names = dict(self.scope)
         captured: list[ast.expr] = [self.name(var.name, line) for var in names.values()]
-        for arg in _subtree(term):
+        for arg in subtree(term):
             if arg.type == DATUM:
                 self.pinned.add(id(arg))
         code = self.call(
@@ -569,7 +533,7 @@ class Compiler(Expressions):
         tree = ast.Expression(function)
         compiled: CodeType = compile(tree, self.filename, "eval")
         if not self._namespace:
-            self._namespace.update(base_namespace(self.specs))
+            self._namespace.update(runtime.base_namespace(self.specs))
         new = itertools.islice(self.constants.items(), self._published, None)
         self._namespace.update(new)
         self._published = len(self.constants)
@@ -589,38 +553,6 @@ _CHECKS: Final = {
     Arg.ARRAY: "a if a.__class__ is list else slow",
 }
 
-_base: dict[str, Any] = {}
-
-
-def base_namespace(specs: dict[int, TermSpec]) -> dict[str, Any]:
-    """What generated code may name: the run-time helpers and every term's `run`."""
-    if not _base:
-        _base.update(runtime.NAMES)
-        for spec in specs.values():
-            if spec.run is not None:
-                _base[f"run_{spec.type}"] = spec.run
-            for name, value in spec.names.items():
-                assert _base.setdefault(name, value) is value, name
-    return _base
-
-
-def arity_message(least: int, most: int | None, found: int) -> str:
-    if most is None:
-        wanted = f"{least} or more arguments"
-    elif least == most:
-        wanted = f"{least} argument{'' if least == 1 else 's'}"
-    else:
-        wanted = f"between {least} and {most} arguments"
-    return f"Expected {wanted} but found {found}."
-
-
-def worst_of(term: Term) -> Determinism:
-    """The determinism of a term, as far as the table of terms tells."""
-    return max(
-        (part.spec.determinism for part in _subtree(term) if part.spec is not None),
-        default=Determinism.ALWAYS,
-    )
-
 
 @cache
 def spliced_spec(determinism: Determinism) -> TermSpec:
@@ -631,60 +563,6 @@ def spliced_spec(determinism: Determinism) -> TermSpec:
         return Node(node.code, node.kind, determinism)
 
     return TermSpec(-4, "args", (1, 1), compile=compile_)
-
-
-def _subtree(term: Term) -> list[Term]:
-    found = [term]
-    for part in found:
-        found.extend(part.args)
-        found.extend(part.optargs.values())
-    return found
-
-
-_FIELD_TERMS: Final = (31, 170)
-
-
-def projected_fields(number: int, body: Term) -> set[str] | None:
-    """The top-level fields of the variable that a body reads, None when it needs the whole row."""
-    fields: set[str] = set()
-    pending = [body]
-    while pending:
-        term = pending.pop()
-        if term.type in _FIELD_TERMS and len(term.args) == 2 and not term.optargs:
-            row, field = term.args
-            if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
-                fields.add(field.value)
-                continue
-        if term.type == _PLUCK_TERM and term.args and _is_row(term.args[0], number):
-            names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
-            if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
-                fields.update(names)
-                continue
-        if _is_row(term, number) or term.type in (FUNC, ARGS):
-            return None
-        pending.extend(term.args)
-        pending.extend(term.optargs.values())
-    if not 0 < len(fields) <= PROJECTED_FIELDS_MAX or not all(map(_PLAIN_NAME.match, fields)):
-        return None
-    return fields
-
-
-_PLUCK_TERM: Final = 33
-
-
-def _is_row(term: Term, number: int) -> bool:
-    if term.type == IMPLICIT_VAR:
-        return True
-    return term.type == VAR and len(term.args) == 1 and term.args[0].value == number
-
-
-def _field_function(specs: dict[int, TermSpec], field: Term) -> Term:
-    """`row -> row.get_field(field)`, every part of it standing where the field name stands."""
-    path = runtime.Rewritten(field.path)
-    number = INTERNAL_VARS - 2
-    row = Term(VAR, [datum(number, path)], {}, path, specs[VAR])
-    body = Term(31, [row, field], {}, path, specs[31])
-    return Term(FUNC, [datum([number], path), body], {}, path, specs[FUNC])
 
 
 def compile_now(
@@ -715,5 +593,4 @@ __all__ = [
     "Variable",
     "compile_now",
     "spliced_spec",
-    "worst_of",
 ]

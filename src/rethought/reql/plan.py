@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
-from rethought.errors import ClientError, CompileError, ReqlError
+from rethought.errors import ClientError, CompileError
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished

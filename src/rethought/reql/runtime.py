@@ -22,10 +22,12 @@ from rethought.exec.functions import (
 )
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError
+from rethought.exec.table import need_slice, need_whole
 from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
 from rethought.exec.weight import weighed
 from rethought.reql.profiling import sampled, traced
-from rethought.reql.tree import ARGS, Term, datum
+from rethought.reql.spec import TermSpec
+from rethought.reql.tree import ARGS, Term, datum, worst_of
 
 MISSING: Final = object()
 
@@ -95,9 +97,7 @@ def projection_miss() -> Any:
     raise ProjectionMissError
 
 
-def as_function(
-    env: Env, value: Any, shortcut: str | None, path: tuple[Frame, ...]
-) -> Function:
+def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, ...]) -> Function:
     """What stands where a function is wanted; `path` is where."""
     if isinstance(value, Function):
         return value
@@ -147,7 +147,7 @@ def splice(
 
 def _spliced(value: Any, place: Term) -> Term:
     """A value as the argument it became; it is as deterministic as the array it comes from."""
-    from rethought.reql.compiler import spliced_spec, worst_of
+    from rethought.reql.compiler import spliced_spec
 
     literal = datum(value, place.path)
     worst = worst_of(place)
@@ -201,6 +201,8 @@ NAMES: Final[dict[str, Any]] = {
     "need_number": values.need_number,
     "need_object": values.need_object,
     "need_selection": values.need_selection,
+    "need_slice": need_slice,
+    "need_whole": need_whole,
     "need_sequence": values.need_sequence,
     "need_string": values.need_string,
     "need_table": values.need_table,
@@ -213,5 +215,20 @@ NAMES: Final[dict[str, Any]] = {
     "traced": traced,
     "weighed": weighed,
 }
+
+_base: dict[str, Any] = {}
+
+
+def base_namespace(specs: dict[int, TermSpec]) -> dict[str, Any]:
+    """What generated code may name: the run-time helpers and every term's `run`."""
+    if not _base:
+        _base.update(NAMES)
+        for spec in specs.values():
+            if spec.run is not None:
+                _base[f"run_{spec.type}"] = spec.run
+            for name, value in spec.names.items():
+                assert _base.setdefault(name, value) is value, name
+    return _base
+
 
 __all__ = ["NAMES", "backtrace", "projection", "register_paths"]

@@ -33,6 +33,8 @@ class Arg(Enum):
     GEOMETRY = auto()  # `Not a GEOMETRY pseudotype: {v}.`
     SEQUENCE = auto()  # a stream, table, selection or array; else `Cannot convert {T} to SEQUENCE`
     TABLE = auto()
+    WHOLE = auto()  # a table as it is, in no order; arrives as its `Selection`
+    SLICE = auto()  # the same or a part of it: between, ordered by an index
     SELECTION = auto()
     DB = auto()
     FUNCTION = auto()  # no implicit conversion: `Expected type FUNCTION but found DATUM:\n{v}`
@@ -90,7 +92,9 @@ class TermSpec:
     datum: bool = True
     boolean: bool = False
     inline: str | None = None
-    names: Mapping[str, Any] = field(default_factory=dict)  # what `inline` refers to besides its arguments
+    names: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what `inline` refers to besides its arguments
 
 
 def exactly(count: int) -> tuple[int, int]:
@@ -106,3 +110,13 @@ def between(least: int, most: int) -> tuple[int, int]:
 
 
 ANY_NUMBER: Final = (0, None)
+
+
+def arity_message(least: int, most: int | None, found: int) -> str:
+    if most is None:
+        wanted = f"{least} or more arguments"
+    elif least == most:
+        wanted = f"{least} argument{'' if least == 1 else 's'}"
+    else:
+        wanted = f"between {least} and {most} arguments"
+    return f"Expected {wanted} but found {found}."

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys
 from rethought.errors import CompileError, Frame
-from rethought.reql.spec import Effect, TermSpec
+from rethought.reql.spec import Determinism, Effect, TermSpec
 
 DATUM: Final = 1
 MAKE_ARRAY: Final = 2
@@ -279,3 +279,20 @@ _UNION: Final = 44
 
 def _takes_order(parent: Term | None) -> bool:
     return parent is not None and parent.type in (_ORDER_BY, _UNION, MAKE_ARRAY)
+
+
+def subtree(term: Term) -> list[Term]:
+    """A term and all below it."""
+    found = [term]
+    for part in found:
+        found.extend(part.args)
+        found.extend(part.optargs.values())
+    return found
+
+
+def worst_of(term: Term) -> Determinism:
+    """The determinism of a term, as far as the table of terms tells."""
+    return max(
+        (part.spec.determinism for part in subtree(term) if part.spec is not None),
+        default=Determinism.ALWAYS,
+    )

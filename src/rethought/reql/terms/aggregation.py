@@ -39,7 +39,7 @@ from rethought.reql.spec import (
 from rethought.reql.spec import (
     Grouped as OnGroups,
 )
-from rethought.reql.terms.sequences import predicate_node, streaming
+from rethought.reql.terms.sequences import predicate_node, sequence_node, streaming
 from rethought.reql.tree import Term
 
 
@@ -189,9 +189,11 @@ class LimitedSelection(SingleSelection):
 
 def reduce_term(c: Compiler, term: Term) -> Node:
     """SEQUENCE, FUNCTION(left, right) -> datum"""
-    return _result(
-        c, term, "reduce_", [c.compile(term.args[0]), c.function(term.args[1])]
-    )
+    return _result(        c,
+        term,
+        "reduce_",
+        [sequence_node(c, term, c.compile(term.args[0])), c.function(term.args[1])],
+)
 
 
 def reduce_(env: Env, value: Any, function: Function) -> Any:
@@ -204,9 +206,7 @@ def reduce_(env: Env, value: Any, function: Function) -> Any:
 def group(c: Compiler, term: Term) -> Node:
     """SEQUENCE, (FUNCTION | field)... [, index, multi] -> GROUPED_STREAM"""
     node = c.compile(term.args[0])
-    keys = [
-        c.function(arg, shortcut="field", project=True) for arg in term.args[1:]
-    ]
+    keys = [c.function(arg, shortcut="field", project=True) for arg in term.args[1:]]
     line = c.line(term)
     code = c.call(
         "group_",
@@ -243,9 +243,7 @@ def _group_index(
         pkey = table.primary_key
         function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
         return GroupedStream(selection, [*keys, function], multi=multi)
-    indexed = (
-        selection.narrowed(index=index) if selection.range.index is None else selection
-    )
+    indexed = selection.narrowed(index=index) if selection.range.index is None else selection
     return IndexGroupedStream(indexed, keys, multi=multi)
 
 
@@ -275,14 +273,10 @@ class IndexGroupedStream(GroupedStream):
             return [[value] for value in entries[id(chunk)]]
 
         self.selection = selection
-        super().__init__(
-            Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops
-        )
+        super().__init__(Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops)
 
     def through(self, op: Any) -> GroupedStream:
-        return IndexGroupedStream(
-            self.selection, self.keys, multi=self.multi, ops=(*self.ops, op)
-        )
+        return IndexGroupedStream(self.selection, self.keys, multi=self.multi, ops=(*self.ops, op))
 
 
 def ungroup(env: Env, value: Any) -> list[Any]:

@@ -74,16 +74,12 @@ def checked_object(value: dict[str, Any]) -> Any:
 
 def variable(c: Compiler, term: Term) -> Node:
     if len(term.args) != 1:
-        raise CompileError(
-            "A variable term has the wrong number of arguments.", frames=term.path
-        )
+        raise CompileError("A variable term has the wrong number of arguments.", frames=term.path)
     name = term.args[0]
     if name.type != DATUM:
         raise CompileError("A variable term has a non-datum argument.", frames=term.path)
     if name.value.__class__ not in (int, float):
-        raise CompileError(
-            "A variable term has a non-numeric name datum.", frames=term.path
-        )
+        raise CompileError("A variable term has a non-numeric name datum.", frames=term.path)
     number = c.number(name)
     found = c.scope.get(number)
     if found is None:
@@ -355,8 +351,6 @@ TERMS: Final = (
     TermSpec(66, "or", ANY_NUMBER, compile=or_),
     TermSpec(67, "and", ANY_NUMBER, compile=and_),
     TermSpec(69, "func", ANY_NUMBER, compile=func, datum=False),
-    TermSpec(
-        92, "error", exactly(2), compile=default, grouped=OnGroups.WHOLE, datum=False
-    ),
+    TermSpec(92, "error", exactly(2), compile=default, grouped=OnGroups.WHOLE, datum=False),
     TermSpec(154, "args", exactly(1), run=args_alone),
 )

@@ -133,9 +133,7 @@ def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     attribute = projected_attribute(c, term, row, field)
     if attribute is None:
         return None
-    code = c.inline(
-        "a if a is not UNSET else projection_miss()", {"a": attribute}, c.line(term)
-    )
+    code = c.inline("a if a is not UNSET else projection_miss()", {"a": attribute}, c.line(term))
     return Node(code, Kind.DATUM)
 
 
@@ -257,9 +255,7 @@ def is_simple(code: ast.expr) -> bool:
     return isinstance(code, ast.Name | ast.Constant | ast.Subscript)
 
 
-def over_rows(
-    c: Compiler, term: Term, first: Node, mode: str, name: str | None = None
-) -> Node:
+def over_rows(c: Compiler, term: Term, first: Node, mode: str, name: str | None = None) -> Node:
     """The same term on each row when the first argument is a sequence (`skip`: without the rows that lack
     something, `filter`: keeping the rows for which it is true, `map`), on the value itself otherwise. `name` is that of
     a term which looks into objects."""

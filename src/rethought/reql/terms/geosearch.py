@@ -21,20 +21,21 @@ from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
-from rethought.exec.table import Table
+from rethought.exec.table import Selection, Table
 from rethought.exec.values import Generated, Stream, need_number
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
 from rethought.reql.terms.geo import geo_system, unit
-from rethought.reql.terms.selecting import index_name, need_whole
+from rethought.reql.terms.selecting import index_name
 
 RESULTS_DEFAULT: Final = 100
 DISTANCE_DEFAULT: Final = 100_000.0
 PAGE: Final = 500
 
 
-def get_intersecting(env: Env, target: Any, geometry: Any, *, opts: Options) -> Stream:
+def get_intersecting(env: Env, target: Selection, geometry: Any, *, opts: Options) -> Stream:
     """TABLE, GEOMETRY, index -> SELECTION<STREAM>"""
-    table = _table_of(target)
+    table = target.table
+    assert table is not None
     index = _index_of(table, opts, "get_intersecting")
 
     def chunks(env: Env) -> Iterator[Chunk]:
@@ -58,9 +59,10 @@ def get_intersecting(env: Env, target: Any, geometry: Any, *, opts: Options) -> 
     return Stream(Generated(chunks), table=table)
 
 
-def get_nearest(env: Env, target: Any, center: Any, *, opts: Options) -> list[dict[str, Any]]:
+def get_nearest(env: Env, target: Selection, center: Any, *, opts: Options) -> list[dict[str, Any]]:
     """TABLE, (ARRAY | Point), index [, max_results, max_dist, unit, geo_system] -> ARRAY of {dist, doc}"""
-    table = _table_of(target)
+    table = target.table
+    assert table is not None
     index = _index_of(table, opts, "get_nearest")
     place = read_place(center)
     earth = geo_system(opts)
@@ -86,12 +88,6 @@ def get_nearest(env: Env, target: Any, center: Any, *, opts: Options) -> list[di
         error.frames = ()
         raise
     return [{"dist": number(distance / metres), "doc": row} for distance, row in found]
-
-
-def _table_of(target: Any) -> Table:
-    table = need_whole(target).table
-    assert table is not None
-    return table
 
 
 def _index_of(table: Table, opts: Options, term: str) -> str:
@@ -164,7 +160,7 @@ TERMS: Final = (
         "get_intersecting",
         exactly(2),
         run=get_intersecting,
-        args=(Arg.ANY, Arg.GEOMETRY),
+        args=(Arg.WHOLE, Arg.GEOMETRY),
         optargs=("index",),
         effect=Effect.READ,
         determinism=Determinism.NEVER,
@@ -175,7 +171,7 @@ TERMS: Final = (
         "get_nearest",
         exactly(2),
         run=get_nearest,
-        args=(Arg.ANY, Arg.DATUM),
+        args=(Arg.WHOLE, Arg.DATUM),
         optargs=("index", "max_results", "max_dist", "unit", "geo_system"),
         effect=Effect.READ,
         determinism=Determinism.NEVER,

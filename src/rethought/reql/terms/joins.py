@@ -142,9 +142,7 @@ def _pair(left: Any, right: Any) -> bytes:
     return b'{"left":%b,"right":%b}' % (bytes(left), bytes(right))
 
 
-def _by_primary(
-    env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]
-) -> list[bytes]:
+def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> list[bytes]:
     distinct: dict[Any, Any] = {}
     hashes: list[Any] = []
     plain = set(map(type, keys)) in ({int}, {str})
@@ -165,9 +163,7 @@ def _by_primary(
     ]
 
 
-def _by_index(
-    env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]
-) -> list[bytes]:
+def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> list[bytes]:
     found: dict[Any, list[Any]] = {}
     out: list[bytes] = []
     for doc, key in zip(chunk.documents(), keys, strict=True):
@@ -177,9 +173,7 @@ def _by_index(
         rights = found.get(hashed)
         if rights is None:
             selected = Selection(table, Range(index=index, keys=(key,)))
-            rights = [
-                right for part in selected.chunks(env) for right in part.documents()
-            ]
+            rights = [right for part in selected.chunks(env) for right in part.documents()]
             found[hashed] = rights
         out.extend(_pair(doc, right) for right in rights)
     return out

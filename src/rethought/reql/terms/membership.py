@@ -54,9 +54,7 @@ def _function_or_datum(c: Compiler, term: Term, arg: Term, at: int) -> Node:
     if node.kind in PLAIN:
         return node
     line = c.line(term)
-    code = c.call(
-        "function_or_datum", [c.name("env", line), node.code, c.constant(at, line)], line
-    )
+    code = c.call("function_or_datum", [c.name("env", line), node.code, c.constant(at, line)], line)
     return Node(code, Kind.VALUE, node.determinism, node.closes)
 
 
@@ -131,13 +129,9 @@ def difference(c: Compiler, term: Term) -> Node:
     node = c.compile(term.args[0])
     other = c.compile(term.args[1])
     line = c.line(term)
-    removed = c.call(
-        "need_sequence", [c.name("env", line), other.code, c.constant(1, line)], line
-    )
+    removed = c.call("need_sequence", [c.name("env", line), other.code, c.constant(1, line)], line)
     evaluate = Node(c.lambda_([], removed, line), Kind.VALUE, other.determinism, True)
-    return c.grouped(
-        term, node, lambda first: call_term(c, term, "difference_", [first, evaluate])
-    )
+    return c.grouped(term, node, lambda first: call_term(c, term, "difference_", [first, evaluate]))
 
 
 def difference_(env: Env, left: Any, right: Callable[[], Any]) -> Any:

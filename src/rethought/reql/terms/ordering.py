@@ -37,6 +37,7 @@ from rethought.reql.spec import (
     exactly,
 )
 from rethought.reql.terms.selecting import table_frames
+from rethought.reql.terms.sequences import sequence_node
 from rethought.reql.tree import ARGS, ASC, DESC, MAKE_ARRAY, Term
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
@@ -218,9 +219,7 @@ def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
     return [rows[at] for at in _order_of(env, [of_rows(rows)], len(rows), keys)]
 
 
-def _order_of(
-    env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]
-) -> Sequence[int]:
+def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) -> Sequence[int]:
     """The positions of the rows in order. Keys are evaluated when there is something to compare."""
     if count < 2:
         return range(count)
@@ -298,6 +297,7 @@ def _order(columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
 def union(c: Compiler, term: Term) -> Node:
     """SEQUENCE... [, interleave] -> SEQUENCE"""
     nodes = [c.compile(arg) for arg in term.args]
+    rest = [sequence_node(c, term, node, at) for at, node in enumerate(nodes[1:], 1)]
     line = c.line(term)
     keys: ast.expr = c.constant(None, line)
     interleave = term.optargs.get("interleave")
@@ -305,14 +305,12 @@ def union(c: Compiler, term: Term) -> Node:
         keys = _interleave(c, interleave)
 
     def build(first: list[Node]) -> Node:
-        code = c.call(
-            "union_", [c.name("env", line), keys, *(node.code for node in first)], line
-        )
+        code = c.call("union_", [c.name("env", line), keys, *(node.code for node in first)], line)
         return c.node(term, code, first, Kind.VALUE)
 
     if not nodes:
         return build([])
-    return c.grouped(term, nodes[0], lambda first: build([first, *nodes[1:]]))
+    return c.grouped(term, nodes[0], lambda first: build([sequence_node(c, term, first), *rest]))
 
 
 def _interleave(c: Compiler, optarg: Term) -> ast.expr:

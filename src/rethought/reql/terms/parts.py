@@ -24,6 +24,7 @@ from rethought.exec.values import (
     Stream,
     is_array,
     need_datum,
+    need_sequence,
 )
 from rethought.reql.runtime import per_group
 from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
@@ -41,8 +42,12 @@ def narrow(value: int, *at: Frame) -> int:
 # ---- one row
 
 
-def nth(env: Env, sequence: Any, position: Any) -> Any:
+def nth_(env: Env, value: Any, position: Any) -> Any:
     """SEQUENCE, NUMBER -> row"""
+    return nth(env, need_sequence(env, value, 0), position)
+
+
+def nth(env: Env, sequence: Any, position: Any) -> Any:
     try:
         index = narrow(to_int(position), 1)
     except QueryLogicError as error:
@@ -193,6 +198,7 @@ def sample(env: Env, value: Any, count: int) -> Any:
         raise QueryLogicError(f"Number of items to sample must be non-negative, got `{count}`.")
     if count > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
+    value = need_sequence(env, value, 0)
     if value.__class__ is list:
         return random.sample(value, min(count, len(value)))
     value.refuse_endless()
@@ -251,13 +257,13 @@ TERMS: Final = (
     ),
     TermSpec(70, "skip", exactly(2), run=skip, args=(Arg.ANY, Arg.INT), datum=False),
     TermSpec(71, "limit", exactly(2), run=limit, args=_SEQUENCE_AND_INT, datum=False),
-    TermSpec(45, "nth", exactly(2), run=nth, args=(Arg.SEQUENCE, Arg.NUMBER), datum=False),
+    TermSpec(45, "nth", exactly(2), run=nth_, args=(Arg.ANY, Arg.NUMBER), datum=False),
     TermSpec(
         81,
         "sample",
         exactly(2),
         run=sample,
-        args=_SEQUENCE_AND_INT,
+        args=(Arg.ANY, Arg.INT),
         determinism=Determinism.NEVER,
         datum=False,
     ),

@@ -13,7 +13,6 @@ from rethought.exec.values import (
     need_database,
     need_datum,
     wrong_datum,
-    wrong_value,
 )
 from rethought.reql.compiler import Compiler, Node
 from rethought.reql.rules import narrowed
@@ -144,27 +143,18 @@ def _table_options(opts: Options) -> str:
     return str(form)
 
 
-def need_whole(value: Any) -> Selection:
-    """A table, whole and in no order."""
-    if not isinstance(value, Selection) or value.sliced or value.range.keys is not None:
-        raise wrong_value("TABLE", value, 0)
-    return value
-
-
-def get(env: Env, target: Any, key: Any) -> SingleSelection:
+def get(env: Env, target: Selection, key: Any) -> SingleSelection:
     """TABLE, key -> SELECTION<OBJECT>"""
-    whole = target if target.__class__ is Selection and not target.sliced else need_whole(target)
-    found = whole.table
+    found = target.table
     assert found is not None
     if key is not MINVAL and key is not MAXVAL:
         primary_key(key)
     return SingleSelection(found, key, None, env)
 
 
-def get_all(env: Env, target: Any, *keys: Any, opts: Options) -> Selection:
+def get_all(env: Env, target: Selection, *keys: Any, opts: Options) -> Selection:
     """TABLE, key... [, index] -> SELECTION<STREAM>"""
-    whole = need_whole(target)
-    found = whole.table
+    found = target.table
     assert found is not None
     index = index_name(opts)
     for at, key in enumerate(keys, 1):
@@ -193,7 +183,7 @@ def index_name(opts: Options) -> str | None:
     return str(index)
 
 
-def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
+def between_(env: Env, target: Selection, lower: Any, upper: Any, opts: Options) -> Selection:
     """TABLE | TABLE_SLICE, lower, upper [, index, bounds] -> TABLE_SLICE"""
     if lower is None or upper is None:
         raise QueryLogicError(
@@ -203,7 +193,9 @@ def between_(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Se
     return _between(env, target, lower, upper, opts)
 
 
-def between_deprecated(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
+def between_deprecated(
+    env: Env, target: Selection, lower: Any, upper: Any, opts: Options
+) -> Selection:
     return _between(
         env,
         target,
@@ -218,9 +210,7 @@ def table_frames(selected: Range) -> tuple[int, ...]:
     return (0,) * (1 + selected.bounded + (selected.descending is not None))
 
 
-def _between(env: Env, target: Any, lower: Any, upper: Any, opts: Options) -> Selection:
-    if not isinstance(target, Selection) or target.range.keys is not None:
-        raise wrong_value("TABLE_SLICE", target, 0)
+def _between(env: Env, target: Selection, lower: Any, upper: Any, opts: Options) -> Selection:
     found = target.table
     assert found is not None
     index = index_name(opts)
@@ -274,7 +264,7 @@ TERMS: Final = (
         "get",
         exactly(2),
         run=get,
-        args=(Arg.ANY, Arg.DATUM),
+        args=(Arg.WHOLE, Arg.DATUM),
         effect=Effect.READ,
         determinism=Determinism.NEVER,
         datum=False,
@@ -284,7 +274,7 @@ TERMS: Final = (
         "get_all",
         at_least(1),
         run=get_all,
-        args=(Arg.ANY,),
+        args=(Arg.WHOLE,),
         optargs=("index",),
         effect=Effect.READ,
         determinism=Determinism.NEVER,
@@ -295,7 +285,7 @@ TERMS: Final = (
         "between",
         exactly(3),
         run=between_,
-        args=(Arg.ANY, Arg.DATUM, Arg.DATUM),
+        args=(Arg.SLICE, Arg.DATUM, Arg.DATUM),
         optargs=("index", "left_bound", "right_bound"),
         effect=Effect.READ,
         determinism=Determinism.NEVER,
@@ -306,7 +296,7 @@ TERMS: Final = (
         "between_deprecated",
         exactly(3),
         run=between_deprecated,
-        args=(Arg.ANY, Arg.DATUM, Arg.DATUM),
+        args=(Arg.SLICE, Arg.DATUM, Arg.DATUM),
         optargs=("index", "left_bound", "right_bound"),
         effect=Effect.READ,
         determinism=Determinism.NEVER,

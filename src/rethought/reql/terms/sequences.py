@@ -199,9 +199,7 @@ def function_or_datum(env: Env, value: Any, at: int | None) -> Any:
     return value if isinstance(value, Function) else need_datum(env, value, at)
 
 
-def filter_(
-    env: Env, value: Any, predicate: Any, fallback: Any, place: tuple[Frame, ...]
-) -> Any:
+def filter_(env: Env, value: Any, predicate: Any, fallback: Any, place: tuple[Frame, ...]) -> Any:
     if fallback is None and "default" in env.defaults:
         fallback = env.defaults["default"]
     if not isinstance(predicate, Function):

@@ -86,9 +86,7 @@ def _projected_pluck(c: Compiler, term: Term) -> Node | None:
 
 def plucked(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
     """The fields that a projected row has."""
-    return {
-        name: value for name, value in zip(names, values, strict=True) if value is not UNSET
-    }
+    return {name: value for name, value in zip(names, values, strict=True) if value is not UNSET}
 
 
 def has_fields_one(env: Env, row: Any, *specs: Any) -> bool:

@@ -1,0 +1,64 @@
+"""Functions of a row that read only some of its fields, so that only those need be decoded. Called by the compiler."""
+
+import re
+from typing import Final
+
+from rethought.reql.runtime import Rewritten
+from rethought.reql.spec import TermSpec
+from rethought.reql.tree import (
+    ARGS,
+    DATUM,
+    FUNC,
+    IMPLICIT_VAR,
+    INTERNAL_VARS,
+    VAR,
+    Term,
+    datum,
+)
+
+PROJECTED_FIELDS_MAX: Final = 12
+_PLAIN_NAME: Final = re.compile(
+    r"[^\x00-\x1f\"\\\x7f]*\Z"
+)  # the projecting decoder takes no others
+_FIELD_TERMS: Final = (31, 170)
+_PLUCK_TERM: Final = 33
+
+
+def projected_fields(number: int, body: Term) -> set[str] | None:
+    """The top-level fields of the variable that a body reads, None when it needs the whole row."""
+    fields: set[str] = set()
+    pending = [body]
+    while pending:
+        term = pending.pop()
+        if term.type in _FIELD_TERMS and len(term.args) == 2 and not term.optargs:
+            row, field = term.args
+            if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
+                fields.add(field.value)
+                continue
+        if term.type == _PLUCK_TERM and term.args and _is_row(term.args[0], number):
+            names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
+            if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
+                fields.update(names)
+                continue
+        if _is_row(term, number) or term.type in (FUNC, ARGS):
+            return None
+        pending.extend(term.args)
+        pending.extend(term.optargs.values())
+    if not 0 < len(fields) <= PROJECTED_FIELDS_MAX or not all(map(_PLAIN_NAME.match, fields)):
+        return None
+    return fields
+
+
+def _is_row(term: Term, number: int) -> bool:
+    if term.type == IMPLICIT_VAR:
+        return True
+    return term.type == VAR and len(term.args) == 1 and term.args[0].value == number
+
+
+def field_function(specs: dict[int, TermSpec], field: Term) -> Term:
+    """`row -> row.get_field(field)`, every part of it standing where the field name stands."""
+    path = Rewritten(field.path)
+    number = INTERNAL_VARS - 2
+    row = Term(VAR, [datum(number, path)], {}, path, specs[VAR])
+    body = Term(31, [row, field], {}, path, specs[31])
+    return Term(FUNC, [datum([number], path), body], {}, path, specs[FUNC])
