@@ -153,6 +153,25 @@ def test_inner_join_is_the_filtered_product(
     assert database.value([48, [term(left), term(right), test]]) == expected
 
 
+values = st.none() | st.booleans() | st.sampled_from([0, 1, 2.5, -1, "x", "", [], {}, {"e": 1}])
+patterns = st.dictionaries(st.sampled_from(["a", "b", "d", "id", "z"]), values, max_size=3)
+
+
+@quick
+@given(pattern=patterns)
+def test_a_pattern_matches_the_same_rows_stored_and_at_hand(rooms: Database, pattern: Any) -> None:
+    """Over a table the pattern's fields are read alone; over an array whole documents are at hand."""
+    stored = rooms.value([39, [[41, [table(TABLE)], {"index": "id"}], term(pattern)]])
+    assert stored == rooms.value([39, [term(list(DOCUMENTS)), term(pattern)]])
+    assert stored == [row for row in DOCUMENTS if fits(row, pattern)]
+
+
+def fits(row: Any, pattern: Any) -> bool:
+    if isinstance(pattern, dict) and isinstance(row, dict):
+        return all(key in row and fits(row[key], part) for key, part in pattern.items())
+    return equal(row, pattern)
+
+
 # ---- ways of evaluation
 
 
