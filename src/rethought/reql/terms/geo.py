@@ -109,8 +109,11 @@ def _each(
     for row in value:
         if isinstance(row, list):
             raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
-        if holds(need_geometry(env, row, 0), other):
-            kept.append(row)
+        try:
+            if holds(need_geometry(env, row, None), other):
+                kept.append(row)
+        except NonExistenceError:  # as a filter does
+            continue
     return kept
 
 
