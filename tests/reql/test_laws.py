@@ -172,6 +172,20 @@ def fits(row: Any, pattern: Any) -> bool:
     return equal(row, pattern)
 
 
+@quick
+@given(asked=st.lists(st.tuples(st.integers(-1, 9), st.integers(1, 9)), min_size=2, max_size=5))
+def test_a_known_query_takes_new_constants_and_variables(
+    rooms: Database, asked: list[tuple[int, int]]
+) -> None:
+    everything = range(len(DOCUMENTS))
+    for least, number in asked:
+        wanted = func([21, [[170, [var(number), "id"]], least]], number)
+        filtered = [39, [table(TABLE), wanted]]
+        assert rooms.value([43, [filtered]]) == len([id for id in everything if id > least])
+        doubled = func([26, [[170, [var(number), "id"]], least]], number)
+        assert rooms.value([145, [[38, [table(TABLE), doubled]]]]) == sum(everything) * least
+
+
 # ---- ways of evaluation
 
 

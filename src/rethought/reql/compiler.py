@@ -59,6 +59,7 @@ class Compiler(Expressions):
         self.filename = f"<reql {next(_plan_numbers)}>"
         self.params: list[Term] = []
         self.pinned: set[int] = set()
+        self._places: dict[int, int] = {}  # of literals among the parameters, by identity
         self.names: list[Term] = []  # literals that are variables' numbers
         self.scope: dict[int, Variable] = {}
         self.implicit: list[int] = []
@@ -176,8 +177,9 @@ class Compiler(Expressions):
     def literal(self, term: Term) -> Node:
         line = self.line(term)
         if self.parametrize and term.span is not None:
-            index = len(self.params)
-            self.params.append(term)
+            index = self._places.setdefault(id(term), len(self.params))
+            if index == len(self.params):
+                self.params.append(term)
             code: ast.expr = at_line(
                 ast.Subscript(self.name("p", line), self.constant(index, line), ast.Load()), line
             )

@@ -21,8 +21,8 @@ _NUMBER: Final = re.compile(rb"[0-9]+")
 def matcher(body: bytes, compiler: Compiler) -> Match:
     """The recogniser of the plan that `compiler` made of `body`."""
     params = {
-        term.span: index
-        for index, term in enumerate(compiler.params)
+        term.span
+        for term in compiler.params
         if term.span is not None and id(term) not in compiler.pinned
     }
     variables, fixed = _variables(body, compiler)
@@ -35,7 +35,7 @@ def matcher(body: bytes, compiler: Compiler) -> Match:
     tests = [*_constants(body, holes, names), *_links(variables, fixed)]
     values = []
     for index, term in enumerate(compiler.params):
-        if term.span is not None and params.get(term.span) == index:
+        if term.span is not None and term.span in params:
             start, end = term.span
             values.append(f"{_decoder_of(body[start:end])}(b[{start}:{end}]), ")
         else:
