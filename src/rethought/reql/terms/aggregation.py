@@ -189,11 +189,12 @@ class LimitedSelection(SingleSelection):
 
 def reduce_term(c: Compiler, term: Term) -> Node:
     """SEQUENCE, FUNCTION(left, right) -> datum"""
-    return _result(        c,
+    return _result(
+        c,
         term,
         "reduce_",
         [sequence_node(c, term, c.compile(term.args[0])), c.function(term.args[1])],
-)
+    )
 
 
 def reduce_(env: Env, value: Any, function: Function) -> Any:

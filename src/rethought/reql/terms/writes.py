@@ -89,7 +89,13 @@ def insert(c: Compiler, term: Term) -> Node:
             conflict = c.datum(value, line, "conflict")  # type: ignore[assignment]
     code = c.call(
         "insert_",
-        [c.name("env", line), c.check(table, Arg.WHOLE, line, 0), rows.code, conflict, c.options(term)],
+        [
+            c.name("env", line),
+            c.check(table, Arg.WHOLE, line, 0),
+            rows.code,
+            conflict,
+            c.options(term),
+        ],
         line,
     )
     return c.node(term, code, [table, rows], Kind.DATUM)
