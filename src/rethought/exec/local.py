@@ -5,7 +5,7 @@ changed on the newest state under the group's single writer. Built by the engine
 `exec` sees only `Table`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,32 +123,38 @@ class LocalTable:
                 if docs:
                     yield Chunk(len(docs), docs=docs)
             return
-        limit = first
-        after: Any = None
         unordered = selected.whole and selected.descending is None
         lower = upper = None
         if not unordered:
             lower, upper = _bounds(selected, primary_bound)
             if lower is _END:
                 return
-        while True:
-            snapshot = env.snapshot(self.group)
+
+        def read(snapshot: Any, after: Any, limit: int) -> Any:
             if unordered:
-                page = snapshot.scan_any(number, after, limit)
-            else:
-                page = snapshot.scan(
-                    number,
-                    lower,
-                    upper,
-                    lower_open=selected.lower_open,
-                    upper_open=selected.upper_open,
-                    descending=bool(selected.descending),
-                    after=after,
-                    limit=limit,
-                )
+                return snapshot.scan_any(number, after, limit)
+            return snapshot.scan(
+                number,
+                lower,
+                upper,
+                lower_open=selected.lower_open,
+                upper_open=selected.upper_open,
+                descending=bool(selected.descending),
+                after=after,
+                limit=limit,
+            )
+
+        for page in self._pages(env, read, first):
+            yield Chunk(page.count, raw=page.docs)
+
+    def _pages(self, env: "Env", read: Callable[[Any, Any, int], Any], limit: int) -> Iterator[Any]:
+        """Page after page of the query's snapshot of that moment, while the user may read."""
+        after = None
+        while True:
+            page = read(env.snapshot(self.group), after, limit)
             if page.count:
                 self.handle.reads += page.count
-                yield Chunk(page.count, raw=page.docs)
+                yield page
             after = page.after
             if after is None:
                 return
@@ -167,18 +173,30 @@ class LocalTable:
                 with _at_root():
                     bound = index_key(key)
                 if bound is not None:
-                    yield from self._index_pages(env, index, (bound, bound), selected, first)
+                    yield from self._index_documents(env, index, (bound, bound), selected, first)
             return
         bounds = _bounds(selected, index_bound)
         if bounds[0] is not _END:
-            yield from self._index_pages(env, index, bounds, selected, first)
+            yield from self._index_documents(env, index, bounds, selected, first)
+
+    def _index_documents(
+        self, env: "Env", index: Any, bounds: tuple[Any, Any], selected: Range, first: int
+    ) -> Iterator[Chunk]:
+        for page in self._index_pages(env, index, bounds, selected, first):
+            yield Chunk(page.count, raw=page.docs)
 
     def _index_pages(
-        self, env: "Env", index: Any, bounds: tuple[Any, Any], selected: Range, limit: int
-    ) -> Iterator[Chunk]:
-        after = None
-        while True:
-            page = env.snapshot(self.group).index_scan(
+        self,
+        env: "Env",
+        index: Any,
+        bounds: tuple[Any, Any],
+        selected: Range,
+        limit: int,
+        *,
+        keys: bool = False,
+    ) -> Iterator[Any]:
+        def read(snapshot: Any, after: Any, limit: int) -> Any:
+            return snapshot.index_scan(
                 self.number,
                 index,
                 bounds[0],
@@ -188,15 +206,10 @@ class LocalTable:
                 descending=bool(selected.descending),
                 after=after,
                 limit=limit,
+                keys=keys,
             )
-            if page.count:
-                self.handle.reads += page.count
-                yield Chunk(page.count, raw=page.docs)
-            after = page.after
-            if after is None:
-                return
-            check_readable(env, self.handle)
-            limit = PAGE
+
+        return self._pages(env, read, limit)
 
     def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         self._check()
@@ -206,37 +219,15 @@ class LocalTable:
         lower, upper = _bounds(selected, index_bound)
         if lower is _END:
             return
-        after = None
-        while True:
-            page = env.snapshot(self.group).index_scan(
-                self.number,
-                index.number,
-                lower,
-                upper,
-                lower_open=selected.lower_open,
-                upper_open=selected.upper_open,
-                descending=bool(selected.descending),
-                after=after,
-                limit=PAGE,
-                keys=True,
-            )
-            if page.count:
-                self.handle.reads += page.count
-                yield (
-                    Chunk(page.count, raw=page.docs),
-                    [decode_key(key) for key in page.keys],
-                )
-            after = page.after
-            if after is None:
-                return
-            check_readable(env, self.handle)
+        for page in self._index_pages(env, index.number, (lower, upper), selected, PAGE, keys=True):
+            yield Chunk(page.count, raw=page.docs), [decode_key(key) for key in page.keys]
 
     def range_chunks(
         self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
     ) -> Iterator[Chunk]:
         check_readable(env, self.handle)
         for bounds in ranges:
-            yield from self._index_pages(env, index.number, bounds, Range(), PAGE)
+            yield from self._index_documents(env, index.number, bounds, Range(), PAGE)
 
     def count(self, env: "Env", selected: Range) -> int | None:
         self._check()

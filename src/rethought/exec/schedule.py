@@ -25,7 +25,6 @@ class Scheduler:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
-        self._hub = getcurrent()
         self._idle: list[greenlet] = []
         self._paused: deque[greenlet] = deque()
         self._scheduled = False

@@ -31,12 +31,6 @@ def wrong_type(expected: str, value: Datum, *at: Frame) -> QueryLogicError:
     return error(f"Expected type {expected} but found {type_name(value)}.", *at)
 
 
-def expect_type(value: Datum, expected: str, *at: Frame) -> None:
-    """Raises unless the value's type has this name."""
-    if type_name(value) != expected:
-        raise wrong_type(expected, value, *at)
-
-
 def number_of(value: Datum, *at: Frame) -> Number:
     if value.__class__ is int or value.__class__ is float:
         return value
