@@ -23,6 +23,7 @@ from rethought.feed.messages import BODY_START, body_end
 from rethought.feed.subscription import Subscription
 from rethought.reql.feed_sources import feeds_of
 from rethought.reql.feeds import Done, FeedSource, guard_of
+from rethought.reql.responses import failure, internal
 from rethought.reql.terms.ordering import Union
 
 LAST_START = b'{"t":2,"r":['
@@ -329,8 +330,6 @@ class PumpCursor:
         self._deliver(reply)
 
     def _fail(self, error: Exception) -> None:
-        from rethought.reql.engine import failure, internal
-
         self._active = False
         self.env.end_batch()
         feeds_of(self.env.engine).cursors.pop(self.env, None)

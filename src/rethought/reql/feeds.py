@@ -33,6 +33,7 @@ from rethought.feed.subscription import Subscription, body_of
 from rethought.feed.view import View
 from rethought.reql.feed_rows import RowTransform
 from rethought.reql.feed_sources import feeds_of, index_finder
+from rethought.reql.responses import failure, internal
 
 Done = Callable[[Reply], None]
 
@@ -324,7 +325,7 @@ class FeedCursor(Subscription):
 
     def _ended(self, error: ReqlError) -> Reply:
         self.close()
-        return Reply(_failure(error))
+        return Reply(failure(error))
 
     # ---- the channels' side
 
@@ -378,7 +379,7 @@ class FeedCursor(Subscription):
             reply = self._ended(error)
         except Exception as error:
             self.close()
-            reply = Reply(_internal(error, env))
+            reply = Reply(internal(error, env))
         if reply is None:  # live, and nothing has happened yet
             self.wait()
             return
@@ -398,18 +399,6 @@ class FeedCursor(Subscription):
         if texts:
             return Reply(body_of(texts, self.end), self)
         return None if self.failure is None else self._ended(self.failure)
-
-
-def _failure(error: ReqlError) -> bytes:
-    from rethought.reql.engine import failure  # the engine imports this module when it needs it
-
-    return failure(error)
-
-
-def _internal(error: Exception, env: Env) -> bytes:
-    from rethought.reql.engine import internal
-
-    return internal(error, env)
 
 
 __all__ = ["FeedCursor", "FeedSource", "Followed", "Settings", "feed_cursor"]

@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from rethought.conversation import Cursor, Reply, Running
-from rethought.reql.engine import Client, Done, Engine
+from rethought.reql.engine import Client, Engine
 from rethought.reql.printing import print_term
+from rethought.reql.query import Done
 
 log = logging.getLogger("rethought.query")
 

@@ -1,0 +1,303 @@
+"""One query on its way: evaluation, its commits, its answer, and the cursor that goes on with it.
+
+What always holds: every query gets exactly one answer (none for noreply, none once it is cancelled); a write is
+answered only after its commit (hard: after its sync); anything but a `ReqlError` that escapes evaluation is logged and
+answered as INTERNAL.
+Callers: `engine` begins queries; feeds look at the query that opens them.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from rethought.conversation import Reply, Running
+from rethought.errors import QueryLogicError, ReqlError
+from rethought.exec.cursor import Batches
+from rethought.exec.env import Env, Killed, MustWait, Options
+from rethought.exec.grouping import GroupedStream
+from rethought.exec.transaction import Transaction
+from rethought.exec.values import Stream, need_number
+from rethought.reql.compiled import Plan
+from rethought.reql.feeds import feed_cursor
+from rethought.reql.profiling import Recorder
+from rethought.reql.responses import (
+    NO_NOTES,
+    PARTIAL,
+    SEQUENCE,
+    failure,
+    internal,
+    profiled,
+    respond,
+)
+
+Done = Callable[[Reply | None], None]
+
+
+def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
+    """Evaluates here and now; None when that may take long: the value is a stream, or the query must wait."""
+    env.in_place = True
+    if plan.profile:
+        env.profile = Recorder()
+    try:
+        if plan.globals:
+            settle(env, plan, params)
+        value = plan.run(env, params)
+        if isinstance(value, Stream | GroupedStream):
+            return None
+        body = respond(env, value)
+    except ReqlError as error:
+        body = failure(error)
+    except MustWait:
+        return None
+    except Exception as error:
+        body = internal(error, env)
+    finally:
+        env.in_place = False
+        if env.snapshots:
+            env.end_batch()
+    return Reply(profiled(env, body) if plan.profile else body)
+
+
+def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
+    """Makes the global optional arguments the defaults of every term."""
+    env.defaults = Options(
+        None,
+        {
+            name: lambda function=function: function(env, params)  # type: ignore[misc]
+            for name, function in plan.globals.items()
+        },
+    )
+    if "array_limit" in env.defaults:
+        limit = need_number(env, env.defaults.value("array_limit"), None)
+        if limit < 1:
+            raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")
+        env.array_limit = int(limit)
+
+
+class Awaiting:
+    """The answer of a write that was evaluated in place, until its commit is through."""
+
+    __slots__ = ("done", "later", "reply", "waiting")
+
+    def __init__(self, reply: Reply | None, tickets: tuple[Any, ...], done: Done) -> None:
+        self.reply = reply
+        self.done = done
+        self.later = False
+        self.waiting = len(tickets)
+        for ticket in tickets:
+            ticket.add(self.committed)
+
+    def committed(self, error: ReqlError | None) -> None:
+        if error is not None and self.reply is not None:
+            self.reply = Reply(failure(error))
+        self.waiting -= 1
+        if not self.waiting and self.later:
+            self.done(self.reply)
+
+    def answer(self) -> "Reply | Awaiting | None":
+        """What `start` returns: the reply when the commit is through already."""
+        if not self.waiting:
+            return self.reply
+        self.later = True
+        return self
+
+    def cancel(self) -> None:
+        """The client went away; the write stands."""
+        self.done = _nobody
+
+
+class Query:
+    """One query on its way: evaluation, its commits, its answer."""
+
+    __slots__ = (
+        "_done",
+        "_finished",
+        "_later",
+        "_reply",
+        "_waiting",
+        "env",
+        "params",
+        "plan",
+        "started",
+    )
+
+    def __init__(self, env: Env, plan: Plan | None, params: tuple[Any, ...], done: Done) -> None:
+        self.env = env
+        self.plan = plan
+        self.params = params
+        self.started = env.started = perf_counter()
+        self._done = done
+        self._later = False
+        self._finished = False
+        self._waiting = 0
+        self._reply: Reply | None = None
+
+    def answer(self) -> Reply | Running | None:
+        """What `start` returns after evaluation has begun."""
+        if self._finished:
+            return self._reply
+        self._later = True
+        self.env.engine.running.add(self)
+        return self
+
+    def cancel(self) -> None:
+        self._done = _nobody
+        self.env.cancel()
+
+    def run(self) -> None:
+        """Evaluates in a greenlet."""
+        env = self.env
+        env.begin(self.started)
+        cursor = None
+        try:
+            plan = self.plan
+            if plan is None:
+                found = env.engine.compiled(env.body, env.tick)
+                if found.__class__ is bytes:
+                    self._finish(Reply(found))
+                    return
+                plan, self.params = found
+                self.plan = plan
+            if plan.profile:
+                env.profile = Recorder()
+            if plan.globals:
+                settle(env, plan, self.params)
+            if plan.transaction:
+                body, cursor = self._in_transaction(env, plan)
+            else:
+                body, cursor = self._evaluate(env, plan)
+        except ReqlError as error:
+            body = failure(error)
+        except Killed:
+            body = b""
+        except Exception as error:
+            body = internal(error, env)
+        env.end_batch()
+        if self.plan is not None and self.plan.profile:
+            body = profiled(env, body)
+        self._finish(Reply(body, cursor))
+
+    def _evaluate(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
+        value = plan.run(env, self.params)
+        if isinstance(value, Stream) and not value.array:
+            if value.feed:
+                return feed_cursor(self, env, value)
+            return self._first_batch(env, value)
+        return respond(env, value), None
+
+    def _in_transaction(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
+        with Transaction(env):
+            value = plan.run(env, self.params)
+            if isinstance(value, Stream) and not value.array:
+                value = value.to_list(env)
+            return respond(env, value), None
+
+    def _first_batch(self, env: Env, stream: Stream) -> tuple[bytes, "StreamCursor | None"]:
+        batches = Batches(env, stream)
+        rows = batch(env, batches)
+        if batches.finished:
+            return SEQUENCE + rows + NO_NOTES, None
+        return PARTIAL + rows + NO_NOTES, StreamCursor(env, batches)
+
+    def _finish(self, reply: Reply) -> None:
+        tickets = self.env.tickets
+        self._reply = reply
+        if not tickets:
+            self._deliver()
+            return
+        self._waiting = len(tickets)
+        for ticket in tickets:
+            ticket.add(self._committed)
+
+    def _committed(self, error: ReqlError | None) -> None:
+        if error is not None and self._reply is not None:
+            self._reply = Reply(failure(error))
+        self._waiting -= 1
+        if not self._waiting:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        if self.plan is not None and self.plan.noreply:
+            if self._reply is not None and self._reply.cursor is not None:
+                self._reply.cursor.close()
+            self._reply = None
+        self._finished = True
+        if self._later:
+            self.env.engine.running.discard(self)
+            self._done(self._reply)
+
+
+def batch(env: Env, batches: Batches) -> bytes:
+    """The next rows of a stream."""
+    if env.profile is None:
+        return batches.next()
+    rows: bytes = env.profile.once("Reading a batch of rows.", batches.next)
+    return rows
+
+
+def _nobody(_: Reply | None) -> None:
+    """Where the answers of cancelled queries go."""
+
+
+class StreamCursor:
+    """A stream that goes on with CONTINUE."""
+
+    __slots__ = ("_closed", "_finished", "_later", "_reply", "batches", "done", "env")
+
+    def __init__(self, env: Env, batches: Batches) -> None:
+        self.env = env
+        self.batches = batches
+        self.done: Callable[[Reply], None] = _nobody
+        self._closed = False
+        self._finished = True
+        self._later = False
+        self._reply: Reply | None = None
+
+    def more(self, done: Callable[[Reply], None]) -> Reply | Running:
+        self.done = done
+        self._later = False
+        self._finished = False
+        self._reply = None
+        self.env.scheduler.spawn(self._run)
+        reply = self.answer()
+        if reply is None:
+            self._later = True
+            return self
+        return reply
+
+    def answer(self) -> Reply | None:
+        """The batch, when it is there already."""
+        return self._reply
+
+    def _run(self) -> None:
+        env = self.env
+        env.begin(perf_counter())
+        try:
+            rows = batch(env, self.batches)
+            finished = self.batches.finished
+            body = (SEQUENCE if finished else PARTIAL) + rows + NO_NOTES
+            if env.profile is not None:
+                body = profiled(env, body)
+            reply = Reply(body, None if finished else self)
+        except ReqlError as error:
+            reply = Reply(failure(error))
+        except Killed:
+            reply = Reply(b"")
+        except Exception as error:
+            reply = Reply(internal(error, env))
+        env.end_batch()
+        self._reply = reply
+        self._finished = True
+        if self._later and not self._closed:
+            self.done(reply)
+
+    def cancel(self) -> None:
+        self._closed = True
+        self.env.cancel()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.env.cancel()
+            if self._finished:
+                self.batches.close()
