@@ -10,7 +10,6 @@ checked left to right. `reql.plan` calls this; the families in `reql.terms` are 
 import ast
 import itertools
 from collections.abc import Callable, Sequence
-from functools import cache
 from types import CodeType
 from typing import Any, Final
 
@@ -519,7 +518,7 @@ class Compiler(Expressions):
             "splice",
             [
                 self.name("env", line),
-                self.keep((term, dict(names), list(self.implicit)), line),
+                self.keep((self.specs, term, dict(names), list(self.implicit)), line),
                 at_line(ast.List(parts, ast.Load()), line),
                 at_line(ast.Tuple(captured, ast.Load()), line),
             ],
@@ -556,31 +555,6 @@ _CHECKS: Final = {
 }
 
 
-@cache
-def spliced_spec(determinism: Determinism) -> TermSpec:
-    """What a value that came from r.args is compiled by."""
-
-    def compile_(c: Compiler, term: Term) -> Node:
-        node = c.compile(term.args[0])
-        return Node(node.code, node.kind, determinism)
-
-    return TermSpec(-4, "args", (1, 1), compile=compile_)
-
-
-def compile_now(
-    specs: dict[int, TermSpec],
-    term: Term,
-    scope: dict[int, Variable],
-    implicit: list[int],
-) -> Callable[..., Any]:
-    """Compiles a term at run time within the scope it stands in: `(env, p, *scope values)`."""
-    compiler = Compiler(specs, parametrize=False)
-    compiler.scope = dict(scope)
-    compiler.implicit = list(implicit)
-    node = compiler.compile(term)
-    return finished(compiler, compiler.code(node.code, [var.name for var in scope.values()]))
-
-
 def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., Any]:
     runtime.register_paths(compiler.filename, compiler.paths)
     return function
@@ -593,6 +567,4 @@ __all__ = [
     "Kind",
     "Node",
     "Variable",
-    "compile_now",
-    "spliced_spec",
 ]

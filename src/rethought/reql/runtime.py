@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
-from rethought.errors import CompileError, Frame, NonExistenceError, QueryLogicError, ReqlError
+from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import (
@@ -27,7 +27,6 @@ from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, 
 from rethought.exec.weight import weighed
 from rethought.reql.profiling import sampled, traced
 from rethought.reql.spec import TermSpec
-from rethought.reql.tree import ARGS, Term, datum, worst_of
 
 MISSING: Final = object()
 
@@ -120,44 +119,6 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
     raise wrong_value("FUNCTION", value)
 
 
-# ---- r.args
-
-
-def splice(
-    env: Env, place: tuple[Term, dict[int, Any], list[int]], arrays: list[Any], captured: Any
-) -> Any:
-    """Compiles and runs a term whose arguments are known only now."""
-    from rethought.reql.compiler import compile_now
-    from rethought.reql.terms import SPECS
-
-    term, scope, implicit = place
-    args: list[Term] = []
-    for arg, array in zip(term.args, arrays, strict=True):
-        if arg.type == ARGS:
-            args.extend(_spliced(value, arg) for value in array)
-        else:
-            args.append(arg)
-    known = Term(term.type, args, term.optargs, term.path, term.spec)
-    try:
-        function = compile_now(SPECS, known, scope, implicit)
-    except CompileError as error:
-        raise QueryLogicError(error.message, frames=error.frames) from None
-    return function(env, (), *captured)
-
-
-def _spliced(value: Any, place: Term) -> Term:
-    """A value as the argument it became; it is as deterministic as the array it comes from."""
-    from rethought.reql.compiler import spliced_spec
-
-    literal = datum(value, place.path)
-    worst = worst_of(place)
-    return literal if not worst else Term(-4, [literal], {}, place.path, spliced_spec(worst))
-
-
-def not_spliced() -> Any:
-    raise QueryLogicError("r.args is not supported in an order_by or union command yet.")
-
-
 # ---- default and friends
 
 
@@ -207,11 +168,9 @@ NAMES: Final[dict[str, Any]] = {
     "need_string": values.need_string,
     "need_table": values.need_table,
     "need_time": values.need_time,
-    "not_spliced": not_spliced,
     "per_group": per_group,
     "projection_miss": projection_miss,
     "sampled": sampled,
-    "splice": splice,
     "traced": traced,
     "weighed": weighed,
 }

@@ -29,6 +29,7 @@ from rethought.reql.spec import (
 from rethought.reql.spec import (
     Grouped as OnGroups,
 )
+from rethought.reql.splicing import not_spliced, splice
 from rethought.reql.tree import DATUM, Term
 
 # ---- arrays and objects
@@ -352,5 +353,11 @@ TERMS: Final = (
     TermSpec(67, "and", ANY_NUMBER, compile=and_),
     TermSpec(69, "func", ANY_NUMBER, compile=func, datum=False),
     TermSpec(92, "error", exactly(2), compile=default, grouped=OnGroups.WHOLE, datum=False),
-    TermSpec(154, "args", exactly(1), run=args_alone),
+    TermSpec(
+        154,
+        "args",
+        exactly(1),
+        run=args_alone,
+        names={"not_spliced": not_spliced, "splice": splice},
+    ),
 )
