@@ -13,6 +13,7 @@ from typing import Any, Final
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
 from rethought.exec.env import Env, Options
+from rethought.exec.fields import MISSING, get_field_row
 from rethought.exec.functions import (
     Function,
     Projection,
@@ -27,8 +28,6 @@ from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, 
 from rethought.exec.weight import weighed
 from rethought.reql.profiling import sampled, traced
 from rethought.reql.spec import TermSpec
-
-MISSING: Final = object()
 
 # ---- backtraces
 
@@ -104,8 +103,6 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
         constant = need_datum(env, value, None)
         return constant_function(lambda: constant, 0)
     if shortcut == "field":
-        from rethought.reql.terms.fields import get_field_row
-
         field = need_datum(env, value, None)
 
         def fields(rows: list[Any]) -> list[Any]:

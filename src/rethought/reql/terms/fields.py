@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from rethought.datum.text import pretty, truncated
 from rethought.datum.values import type_name
-from rethought.errors import Frame, NonExistenceError, QueryLogicError
+from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env
+from rethought.exec.fields import MISSING, get_field_row, object_of, refuse_row
 from rethought.exec.functions import Function, RowFunction
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, transform
@@ -26,51 +26,16 @@ from rethought.exec.values import (
     Stream,
     need_datum,
     need_sequence,
-    wrong_datum,
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
-from rethought.reql.runtime import MISSING, Rewritten, per_group
+from rethought.reql.runtime import Rewritten, per_group
 from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
 from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
 
 ROW: Final = INTERNAL_VARS - 1
 
 
-def object_of(value: Any, name: str, *at: Frame) -> dict[str, Any]:
-    """The value as an object to look into; refuses everything else in the protocol's words."""
-    if value.__class__ is dict:
-        if "$reql_type$" not in value:
-            result: dict[str, Any] = value
-            return result
-        kind = type_name(value)
-        if kind == "PTYPE<BINARY>":
-            raise QueryLogicError(
-                f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.", *at
-            )
-        raise QueryLogicError(f"Cannot call `{name}` on objects of type `{kind}`.", *at)
-    if value.__class__ is list:
-        refuse_row(name)
-    error = NonExistenceError if value is None else QueryLogicError
-    raise error(f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.", *at)
-
-
-def refuse_row(name: str) -> Any:
-    """For a row that is a sequence itself."""
-    raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
-
-
 # ---- one field
-
-
-def get_field_row(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:
-    """OBJECT, STRING -> datum. Raises NonExistenceError when there is no such field."""
-    document = object_of(value, name, 0)
-    if field.__class__ is not str:
-        raise wrong_datum("STRING", field, 1)
-    found = document.get(field, MISSING)
-    if found is MISSING:
-        raise NonExistenceError(lambda: f"No attribute `{field}` in object:\n{pretty(document)}")
-    return found
 
 
 def get_field(env: Env, value: Any, field: Any, name: str = "get_field") -> Any:

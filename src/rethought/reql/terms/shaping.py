@@ -12,13 +12,13 @@ from msgspec import UNSET
 from rethought.datum.merging import merge_objects
 from rethought.datum.paths import has_fields, pluck, without
 from rethought.exec.env import Env
+from rethought.exec.fields import object_of
 from rethought.exec.functions import Function
 from rethought.exec.values import need_datum
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
 from rethought.reql.terms.fields import (
     is_simple,
-    object_of,
     over_array,
     over_rows,
     projected_attribute,
