@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ServerProcess, running
+from tools.serverprocess import ServerProcess, running
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ import pytest
 from rethinkdb import r
 from rethinkdb.errors import ReqlAuthError, ReqlDriverError
 
-from tests.servers import NotReadyError, ServerProcess, start
 from tests.wire.client import JSON, V0_4, Client, Raw
+from tools.serverprocess import NotReadyError, ServerProcess, start
 
 StartServer = Callable[..., ServerProcess]
 

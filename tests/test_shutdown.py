@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.servers import start
 from tests.wire.client import Client, frame
+from tools.serverprocess import start
 
 TABLE = [15, [[14, ["test"]], "t"]]
 

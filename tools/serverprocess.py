@@ -1,8 +1,8 @@
-"""Starts a real server as a process of its own, for the tools, the benchmark and the examples.
+"""Real servers: `rethought serve` as a process of its own, on a free loopback port.
 
-What always holds: the server listens on the loopback interface, on a port that was free, with its data in the
-folder given; when the `with` block ends the process is gone. Readiness is its `Server ready` line, never a pause.
-Callers: `tools`, `bench`, `examples`. Tests have fixtures of their own.
+What always holds: a server is ready when its `Server ready` line has been read (never after a pause); its data is in
+the folder given; it is gone, ended by its own process id, when its `with` block is left.
+Callers: tests (most by the fixtures in `tests/conftest.py`), `tools`, `bench`, `examples`.
 """
 
 import os
@@ -13,96 +13,121 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 READY: Final = "Server ready"
 PORT: Final = re.compile(r"client driver connections on port (\d+)")
+HTTP_PORT: Final = re.compile(r"administrative HTTP connections on port (\d+)")
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 30.0
 
 
-class NotStarted(Exception):
-    """The server ended, or said nothing in time; the message holds what it printed."""
+class NotReadyError(Exception):
+    """The server ended, or took too long; the text is what it printed."""
 
 
-@dataclass(slots=True)
+@dataclass
 class ServerProcess:
-    """A running server."""
+    """A running server. `lines` is what it printed so far."""
 
-    port: int
     directory: Path
     process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+    port: int = 0
+    _reader: threading.Thread | None = None
+    _told: threading.Event = field(default_factory=threading.Event)
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
-    def kill(self) -> None:
-        """End it as a power cut would: at once, with no chance to tidy up."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
 
-    def stop(self) -> int:
-        """End it as an operator would, and return its exit status."""
+    def wait_until_ready(self) -> None:
+        """Reading goes on in the background, or the server would wait for a full pipe one day."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._told.wait(START_S_MAX) or not self.port or READY not in self.output:
+            self.kill()
+            raise NotReadyError("the server did not start:\n" + self.output)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if found := PORT.search(line):
+                self.port = int(found[1])
+            if READY in line:
+                self._told.set()
+        self._told.set()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop, wait until it has; its exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
         try:
-            return self.process.wait(STOP_S_MAX)
+            status = self.process.wait(STOP_S_MAX)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._close()
+        return status
+
+    def kill(self) -> None:
+        """End it as a power cut would: at once, with no chance to tidy up."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def command(directory: Path, *options: str, python: str = sys.executable) -> list[str]:
+    """The command line of a server: any free port and no HTTP, unless the options say otherwise."""
+    port = () if "--driver-port" in options else ("--driver-port", "0")
+    web = () if "--http-port" in options else ("--no-http-admin",)
+    program = (python, "-m", "rethought", "serve")
+    return [*program, "--directory", str(directory), *web, *port, *options]
 
 
 def start(
     directory: Path,
     *options: str,
     python: str = sys.executable,
-    port: int = 0,
     environment: dict[str, str] | None = None,
 ) -> ServerProcess:
-    """Start a server and wait until it is ready; the caller ends it. Port 0 is any free one."""
-    command = [python, "-m", "rethought", "serve", "--directory", str(directory)]
-    command += ["--driver-port", str(port), "--no-http-admin", *options]
+    """Start a server and wait until it is ready; the caller ends it. Raises `NotReadyError`."""
     process = subprocess.Popen(
-        command,
+        command(directory, *options, python=python),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
     )
-    said: list[str] = []
-    ready = threading.Event()
-    # The reader goes on to the end, so that the server never waits for a full pipe.
-    threading.Thread(target=_listen, args=(process, said, ready), daemon=True).start()
-    if not ready.wait(START_S_MAX) or process.poll() is not None:
-        process.kill()
-        process.wait()
-        raise NotStarted("the server did not start:\n" + "".join(said))
-    found = PORT.search("".join(said))
-    return ServerProcess(int(found[1]) if found else port, directory, process)
-
-
-def _listen(process: "subprocess.Popen[str]", said: list[str], ready: threading.Event) -> None:
-    assert process.stdout is not None
-    with process.stdout:
-        for line in process.stdout:
-            if not ready.is_set():
-                said.append(line)
-                if READY in line:
-                    ready.set()
-    process.wait()
-    ready.set()
+    server = ServerProcess(directory, process)
+    server.wait_until_ready()
+    return server
 
 
 @contextmanager
 def running(
-    directory: Path, *options: str, python: str = sys.executable
+    directory: Path,
+    *options: str,
+    python: str = sys.executable,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[ServerProcess]:
     """A server for the length of a `with` block."""
-    server = start(directory, *options, python=python)
+    server = start(directory, *options, python=python, environment=environment)
     try:
         yield server
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rethinkdb import r
 
-from tests.servers import ServerProcess, running, start
+from tools.serverprocess import ServerProcess, running, start
 
 StartServer = Callable[..., ServerProcess]
 

@@ -8,7 +8,7 @@ import pytest
 from rethinkdb import RethinkDB
 from rethinkdb.errors import ReqlNonExistenceError, ReqlOpFailedError, ReqlQueryLogicError
 
-from tests.servers import ServerProcess
+from tools.serverprocess import ServerProcess
 
 r = RethinkDB()
 Run = Callable[[Any], Any]

@@ -16,7 +16,7 @@ from rethinkdb.errors import (
     ReqlResourceLimitError,
 )
 
-from tests.servers import ServerProcess
+from tools.serverprocess import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
 USERS = r.db("rethinkdb").table("users")

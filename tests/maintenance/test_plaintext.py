@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rethinkdb import r
 
-from tests.servers import NotReadyError, running, start
+from tools.serverprocess import NotReadyError, running, start
 
 MARKERS = (
     b"PLAIN-DOCUMENT",

@@ -8,8 +8,8 @@ from rethought.reql.terms import SPECS
 from tests.reql import cases
 from tests.reql.database import Database
 from tests.reql.evaluation import Evaluator
-from tests.servers import ServerProcess
 from tests.wire.client import Client
+from tools.serverprocess import ServerProcess
 
 WITH_CASES = (
     "aggregation",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ServerProcess, running
 from tests.wire.client import Client
+from tools.serverprocess import ServerProcess, running
 
 RESOURCE = 2000000
 MEMORY_BYTES = 128 << 20

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rethinkdb import r
 
-from tests.servers import HTTP_PORT, NotReadyError, ServerProcess, running, start
+from tools.serverprocess import HTTP_PORT, NotReadyError, ServerProcess, running, start
 
 StartServer = Callable[..., ServerProcess]
 

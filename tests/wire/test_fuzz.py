@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ServerProcess, running
 from tests.wire.client import HEADER, JSON, V0_4, V1_0, Client, Login, Raw, frame
+from tools.serverprocess import ServerProcess, running
 
 FRAMES = 10_000
 FRAMES_PER_CONNECTION = 100

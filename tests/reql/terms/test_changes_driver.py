@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rethinkdb import r
 
-from tests.servers import ServerProcess
+from tools.serverprocess import ServerProcess
 
 WAIT_SECONDS = 20
 
