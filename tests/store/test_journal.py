@@ -1,8 +1,15 @@
 """The journal: complete, in order, bounded."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rethought.errors import OpFailedError
 from rethought.store import META, Change
+from rethought.store.epochs import NONE, Epochs
 from tests.store.support import Opened, encode, fill, key_of, put
 
 Open = Callable[..., Opened]
@@ -98,3 +105,76 @@ def test_sequence_numbers_go_on_when_the_journal_was_emptied(opened: Open) -> No
     assert group.seq == seq
     fill(group, table, 1)
     assert group.seq == seq + 1
+
+
+# ---- epochs
+
+
+@given(
+    begun=st.lists(st.integers(1, 50), unique=True).map(sorted),
+    first=st.integers(1, 60),
+    seq=st.integers(1, 60),
+)
+def test_an_epoch_is_known_as_long_as_its_commits_can_be_followed(
+    begun: list[int], first: int, seq: int
+) -> None:
+    epochs = Epochs()
+    for number, began in enumerate(begun, 1):
+        epochs.begin(number, began)
+    expected = sum(began <= seq for began in begun) or NONE
+    assert epochs.of(seq) == expected
+    epochs.forget(first)
+    again = Epochs(epochs.record())
+    assert again.newest == epochs.newest == (len(begun) or NONE)
+    if seq >= first - 1:  # a feed may go on behind it
+        assert epochs.of(seq) == again.of(seq) == expected
+
+
+def test_each_opening_is_an_epoch_that_begins_with_its_first_commit(opened: Open) -> None:
+    home = opened()
+    table = home.group.create_table()
+    home.group.flush()
+    first = home.group.epoch_of(1)
+    assert first != NONE
+    group = home.reopen()
+    fill(group, table, 1)
+    group = home.reopen()  # nothing is written in this one
+    group = home.reopen()
+    fill(group, table, 2, start=1)
+    numbers = [group.epoch_of(seq) for seq in range(1, group.seq + 1)]
+    assert numbers[0] == first
+    assert numbers[2] == numbers[-1]
+    assert len(set(numbers)) == 3
+
+
+def test_a_commit_that_failed_begins_no_epoch(opened: Open) -> None:
+    home = opened()
+    table = home.group.create_table()
+    home.group.flush()
+    known = home.group.epoch_of(1)
+    group = home.reopen()
+    put(group, table, b"a", {"id": "a"})
+    group._writer.fail(OpFailedError("the disk says no"))
+    assert group.epoch_of(group.seq + 1) == known
+    fill(group, table, 1)
+    assert group.epoch_of(group.seq - 1) == known != group.epoch_of(group.seq)
+    epoch = group.epoch_of(group.seq)
+    group = home.reopen()
+    assert group.epoch_of(group.seq) == epoch
+
+
+def test_a_copy_that_went_its_own_way_is_told_apart(opened: Open, tmp_path: Path) -> None:
+    home = opened()
+    table = home.group.create_table()
+    home.group.flush()
+    common = home.group.seq
+    home.group.close()
+    shutil.copy(home.path, tmp_path / "copy.db")
+    copy = Opened(tmp_path / "copy.db")
+    for opened_group in (home.reopen(), copy.group):
+        fill(opened_group, table, 1)
+    one, other = home.group, copy.group
+    assert one.seq == other.seq == common + 1
+    assert one.epoch_of(common) == other.epoch_of(common)
+    assert one.epoch_of(common + 1) != other.epoch_of(common + 1)
+    copy.close()

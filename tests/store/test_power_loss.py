@@ -23,6 +23,7 @@ class History:
         self.disk = disk
         self.promised = 0  # the newest commit whose hard ticket is done
         self.states: dict[int, dict[bytes, Any]] = {}
+        self.epoch = 0
         self.home = Opened(
             directory / "p.db",
             disk=disk,
@@ -46,6 +47,7 @@ class History:
 
     def _committed(self, commit: Any) -> None:
         self.states[commit.seq] = dict(self.model)
+        self.epoch = self.home.group.epoch_of(commit.seq)
 
     def _hard(self) -> None:
         group = self.home.group
@@ -119,12 +121,25 @@ def verify(directory: Path, history: History, promised: int, committed: int, see
     last = list(group.journal(0))[-1]
     assert last.seq == group.seq
     assert all(found.get(c.key) is None or encode(found[c.key]) == c.new for c in last.changes[-1:])
-    put(group, history.table, b"after", {"id": "after"})
-    group.flush()
+    verify_epochs(after, history)
     after.close()
     options = GroupOptions()
     findings = check_file(directory / "p.db", options, {history.index: RULE})
     assert list(filter(None, findings)) == []
+
+
+def verify_epochs(after: Opened, history: History) -> None:
+    """What was lost is told apart from what has its number now; what survived is what it was."""
+    group = after.group
+    survived = group.seq
+    while group.seq <= max(history.states):
+        put(group, history.table, b"after", {"id": "after", "seq": group.seq})
+        group.flush()
+    group = after.reopen()
+    group.set_rules(history.table, {history.index: RULE})
+    for seq in history.states:
+        if seq >= group.journal_first_seq - 1:
+            assert (group.epoch_of(seq) == history.epoch) == (seq <= survived)
 
 
 @pytest.mark.parametrize("seed", range(6))

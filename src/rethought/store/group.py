@@ -92,6 +92,10 @@ class Group:
         """The oldest commit the journal still has; 0 when it has none."""
         return self._writer.journal.first
 
+    def epoch_of(self, seq: int) -> int:
+        """With the sequence number it names a commit for good (decision 0015)."""
+        return self._writer.journal.epochs.of(seq)
+
     def flush(self) -> None:
         """Commits the open batch now, so that a read sees every write evaluated before it."""
         if self._writer.batch is not None:

@@ -1,7 +1,8 @@
 """The journal: what every commit changed, one row for each commit (decision 0005).
 
 What always holds: sequence numbers of the rows have no gap from the oldest that is kept to the newest; a row holds all
-changes of its commit in the order they were made. Packing is pure; trimming happens in small steps inside commits that
+changes of its commit in the order they were made; `epochs` tell commits of one number apart that were written in
+different histories of the file (decision 0015). Packing is pure; trimming happens in small steps inside commits that
 happen anyway. Used by `commit` (append, trim) and `group` (read).
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from rethought.store.epochs import Epochs, new_epoch
 from rethought.store.layout import (
     COUNTER,
     COUNTER_PUT,
@@ -19,9 +21,12 @@ from rethought.store.layout import (
     JOURNAL_PUT,
     JOURNAL_READ,
     JOURNAL_TRIM,
+    META_GET,
+    META_PUT,
 )
 from rethought.store.model import Change, Commit
 from rethought.store.options import GroupOptions
+from rethought.store.tables import EPOCHS
 
 pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[Change]).decode
@@ -43,6 +48,8 @@ class Journal:
         "_options",
         "_trimming",
         "bytes",
+        "epoch",
+        "epochs",
         "first",
         "rows",
         "saved_bytes",
@@ -59,6 +66,8 @@ class Journal:
         self.saved_seq = 0  # the commit that `counters` in the file are of
         self.saved_rows = 0
         self.saved_bytes = 0
+        self.epoch = new_epoch(options.random_bytes)  # of what is written from now on
+        self.epochs = Epochs()
         self._trimming = False
         self._next_look = 0.0
 
@@ -69,6 +78,7 @@ class Journal:
         self.saved_rows, self.saved_bytes = self.rows, self.bytes
         first: Any = self._connection.execute(JOURNAL_FIRST).get
         self.first = first or 0
+        self.epochs = Epochs(self._connection.execute(META_GET, (EPOCHS,)).get)
 
     def catch_up(self) -> Iterator[Commit]:
         """The commits since the numbers were saved, each counted when it is given."""
@@ -89,6 +99,13 @@ class Journal:
         self.rows += 1
         self.bytes += len(entries)
         self.first = self.first or seq
+        if self.epochs.newest != self.epoch:
+            self._begin_epoch(seq)
+
+    def _begin_epoch(self, seq: int) -> None:
+        self.epochs.begin(self.epoch, seq)
+        self.epochs.forget(self.first)
+        self._connection.execute(META_PUT, (EPOCHS, self.epochs.record()))
 
     def trim(self, now: float) -> None:
         """Forgets some of the oldest commits if the journal is too large or they are too old; never the newest."""

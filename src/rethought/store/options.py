@@ -4,6 +4,7 @@ What always holds: a number that bounds something in this room is a name here, w
 the configuration, by tests as they like.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class GroupOptions:
 
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.perf_counter
+    random_bytes: Callable[[int], bytes] = os.urandom
     disk: Disk = field(default_factory=Disk)
 
 

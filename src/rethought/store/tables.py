@@ -17,6 +17,7 @@ PREFIX: Final = "store/"
 NEXT: Final = "store/next"
 TABLE: Final = "store/table/"  # + number -> TableRecord
 INDEX: Final = "store/index/"  # + number -> IndexRecord
+EPOCHS: Final = "store/epochs"  # of the journal
 DROPPED: Final = "store/dropped/"  # + name of a table of SQLite that is being removed -> b""
 
 
