@@ -10,10 +10,10 @@ CHECKED := src tests tools bench examples
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow check types lint fmt bench conformance lock docs hooks clean
+.PHONY: help setup run test slow check types lint fmt bench bench-latency conformance lock docs hooks clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev tests/js/node_modules/.package-lock.json ## create .venv with everything a developer needs
 
@@ -41,6 +41,9 @@ fmt: $(VENV)/.dev ## format the code and mend what ruff can mend
 
 bench: $(VENV)/.dev ## measure a server of this tree (ARGS="--docs 20000", ARGS="--compare HEAD~1")
 	$(BIN)/python -m bench $(ARGS)
+
+bench-latency: $(VENV)/.dev ## how soon changes reach their subscribers (ARGS="--rate 500 --subscribers 10")
+	$(BIN)/python -m bench.latency $(ARGS)
 
 conformance: $(VENV)/.dev ## replay recorded queries against a server of this tree (REPLAY=path/to/replay.py)
 	$(BIN)/python -m tools.conformance $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)

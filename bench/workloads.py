@@ -43,15 +43,20 @@ class Row:
     lower: bool = False
 
 
-def prepare(target: Target) -> Iterator[tuple[str, str, float]]:
-    """Fill the server; what that took are figures too (name, unit, figure)."""
-    client = Connection(target.port)
+def empty_tables(client: Connection, *names: str) -> None:
+    """A new database with these tables."""
     if DATABASE in client.value(start(term("db_list"))):
         client.value(start(term("db_drop", DATABASE)))
     client.value(start(term("db_create", DATABASE)))
-    for name in ("docs", "writes"):
+    for name in names:
         client.value(start(term("table_create", term("db", DATABASE), name)))
         client.drain(start(term("wait", table(name))))
+
+
+def prepare(target: Target) -> Iterator[tuple[str, str, float]]:
+    """Fill the server; what that took are figures too (name, unit, figure)."""
+    client = Connection(target.port)
+    empty_tables(client, "docs", "writes")
     bodies = [
         start(
             term("insert", table(), array(*map(literal, range(low, high))), durability="soft"),
