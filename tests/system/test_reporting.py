@@ -80,8 +80,8 @@ def test_the_log_is_a_table_with_the_query_of_an_entry(
     log.emit(record)
     rows = machine.value(system("logs"))
     assert [(each["level"], each["message"]) for each in rows] == [
-        ("error", "first"),
         ("info", "[query q1] second"),
+        ("error", "first"),
     ]
 
 

@@ -138,7 +138,7 @@ def test_rates_are_of_the_time_since_the_last_look(machine: Machine) -> None:
     now = [0.0]
     counters = [Counters()]
     machine.node.clock = lambda: now[0]
-    machine.node.counters = lambda: counters[0]
+    machine.node.counters = lambda asking: counters[0]
     machine.value(system("stats"))
     now[0], counters[0] = 2e9, Counters(queries=1)
     machine.value(system("stats"))

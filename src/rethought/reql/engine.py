@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -26,7 +27,7 @@ from rethought.reql.accounts import Account, Accounts
 from rethought.reql.function_source import function_json
 from rethought.reql.functions import compile_function
 from rethought.reql.plan import PlanCache
-from rethought.reql.query import Awaiting, Done, Query, run_in_place
+from rethought.reql.query import Awaiting, Done, OpenQuery, Query, run_in_place
 from rethought.reql.responses import failure, too_much
 
 log = logging.getLogger("rethought.query")
@@ -76,6 +77,7 @@ class Engine:
         self._tables: dict[Any, LocalTable] = {}
         self.known_tables: dict[tuple[str, str], Any] = {}
         self.running: set[Query] = set()
+        self.cursors: WeakKeyDictionary[Any, OpenQuery] = WeakKeyDictionary()  # open ones
         self.queries = 0  # started, in all
         self.accounts = Accounts(catalog, limits)
         self.audit: Any = (

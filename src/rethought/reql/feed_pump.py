@@ -164,6 +164,7 @@ class PumpCursor:
     """See the module. `_done` is set while the client waits for a batch."""
 
     __slots__ = (
+        "__weakref__",
         "_active",
         "_closed",
         "_count",
@@ -263,13 +264,18 @@ class PumpCursor:
         self._closed = True
         self._done = None
         self.env.cancel()
-        feeds_of(self.env.engine).cursors.pop(self.env, None)
+        self._forget()
         if self._parked is not None:
             self._resume()
         elif not self._active:
             close: Any = getattr(self.chunks, "close", None)
             if close is not None:
                 close()
+
+    def kill(self, message: str) -> None:
+        """Somebody ends the query; its client is told when it asks, or now when it waits."""
+        self.env.kill_message = message
+        self.wake()
 
     # ---- the stream's side
 
@@ -310,6 +316,7 @@ class PumpCursor:
         self._active = True
         self.env.slice_end = perf_counter() + SLICE_S
         try:
+            self.env.check_alive()
             finished = self._fill()
             reply = self._batch(finished=finished)
         except ReqlError as error:
@@ -326,13 +333,13 @@ class PumpCursor:
         self.env.end_batch()
         self._active = False
         if finished:
-            feeds_of(self.env.engine).cursors.pop(self.env, None)
+            self._forget()
         self._deliver(reply)
 
     def _fail(self, error: Exception) -> None:
         self._active = False
         self.env.end_batch()
-        feeds_of(self.env.engine).cursors.pop(self.env, None)
+        self._forget()
         if self._done is None and not self._closed:
             self._first(error)
         else:
@@ -341,6 +348,11 @@ class PumpCursor:
             else:
                 body = internal(error, self.env)
             self._deliver(Reply(body))
+
+    def _forget(self) -> None:
+        engine = self.env.engine
+        feeds_of(engine).cursors.pop(self.env, None)
+        engine.cursors.pop(self, None)
 
     def _fill(self) -> bool:
         """Collects rows until a batch is full; True when there are no more."""

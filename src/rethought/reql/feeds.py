@@ -16,7 +16,12 @@ from typing import Any
 from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.keys import primary_key
-from rethought.errors import PermissionDeniedError, QueryLogicError, ReqlError
+from rethought.errors import (
+    OpIndeterminateError,
+    PermissionDeniedError,
+    QueryLogicError,
+    ReqlError,
+)
 from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
 from rethought.exec.env import SLICE_S, Env, Killed
@@ -259,7 +264,7 @@ def feed_cursor(query: Any, env: Env, stream: Stream) -> tuple[bytes, Any]:
 class FeedCursor(Subscription):
     """A subscription that is its own cursor."""
 
-    __slots__ = ("_done", "_guard", "_later", "_opening", "_reply")
+    __slots__ = ("__weakref__", "_done", "_guard", "_later", "_opening", "_reply")
 
     def __init__(self, env: Env, source: FeedSource) -> None:
         size = BatchSize(env)
@@ -322,6 +327,12 @@ class FeedCursor(Subscription):
         if self._guard is not None:
             self._guard.forget(self)
         super().close()
+
+    def kill(self, message: str) -> None:
+        """Somebody ends the query; its client is told when it asks, or now when it waits."""
+        if self._opening is not None:
+            self._opening[0].kill_message = message
+        self.cut(OpIndeterminateError(message))
 
     def _ended(self, error: ReqlError) -> Reply:
         self.close()

@@ -222,9 +222,24 @@ class Query:
                 self._reply.cursor.close()
             self._reply = None
         self._finished = True
+        engine = self.env.engine
+        if self._reply is not None and self._reply.cursor is not None:
+            engine.cursors[self._reply.cursor] = OpenQuery(self.env)
         if self._later:
-            self.env.engine.running.discard(self)
+            engine.running.discard(self)
             self._done(self._reply)
+
+
+class OpenQuery:
+    """What `jobs` shows of a query whose cursor is open: a feed may outlive its environment."""
+
+    __slots__ = ("body", "client", "id", "started")
+
+    def __init__(self, env: Env) -> None:
+        self.id = env.id
+        self.body = env.body
+        self.client = env.client
+        self.started = env.started
 
 
 def batch(env: Env, batches: Batches) -> bytes:
@@ -242,7 +257,16 @@ def _nobody(_: Reply | None) -> None:
 class StreamCursor:
     """A stream that goes on with CONTINUE."""
 
-    __slots__ = ("_closed", "_finished", "_later", "_reply", "batches", "done", "env")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_finished",
+        "_later",
+        "_reply",
+        "batches",
+        "done",
+        "env",
+    )
 
     def __init__(self, env: Env, batches: Batches) -> None:
         self.env = env
@@ -273,6 +297,7 @@ class StreamCursor:
         env = self.env
         env.begin(perf_counter())
         try:
+            env.check_alive()
             rows = batch(env, self.batches)
             finished = self.batches.finished
             body = (SEQUENCE if finished else PARTIAL) + rows + NO_NOTES
@@ -286,10 +311,18 @@ class StreamCursor:
         except Exception as error:
             reply = Reply(internal(error, env))
         env.end_batch()
+        if reply.cursor is None:
+            env.engine.cursors.pop(self, None)
         self._reply = reply
         self._finished = True
         if self._later and not self._closed:
             self.done(reply)
+
+    def kill(self, message: str) -> None:
+        """Somebody ends the query; its client is told when it asks, or soon when it waits."""
+        self.env.kill_message = message
+        if self.env.wake is not None:
+            self.env.scheduler.loop.call_soon(self.env.wake)
 
     def cancel(self) -> None:
         self._closed = True
@@ -299,5 +332,6 @@ class StreamCursor:
         if not self._closed:
             self._closed = True
             self.env.cancel()
+            self.env.engine.cursors.pop(self, None)
             if self._finished:
                 self.batches.close()

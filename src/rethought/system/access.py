@@ -16,7 +16,7 @@ from rethought.datum.text import compact
 from rethought.errors import InternalError, OpFailedError
 from rethought.reql.rules import check_rules, parse_rules, shown
 from rethought.system.accounts import parse_settings, shown_settings
-from rethought.system.table import Asking, Row
+from rethought.system.table import Asking, Row, Write
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
@@ -51,25 +51,17 @@ class UsersContent:
             **shown_settings(users.settings(name)),
         }
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
+    def write(self, env: "Env", asked: Write) -> None:
         catalog = self._catalog
-        if own_key or key.__class__ is not str:
+        key, new = asked.key, asked.new
+        if asked.own_key or key.__class__ is not str:
             raise OpFailedError(f"Expected a username as the primary key, got {compact(key)}.")
         env.writing(catalog.group)
         if new is None:
             catalog.users.delete(key)
             catalog.permissions.forget_user(key)
         else:
-            verifier = self._read(new, old)
+            verifier = self._read(new, asked.old)
             settings = parse_settings(key, new)
             if verifier is not None:
                 catalog.users.put(_name(key), verifier)
@@ -181,27 +173,18 @@ class PermissionsContent:
                 row["table"] = table.name if asking.by_name else table_id
         return row
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
+    def write(self, env: "Env", asked: Write) -> None:
         catalog = self._catalog
-        if own_key:
+        if asked.own_key:
             raise OpFailedError("You must specify a primary key.")
-        scope = self._read_scope(key)
+        scope = self._read_scope(asked.key)
         if scope[0] == ADMIN:
             raise OpFailedError(f"The permissions of the user `{ADMIN}` can't be modified.")
         env.writing(catalog.group)
-        if new is None:
+        if asked.new is None:
             catalog.permissions.clear(scope)
         else:
-            changes, rules = self._read(new, scope, asking)
+            changes, rules = self._read(asked.new, scope, asked.asking)
             catalog.permissions.grant(scope, changes, rules)
         env.await_ticket(catalog.durable())
 

@@ -15,12 +15,13 @@ from rethought.errors import OpFailedError
 from rethought.store import Usage
 from rethought.system.counting import Rates, Writes
 from rethought.system.node import LogEntry, Node
-from rethought.system.table import Asking, Row
+from rethought.system.table import Asking, Row, Write
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
     from rethought.exec.env import Env
 
+UNSTOPPABLE: Final = ("backfill", "disk_compaction", "index_construction")
 TERMINATED: Final = "Query terminated by the `rethinkdb.jobs` table."
 ISSUE_NAMESPACE: Final = UUID("0b6f6a0c-8c59-4e2b-9f5e-6a1c1b3a7d42")
 JOB_NAMESPACE: Final = UUID("5d3b3c1e-51f8-4c7a-8a53-0f4e7f0c2b9d")
@@ -89,25 +90,14 @@ class Jobs:
         identity = self._catalog.identity
         return identity.name if asking.by_name else identity.id
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        if new is not None:
-            raise OpFailedError(
-                "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates."
-            )
-        if old is not None:
-            if old["type"] != "query":
-                raise OpFailedError(f"Jobs of type `{old['type']}` cannot be interrupted.")
-            self._node.kill(old["id"][1], TERMINATED)
-            self._catalog.changed("job", old["id"][1])
+    def write(self, env: "Env", asked: Write) -> None:
+        match asked.key:
+            case [str(kind), str()] if kind in UNSTOPPABLE:
+                raise OpFailedError(f"Jobs of type `{kind}` cannot be interrupted.")
+        if asked.old is not None:
+            id_ = asked.old["id"][1]
+            self._node.kill(id_, TERMINATED)
+            self._catalog.changed("job", id_)
 
 
 class Stats:
@@ -126,7 +116,7 @@ class Stats:
     def rows(self, asking: Asking) -> list[Row]:
         identity = self._catalog.identity
         server = identity.name if asking.by_name else identity.id
-        counters = self._node.counters()
+        counters = self._node.counters(asking.env)
         tables = self._catalog.user_tables()
         written: dict[Hashable, int] = {
             table: self._writes.of(table.group, table.number) for table in tables
@@ -204,7 +194,7 @@ class Stats:
 
 
 class Logs:
-    """The rows of `logs`."""
+    """The rows of `logs`, newest first."""
 
     def __init__(self, catalog: "Catalog", node: Node) -> None:
         self._catalog = catalog
@@ -213,7 +203,7 @@ class Logs:
     def rows(self, asking: Asking) -> list[Row]:
         identity = self._catalog.identity
         server = identity.name if asking.by_name else identity.id
-        return [_log_row(entry, identity.id, server) for entry in self._node.logs()]
+        return [_log_row(entry, identity.id, server) for entry in reversed(self._node.logs())]
 
 
 def _log_row(entry: LogEntry, id_: str, server: str) -> Row:
@@ -238,16 +228,19 @@ def nanosecond_text(time_ns: int) -> str:
 class Issues:
     """The rows of `current_issues`."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, catalog: "Catalog", node: Node) -> None:
+        self._catalog = catalog
         self._node = node
 
     def rows(self, asking: Asking) -> list[Row]:
+        identity = self._catalog.identity
+        here = {"servers": [identity.name if asking.by_name else identity.id]}
         return [
             {
                 "id": str(uuid5(ISSUE_NAMESPACE, f"{issue.type}/{issue.subject}")),
                 "type": issue.type,
                 "critical": issue.critical,
-                "info": issue.info,
+                "info": {**issue.info, **here} if issue.here else issue.info,
                 "description": issue.description,
             }
             for issue in self._node.issues()

@@ -36,6 +36,7 @@ def _issue(each: Guessing) -> Issue:
         type="login_lockout",
         subject=f"{each.kind}/{each.name}",
         critical=False,
+        here=False,
         info={
             each.kind: each.name,
             "failures": each.failures,

@@ -55,13 +55,14 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something an operator should know. `subject` makes its id stable."""
+    """Something an operator should know. `subject` makes its id stable; `here`: `info` shall name this server."""
 
     type: str
     subject: str
     critical: bool
     info: dict[str, object]
     description: str
+    here: bool = True
 
 
 SECRET_OPTIONS: Final = ("--initial-password",)
@@ -102,6 +103,6 @@ class Node:
     clock: Callable[[], float] = time
     queries: Callable[["Env | None"], list[RunningQuery]] = lambda asking: []
     kill: Callable[[str, str], bool] = lambda id_, message: False
-    counters: Callable[[], Counters] = Counters
+    counters: Callable[["Env | None"], Counters] = lambda asking: Counters()
     logs: Callable[[], list[LogEntry]] = list
     issues: Callable[[], list[Issue]] = list

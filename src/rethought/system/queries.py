@@ -1,8 +1,8 @@
 """The queries under way, as `jobs` shows them, and how one is ended.
 
 What always holds: the list contains the query that asks for it; a query keeps its id as long as it runs; its text is
-printed only when somebody looks. Reads the engine's set of running queries; `server.py` puts the two functions into the
-`Node`.
+printed only when somebody looks. Reads the engine's lists of running queries and open cursors; `server.py` puts the
+two functions into the `Node`.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,19 @@ from rethought.system.node import RunningQuery
 if TYPE_CHECKING:
     from rethought.exec.env import Env
     from rethought.reql.engine import Engine
+    from rethought.reql.query import OpenQuery
 
 TEXT_MAX: Final = 100_000
 """Longer queries are shown cut off: somebody's bulk insert must not fill the screen of who looks at the jobs."""
 
 
 def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[RunningQuery]:
-    """Every query under way; `asking` is the environment of the one that wants to know."""
-    envs = {query.env for query in engine.running}
+    """Every query under way, open cursors and feeds included; `asking` is the one that wants to know."""
+    found: list[Env | OpenQuery] = [query.env for query in engine.running]
+    found += engine.cursors.values()
     if asking is not None:
-        envs.add(asking)
-    queries = [_described(env) for env in envs]
+        found.append(asking)
+    queries = [_described(each) for each in {each.id: each for each in found}.values()]
     queries.sort(key=lambda query: query.started)
     return queries
 
@@ -41,10 +43,14 @@ def kill_query(engine: "Engine", id_: str, message: str) -> bool:
             if query.env.wake is not None:
                 engine.loop.call_soon(query.env.wake)
             return True
+    for cursor, known in engine.cursors.items():
+        if known.id == id_:
+            cursor.kill(message)
+            return True
     return False
 
 
-def _described(env: "Env") -> RunningQuery:
+def _described(env: "Env | OpenQuery") -> RunningQuery:
     client = env.client
     spent = perf_counter() - env.started if env.started else 0.0
     return RunningQuery(
@@ -53,7 +59,7 @@ def _described(env: "Env") -> RunningQuery:
         address=client.address,
         port=client.port,
         started=time() - spent,
-        text=_printer(getattr(env, "body", b"")),
+        text=_printer(env.body),
     )
 
 

@@ -1,7 +1,7 @@
 """The list of system tables: name, id, where rows come from, what they follow from.
 
-What always holds: ids are the protocol's own, the same on every server. Adding a system table is a row here and its
-content.
+What always holds: ids are the protocol's own, the same on every server. Adding a system table is its content and a row
+here, in each of the tables that say something about it.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from rethought.system.access import PermissionsContent, UsersContent
 from rethought.system.activity import Issues, Jobs, Logs, Stats
 from rethought.system.node import Node
-from rethought.system.scratch import ReadOnly, Scratch
+from rethought.system.scratch import Scratch
 from rethought.system.server import ClusterConfig, ServerConfig, ServerStatus
-from rethought.system.table import Content, SystemTable
+from rethought.system.table import NO_REFUSALS, Content, Few, Refusals, SystemTable
 from rethought.system.tables import DatabaseConfig, TableConfig, TableStatus
 
 if TYPE_CHECKING:
@@ -52,6 +52,39 @@ TOPICS: Final[dict[str, frozenset[str]]] = {
 """What in the catalog a table's rows follow from; tables without a row here are polled for changes."""
 
 
+def _never(name: str, noun: str = "table") -> Refusals:
+    return Refusals(*[f"It's illegal to write to the `rethinkdb.{name}` {noun}."] * 3)
+
+
+def _only_updates(name: str, noun: str) -> Refusals:
+    return Refusals(
+        insert=f"It's illegal to insert new rows into the `rethinkdb.{name}` {noun}.",
+        delete=f"It's illegal to delete rows from the `rethinkdb.{name}` {noun}.",
+    )
+
+
+_ONLY_DELETIONS: Final = (
+    "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates."
+)
+
+REFUSALS: Final[dict[str, Refusals]] = {
+    "server_config": _only_updates("server_config", "system table"),
+    "cluster_config": _only_updates("cluster_config", "table"),
+    "table_status": _never("table_status"),
+    "server_status": _never("server_status"),
+    "current_issues": _never("current_issues"),
+    "jobs": Refusals(insert=_ONLY_DELETIONS, update=_ONLY_DELETIONS),
+    "stats": _never("stats"),
+    "logs": _never("logs", "system table"),
+    "_debug_stats": _never("_debug_stats"),
+    "_debug_table_status": _never("table_status"),
+}
+"""What tables refuse whatever the row; what is left is up to their content."""
+
+OWN_ORDER: Final = frozenset({"logs"})
+"""A scan gives these rows as their content does, and a feed tells of new ones only."""
+
+
 def install(catalog: "Catalog", node: Node, loop: "AbstractEventLoop") -> None:
     """Puts the system database into the catalog."""
     catalog.add_system_database(dict(system_tables(catalog, node, loop)))
@@ -69,17 +102,26 @@ def system_tables(
         "cluster_config": ClusterConfig(catalog),
         "table_status": TableStatus(catalog),
         "server_status": ServerStatus(catalog, node),
-        "current_issues": ReadOnly("current_issues", Issues(node).rows),
+        "current_issues": Few(Issues(catalog, node).rows),
         "users": UsersContent(catalog),
         "permissions": PermissionsContent(catalog),
         "jobs": Jobs(catalog, node),
-        "stats": ReadOnly("stats", stats),
-        "logs": ReadOnly("logs", Logs(catalog, node).rows, noun="system table"),
+        "stats": Few(stats),
+        "logs": Few(Logs(catalog, node).rows),
         "_debug_scratch": Scratch(catalog),
-        "_debug_stats": ReadOnly("_debug_stats", stats),
+        "_debug_stats": Few(stats),
         "_debug_table_status": TableStatus(catalog),
     }
     return {
-        name: SystemTable(name, IDS[name], content, catalog, topics=TOPICS.get(name), loop=loop)
+        name: SystemTable(
+            name,
+            IDS[name],
+            content,
+            catalog,
+            topics=TOPICS.get(name),
+            refusals=REFUSALS.get(name, NO_REFUSALS),
+            own_order=name in OWN_ORDER,
+            loop=loop,
+        )
         for name, content in contents.items()
     }

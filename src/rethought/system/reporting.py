@@ -19,6 +19,7 @@ from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
+    from rethought.exec.env import Env
 
 SPACE_LOW_BYTES: Final = 256 << 20
 """Less free space than this on the disk is an issue before it is an error."""
@@ -74,7 +75,8 @@ class Reporter:
 
     # ---- for the system tables
 
-    def counters(self) -> Counters:
+    def counters(self, asking: "Env | None" = None) -> Counters:
+        """`asking` is the query that wants to know, if there is one: whoever asks is active."""
         listener = self.listener
         connections = [] if listener is None else listener.connections
         return Counters(
@@ -82,7 +84,10 @@ class Reporter:
             read_docs=sum(table.reads for table in self.catalog.user_tables()),
             written_docs=self._writes.total(),
             client_connections=len(connections),
-            clients_active=sum(not connection.session.idle for connection in connections),
+            clients_active=sum(not connection.session.idle for connection in connections)
+            + (
+                asking is not None and all(query.env is not asking for query in self.engine.running)
+            ),
         )
 
     def logs(self) -> list[LogEntry]:
@@ -110,7 +115,7 @@ class Reporter:
                 type="write_error",
                 subject=str(group.path),
                 critical=True,
-                info={"file": group.path.name, "message": group.trouble, "servers": self._here()},
+                info={"file": group.path.name, "message": group.trouble},
                 description=f"Writing to {name} fails: {group.trouble} Reads go on.",
             )
             for name, group in groups
@@ -126,7 +131,7 @@ class Reporter:
                 type="damaged_file",
                 subject=file,
                 critical=True,
-                info={"file": file, "message": message, "servers": self._here()},
+                info={"file": file, "message": message},
                 description=message,
             )
             for file, message in self.damaged.items()
@@ -136,7 +141,7 @@ class Reporter:
                 type="unknown_file",
                 subject=id_,
                 critical=False,
-                info={"file": f"{id_}.db", "servers": self._here()},
+                info={"file": f"{id_}.db"},
                 description=(
                     f"The file `{id_}.db` in the data directory belongs to no database. It is left "
                     "alone; remove it, or move it away, when you know what it is."
@@ -155,7 +160,7 @@ class Reporter:
                 type="log_write_error",
                 subject="log",
                 critical=False,
-                info={"servers": self._here(), "message": message},
+                info={"message": message},
                 description=f"The following error occurred while writing the log file: {message}",
             )
         ]
@@ -173,16 +178,13 @@ class Reporter:
                 type="disk_space_low",
                 subject="disk",
                 critical=False,
-                info={"servers": self._here(), "free_bytes": free},
+                info={"free_bytes": free},
                 description=(
                     f"Only {free >> 20} MB are free on the disk of the data directory. When there "
                     "is no space left, writes fail and reads go on."
                 ),
             )
         ]
-
-    def _here(self) -> list[str]:
-        return [self.catalog.identity.name]
 
     # ---- for Prometheus
 

@@ -22,7 +22,7 @@ from rethought.system.formats import (
     wrong_format,
 )
 from rethought.system.node import Node
-from rethought.system.table import Asking, Row
+from rethought.system.table import Asking, Few, Row, Write
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
@@ -32,39 +32,21 @@ CACHE_MB_MAX: Final = 1_125_899_906_842_624
 HEARTBEAT: Final = "heartbeat"
 
 
-class ServerConfig:
+class ServerConfig(Few):
     """`server_config`."""
 
     def __init__(self, catalog: "Catalog") -> None:
+        super().__init__(self._rows)
         self._catalog = catalog
 
-    def rows(self, asking: Asking) -> list[Row]:
+    def _rows(self, asking: Asking) -> list[Row]:
         record = self._catalog.identity.server
         cache = "auto" if record.cache_size_mb is None else record.cache_size_mb
         return [{"id": record.id, "name": record.name, "tags": record.tags, "cache_size_mb": cache}]
 
-    def row(self, key: Any, asking: Asking) -> Row | None:
-        return self.rows(asking)[0] if key == self._catalog.identity.id else None
-
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        if old is None:
-            raise OpFailedError(
-                "It's illegal to insert new rows into the `rethinkdb.server_config` system table."
-            )
-        if new is None:
-            raise OpFailedError(
-                "It's illegal to delete rows from the `rethinkdb.server_config` system table."
-            )
-        record = self._read(new)
+    def write(self, env: "Env", asked: Write) -> None:
+        assert asked.new is not None
+        record = self._read(asked.new)
         env.writing(self._catalog.group)
         self._catalog.identity.set_server(record)
         env.await_ticket(self._catalog.durable())
@@ -81,7 +63,7 @@ class ServerConfig:
         if cache is not None and cache > CACHE_MB_MAX:
             raise OpFailedError(
                 "Error when trying to change the configuration of server "
-                f"`{self._catalog.identity.name}`: The proposed cache size of {compact(cache)} MB "
+                f"`{self._catalog.identity.name}`: The proposed cache size of {int(cache)} MB "
                 f"is larger than the maximum legal value for this platform ({CACHE_MB_MAX} MB). "
                 "The configuration was not changed."
             )
@@ -127,14 +109,15 @@ def _read_cache(value: Any) -> int | float | None:
     return size
 
 
-class ServerStatus:
+class ServerStatus(Few):
     """`server_status`."""
 
     def __init__(self, catalog: "Catalog", node: Node) -> None:
+        super().__init__(self._rows)
         self._catalog = catalog
         self._node = node
 
-    def rows(self, asking: Asking) -> list[Row]:
+    def _rows(self, asking: Asking) -> list[Row]:
         node = self._node
         identity = self._catalog.identity
         started = make_time(round(node.started, 3), "+00:00")
@@ -163,53 +146,21 @@ class ServerStatus:
             }
         ]
 
-    def row(self, key: Any, asking: Asking) -> Row | None:
-        return self.rows(asking)[0] if key == self._catalog.identity.id else None
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        raise OpFailedError("It's illegal to write to the `rethinkdb.server_status` table.")
-
-
-class ClusterConfig:
+class ClusterConfig(Few):
     """`cluster_config`."""
 
     def __init__(self, catalog: "Catalog") -> None:
+        super().__init__(self._rows)
         self._catalog = catalog
 
-    def rows(self, asking: Asking) -> list[Row]:
+    def _rows(self, asking: Asking) -> list[Row]:
         record = self._catalog.identity.cluster
         return [{"id": HEARTBEAT, "heartbeat_timeout_secs": record.heartbeat_timeout_secs}]
 
-    def row(self, key: Any, asking: Asking) -> Row | None:
-        return self.rows(asking)[0] if key == HEARTBEAT else None
-
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        if old is None:
-            raise OpFailedError(
-                "It's illegal to insert new rows into the `rethinkdb.cluster_config` table."
-            )
-        if new is None:
-            raise OpFailedError(
-                "It's illegal to delete rows from the `rethinkdb.cluster_config` table."
-            )
+    def write(self, env: "Env", asked: Write) -> None:
+        new = asked.new
+        assert new is not None
         record = wrong_format("cluster_config", lambda: _read_cluster(new))
         env.writing(self._catalog.group)
         self._catalog.identity.set_cluster(record)

@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from greenlet import getcurrent
 
 from rethought.datum.jsonbytes import encode
-from rethought.datum.order import compare, equal, order_key
+from rethought.datum.order import compare, equal, hash_key, order_key
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range, check_readable
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from rethought.exec.env import Env
 
 NAME: Final = "name"
-UUID: Final = "uuid"
-FORMATS: Final = (NAME, UUID)
 
 POLL_SECONDS: Final = 1.0
 
@@ -49,26 +47,61 @@ class Asking:
         return self.format == NAME
 
 
+class Write(NamedTuple):
+    """What somebody asks a row to become; None stands for no row. `own_key`: the server made up the key."""
+
+    key: Any
+    old: Row | None
+    new: Row | None
+    asking: Asking
+    own_key: bool = False
+
+
+class Refusals(NamedTuple):
+    """What a table says to writes it never accepts, whatever the row; None: its content decides."""
+
+    insert: str | None = None
+    update: str | None = None
+    delete: str | None = None
+
+    def of(self, old: Row | None, new: Row | None) -> str | None:
+        if new is None:
+            return self.delete
+        return self.insert if old is None else self.update
+
+
+NO_REFUSALS: Final = Refusals()
+
+
 class Content(Protocol):
-    """Where a system table's rows come from, and what writing to one does."""
+    """Where a system table's rows come from."""
 
     def rows(self, asking: Asking) -> list[Row]:
-        """Every row, in any order."""
+        """Every row; in the order of a scan, when the table has an order of its own."""
 
     def row(self, key: Any, asking: Asking) -> Row | None:
         """The row with this primary key."""
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        """Makes a row what it should be. Raises OpFailedError. `own_key`: the server made up the key."""
+
+class Written(Content, Protocol):
+    """The content of a table that accepts some writes."""
+
+    def write(self, env: "Env", asked: Write) -> None:
+        """Makes a row what it should be; also called for a row that is not there and shall not be.
+
+        Raises OpFailedError.
+        """
+
+
+class Few:
+    """The rows of a table that has few: one is found by making them all."""
+
+    def __init__(self, rows: Callable[[Asking], list[Row]]) -> None:
+        self.rows = rows
+
+    def row(self, key: Any, asking: Asking) -> Row | None:
+        wanted = hash_key(key)
+        return next((row for row in self.rows(asking) if hash_key(row["id"]) == wanted), None)
 
 
 class SystemTable:
@@ -90,12 +123,20 @@ class SystemTable:
         catalog: "Catalog",
         *,
         topics: frozenset[str] | None,
+        refusals: Refusals = NO_REFUSALS,
+        own_order: bool = False,
         loop: "AbstractEventLoop | None" = None,
     ) -> None:
-        """`topics` are the changes of the catalog that rows follow from; None when they must be polled."""
+        """`topics` are the changes of the catalog that rows follow from; None when they must be polled.
+
+        `own_order`: rows are a sequence like a log: a scan keeps the order of the content's rows, not that of their
+        keys, and a feed does not tell of rows that fall off its end.
+        """
         self.name = name
         self.id = id_
         self.content = content
+        self.refusals = refusals
+        self.own_order = own_order
         self.indexes: dict[str, Any] = {}
         self._catalog = catalog
         self._topics = topics
@@ -126,6 +167,7 @@ class SystemTable:
                 self._topics,
                 self._loop,
                 POLL_SECONDS,
+                only_new=self.own_order,
             )
         return watch.add(listener)
 
@@ -189,9 +231,10 @@ class View:
             found = [content.row(key, asking) for key in selected.keys]
             return [row for row in found if row is not None]
         rows = [row for row in content.rows(asking) if _within(row[self.primary_key], selected)]
-        rows.sort(
-            key=lambda row: order_key(row[self.primary_key]), reverse=bool(selected.descending)
-        )
+        if selected.descending is not None or not self.handle.own_order:
+            rows.sort(
+                key=lambda row: order_key(row[self.primary_key]), reverse=bool(selected.descending)
+            )
         return rows
 
     def count(self, env: "Env", selected: Range) -> int | None:
@@ -222,10 +265,11 @@ class View:
         asking = self._asking(env)
         old = self.handle.content.row(key, asking)
         new = change(old)
-        if new is old or (new is not None and old is not None and equal(new, old)):
+        self._refuse(old, new)
+        if new is not None and (new is old or (old is not None and equal(new, old))):
             return old, old
         with self._acting(env):
-            self.handle.content.write(env, key, old, new, asking, own_key=False)
+            self.handle.content.write(env, Write(key, old, new, asking))
         return old, new
 
     def insert_new(self, env: "Env", doc: Row, *, hard: bool) -> Row | None:
@@ -236,11 +280,17 @@ class View:
         if old is not None:
             return old
         try:
+            self._refuse(None, doc)
             with self._acting(env):
-                self.handle.content.write(env, key, None, doc, asking, own_key=_generated(key))
+                self.handle.content.write(env, Write(key, None, doc, asking, _generated(key)))
         except OpFailedError as error:  # an error of this row, as INSERT counts them
             raise QueryLogicError(error.message) from error
         return None
+
+    def _refuse(self, old: Row | None, new: Row | None) -> None:
+        refusal = self.handle.refusals.of(old, new)
+        if refusal is not None:
+            raise OpFailedError(refusal)
 
     def sync(self, env: "Env") -> None:
         raise OpFailedError("Artificial tables don't support `sync()`.")

@@ -22,7 +22,7 @@ from rethought.system.formats import (
     within,
     wrong_format,
 )
-from rethought.system.table import Asking, Row
+from rethought.system.table import Asking, Row, Write
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
@@ -99,24 +99,15 @@ class TableConfig:
             },
         }
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        table = _found_table(self._catalog, key)
-        if new is None:
+    def write(self, env: "Env", asked: Write) -> None:
+        table = _found_table(self._catalog, asked.key)
+        if asked.new is None:
             if table is not None:
                 self._drop(env, table)
         elif table is None:
-            self._create(env, new, asking, own_key=own_key)
+            self._create(env, asked.new, asked.asking, own_key=asked.own_key)
         else:
-            self._update(env, table, new, old or {}, asking)
+            self._update(env, table, asked.new, asked.old or {}, asked.asking)
 
     def _drop(self, env: "Env", table: TableHandle) -> None:
         env.require("config", table)
@@ -283,18 +274,10 @@ class DatabaseConfig:
         found = self._catalog.database_by_id(key) if key.__class__ is str else None
         return None if found is None or found.name == SYSTEM_DATABASE else found
 
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
+    def write(self, env: "Env", asked: Write) -> None:
         catalog = self._catalog
-        database = self._found(key)
+        database = self._found(asked.key)
+        new = asked.new
         if new is None:
             if database is None:
                 return
@@ -304,7 +287,7 @@ class DatabaseConfig:
             env.writing(catalog.group)
             catalog.drop_database(database)
         elif database is None:
-            if not own_key:
+            if not asked.own_key:
                 raise OpFailedError(
                     "If you want to create a new table by inserting into `rethinkdb.db_config`, "
                     "you must use an auto-generated primary key."
@@ -366,15 +349,3 @@ class TableStatus:
                 "ready_for_writes": True,
             },
         }
-
-    def write(
-        self,
-        env: "Env",
-        key: Any,
-        old: Row | None,
-        new: Row | None,
-        asking: Asking,
-        *,
-        own_key: bool,
-    ) -> None:
-        raise OpFailedError("It's illegal to write to the `rethinkdb.table_status` table.")

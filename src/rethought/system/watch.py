@@ -30,12 +30,16 @@ class Watch:
         topics: frozenset[str] | None,
         loop: "AbstractEventLoop | None",
         poll_seconds: float,
+        *,
+        only_new: bool = False,
     ) -> None:
+        """`only_new`: rows that are there no more are not told of; they only make room for others."""
         self._rows = rows
         self._catalog = catalog
         self._topics = topics
         self._loop = loop
         self._poll_seconds = poll_seconds
+        self._only_new = only_new
         self._listeners: list[WatchListener] = []
         self._seen: dict[Any, Row] = {}
         self._stop: Callable[[], None] | None = None
@@ -90,7 +94,8 @@ class Watch:
             return
         before, now = self._seen, self._look()
         self._seen = now
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        known = now if self._only_new else {**before, **now}
+        keys = [key for key in known if before.get(key) != now.get(key)]
         keys.sort(key=lambda key: order_key((now.get(key) or before[key])["id"]))
         for key in keys:
             old, new = before.get(key), now.get(key)
