@@ -15,12 +15,13 @@ from rethought.datum.kinds import (
     TYPE_KEY,
     Datum,
     Number,
+    is_binary,
     is_pseudotype,
     is_time,
     number,
     wrong_type,
 )
-from rethought.datum.text import pretty
+from rethought.datum.text import pretty, truncated
 from rethought.errors import NonExistenceError, QueryLogicError
 
 UTC: Final = "+00:00"
@@ -75,6 +76,8 @@ def timezone_of(time: Datum) -> str:
 def _field(time: Datum, name: str) -> Datum:
     if isinstance(time, dict) and time.get(TYPE_KEY) == TIME:
         return time[name]
+    if is_binary(time):
+        raise wrong_type("OBJECT", time)
     if isinstance(time, dict) and is_pseudotype(time):
         # The original looks only for some pseudotype, then for the field.
         raise NonExistenceError(f"No attribute `{name}` in object:\n{pretty(time)}")
@@ -82,7 +85,7 @@ def _field(time: Datum, name: str) -> Datum:
 
 
 def not_a_time(value: Datum) -> QueryLogicError:
-    return QueryLogicError(f"Not a TIME pseudotype: `{pretty(value)}`.")
+    return QueryLogicError(f"Not a TIME pseudotype: `{truncated(value)}`.")
 
 
 # Time zones
@@ -231,8 +234,9 @@ def seconds(time: Datum) -> Number:
 
 def date(time: Datum) -> dict[str, Datum]:
     """Midnight of the time's day in its own zone."""
+    days = clock(time).days
     timezone = timezone_of(time)
-    return make_time(clock(time).days * 86_400 - zone_offset_s(timezone), timezone)
+    return make_time(days * 86_400 - zone_offset_s(timezone), timezone)
 
 
 def time_of_day(time: Datum) -> Number:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from rethought.datum.order import equal
-from rethought.datum.text import pretty
 from rethought.datum.values import type_name
 from rethought.errors import Frame, NonExistenceError, QueryLogicError
 from rethought.exec.functions import Function, Projection, RowFunction, constant_function
@@ -39,7 +38,7 @@ def _fits(pattern: dict[str, Any], value: Any) -> bool:
             raise error(f"Expected type OBJECT but found {type_name(value)}.")
         found = value.get(field, _MISSING)
         if found is _MISSING:
-            raise _missing(field, value)
+            raise NonExistenceError(f"No attribute `{field}` in object.")
         wanted = pattern[field]
         if _is_object(wanted) and _is_object(found):
             if not _fits(wanted, found):
@@ -91,7 +90,3 @@ _TESTS: Final[dict[type, str]] = {
     float: _NUMBER,
     str: "row.f{0} == v{0}",
 }
-
-
-def _missing(field: str, value: Any) -> NonExistenceError:
-    return NonExistenceError(lambda: f"No attribute `{field}` in object:\n{pretty(value)}")

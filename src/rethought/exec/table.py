@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rethought.datum.text import pretty
+from rethought.datum.text import truncated
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import Frame, QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.settling import settled
-from rethought.exec.values import Source, Stream, wrong_value
+from rethought.exec.values import Source, Stream, wrong_datum, wrong_value
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -135,6 +135,11 @@ class Selection(Stream):
         return Selection(self.table, replace(self.range, **changes), sliced=True)
 
     @property
+    def whole(self) -> bool:
+        """Whether this is the table as it is, in no order."""
+        return not self.sliced and self.range.keys is None
+
+    @property
     def value_name(self) -> str:
         if self.range.keys is not None:
             return "SELECTION"
@@ -161,7 +166,7 @@ def check_readable(env: "Env", handle: Any) -> None:
 
 def need_whole(env: "Env", value: Any, at: Frame) -> Selection:
     """A table, whole and in no order."""
-    if not isinstance(value, Selection) or value.sliced or value.range.keys is not None:
+    if not isinstance(value, Selection) or not value.whole:
         raise wrong_value("TABLE", value, at)
     return value
 
@@ -179,6 +184,8 @@ def bound_is_open(value: Any, name: str) -> bool:
         return True
     if value == "closed":
         return False
+    if value.__class__ is not str:
+        raise wrong_datum("STRING", value, name)
     raise QueryLogicError(
-        f"Expected `open` or `closed` for optarg `{name}` (got `{pretty(value)}`)."
+        f"Expected `open` or `closed` for optarg `{name}` (got `{truncated(value)}`)."
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rethought.catalog.model import Database
 from rethought.datum.jsonbytes import decode
-from rethought.datum.text import pretty
-from rethought.datum.values import MAXVAL, MINVAL, type_name
+from rethought.datum.text import pretty, truncated
+from rethought.datum.values import MAXVAL, MINVAL, is_pseudotype, type_name
 from rethought.errors import (
     Frame,
     NonExistenceError,
@@ -344,7 +344,8 @@ def printed(value: Any) -> str:
 
 def wrong_value(wanted: str, value: Any, *at: Frame) -> QueryLogicError:
     """`Expected type X but found Y:` with the value."""
-    error = NonExistenceError if value is None else QueryLogicError
+    null = value is None or (isinstance(value, SingleSelection) and value.document is None)
+    error = NonExistenceError if null else QueryLogicError
     return error(f"Expected type {wanted} but found {value_type(value)}:\n{printed(value)}", *at)
 
 
@@ -406,6 +407,16 @@ def need_array(env: "Env", value: Any, at: Frame | None) -> list[Any]:
     return result
 
 
+def need_int_datum(env: "Env", value: Any, at: Frame | None) -> int:
+    """As `need_int`, but only what is no datum at all is blamed on the argument."""
+    return need_int(env, need_datum(env, value, at), None)
+
+
+def need_array_datum(env: "Env", value: Any, at: Frame | None) -> list[Any]:
+    """As `need_array`, but only what is no datum at all is blamed on the argument."""
+    return need_array(env, need_datum(env, value, at), None)
+
+
 def need_object(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
     datum = need_datum(env, value, at)
     if datum.__class__ is not dict or "$reql_type$" in datum:
@@ -415,7 +426,9 @@ def need_object(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
 
 
 def need_time(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
-    return _need_pseudotype(need_datum(env, value, at), "TIME", at)
+    """Any pseudotype: that it has no `epoch_time` is found by the term, as in the original."""
+    datum = need_datum(env, value, at)
+    return datum if is_pseudotype(datum) else _need_pseudotype(datum, "TIME", at)
 
 
 def need_geometry(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
@@ -426,8 +439,7 @@ def _need_pseudotype(value: Any, name: str, at: Frame | None) -> dict[str, Any]:
     if value.__class__ is dict and value.get("$reql_type$") == name:
         result: dict[str, Any] = value
         return result
-    error = NonExistenceError if value is None else QueryLogicError
-    raise error(f"Not a {name} pseudotype: `{pretty(value)}`.", *_blame(at))
+    raise QueryLogicError(f"Not a {name} pseudotype: `{truncated(value)}`.", *_blame(at))
 
 
 def need_database(env: "Env", value: Any, at: Frame | None) -> Database:
@@ -447,9 +459,7 @@ def need_sequence(env: "Env", value: Any, at: Frame | None) -> Any:
     kind = value.__class__
     if kind is list or isinstance(value, Stream):
         return value
-    if isinstance(value, SingleSelection):
-        return need_sequence(env, value.datum(), at)
-    if isinstance(value, Function | Database | Grouped):
+    if isinstance(value, SingleSelection | Function | Database | Grouped):
         raise wrong_value("SEQUENCE", value, *_blame(at))
     if isinstance(getattr(value, "groups", None), dict):
         return value

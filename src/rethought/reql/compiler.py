@@ -232,6 +232,8 @@ class Compiler(Expressions):
             self.check(node, spec.args[i] if i < len(spec.args) else spec.rest, line, i)
             for i, node in enumerate(nodes)
         ]
+        if spec.eager is not None:
+            args[spec.eager :] = [self.lambda_([], arg, line) for arg in args[spec.eager :]]
         if spec.inline is not None and len(args) == spec.arity[0] and not term.optargs:
             names = dict(zip("abcd", args, strict=False))
             code = self.inline(spec.inline, {**names, "slow": self.run(term, args)}, line)
@@ -552,6 +554,8 @@ _CHECKS: Final = {
     Arg.NUMBER: "a if a.__class__ is int or a.__class__ is float else slow",
     Arg.INT: "a if a.__class__ is int else slow",
     Arg.ARRAY: "a if a.__class__ is list else slow",
+    Arg.INT_DATUM: "a if a.__class__ is int else slow",
+    Arg.ARRAY_DATUM: "a if a.__class__ is list else slow",
 }
 
 

@@ -28,6 +28,8 @@ class Arg(Enum):
     NUMBER = auto()  # Python int or float, never bool
     INT = auto()  # as NUMBER, then `Number not an integer: {v}`; arrives as int
     ARRAY = auto()  # list
+    INT_DATUM = auto()  # as INT and ARRAY; but that a datum is no such thing is blamed on the term
+    ARRAY_DATUM = auto()
     OBJECT = auto()  # dict that is not a pseudotype
     TIME = auto()  # `Not a TIME pseudotype: {v}.`
     GEOMETRY = auto()  # `Not a GEOMETRY pseudotype: {v}.`
@@ -74,6 +76,8 @@ class TermSpec:
     `arity` is (least, most) positional arguments, most None when open; `args` are the kinds of the first ones,
     `rest` the kind of those after. Exactly one of `run` and `compile` is given. `datum` promises that the result is
     a datum whatever the arguments are, `boolean` that it is true or false; both let the compiler skip checks.
+    With `eager`, that many arguments are evaluated before the term runs; those after arrive as functions, for the term
+    to call when it comes to them, because what it finds wrong before counts more than an error of theirs.
     `inline` is the fast case as a Python expression over `a`, `b`, ... and `slow` (a call of `run`), for example
     `"a + b if a.__class__ is b.__class__ is str else slow"`.
     """
@@ -85,6 +89,7 @@ class TermSpec:
     compile: "Callable[[Compiler, Term], Node] | None" = None
     args: tuple[Arg, ...] = ()
     rest: Arg = Arg.DATUM
+    eager: int | None = None
     optargs: tuple[str, ...] = ()
     effect: Effect = Effect.NONE
     determinism: Determinism = Determinism.ALWAYS

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from rethought.datum.jsonbytes import decode, encode
+from rethought.datum.jsonbytes import decode
 from rethought.datum.order import equal
-from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function, RowFunction
@@ -19,12 +19,13 @@ from rethought.exec.reductions import (
     Sum,
     reduce_stream,
 )
-from rethought.exec.table import Selection
+from rethought.exec.table import Selection, need_whole
 from rethought.exec.values import (
     Grouped,
     SingleSelection,
     as_stream,
     need_sequence,
+    wrong_datum,
     wrong_value,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
@@ -73,10 +74,10 @@ def count(c: Compiler, term: Term) -> Node:
 
 
 def count_(env: Env, value: Any) -> Any:
-    kind = value.__class__
     if isinstance(value, SingleSelection):
-        value = value.datum()
-        kind = value.__class__
+        row = value.datum()
+        return terminal(env, value, Count()) if row is None else len(row)
+    kind = value.__class__
     if kind is str or kind is list:
         return len(value)
     if isinstance(value, Selection):
@@ -146,34 +147,26 @@ def _extreme(
         if function is not None:
             raise QueryLogicError(f"Cannot provide both a function and an index to {name}.")
         return _indexed_extreme(env, value, index, name, sign)
-    if function is None and isinstance(value, Selection) and _orderable(value, None):
-        assert value.table is not None
-        return _indexed_extreme(env, value, value.table.primary_key, name, sign)
-    result = terminal(env, value, Extreme(name, function, sign))
-    table = getattr(value, "table", None)
-    if table is not None and result.__class__ is dict:
-        return SingleSelection(table, result.get(table.primary_key), encode(result))
-    return result
-
-
-def _orderable(value: Selection, index: str | None) -> bool:
-    return value.range.keys is None and value.range.index == index
+    if function is None and isinstance(value, Selection) and value.whole:
+        return _indexed_extreme(env, value, None, name, sign)
+    return terminal(env, value, Extreme(name, function, sign))
 
 
 def _indexed_extreme(env: Env, value: Any, index: Any, name: str, sign: int) -> Any:
     from rethought.reql.terms.ordering import by_index
 
-    if not isinstance(value, Selection):
-        raise wrong_value("TABLE_SLICE", value, 0)
-    table = value.table
+    whole = need_whole(env, value, 0)
+    table = whole.table
     assert table is not None
-    ordered = by_index(env, value, index, descending=sign < 0)
+    if index is None:
+        index = table.primary_key
+    elif index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    ordered = by_index(env, whole, index, descending=sign < 0)
     for chunk in ordered.chunks(env, 1):
         document = bytes(chunk.documents()[0])
         row: Any = decode(document)
         return LimitedSelection(ordered, table, row[table.primary_key], document)
-    if index == table.primary_key:
-        raise NonExistenceError(f"`{name}` found no entries in the specified index.")
     raise QueryLogicError(f"`{name}` found no entries in the specified index.")
 
 
@@ -230,9 +223,9 @@ def group_(env: Env, value: Any, opts: Options, *keys: Function) -> GroupedStrea
     fan = multi is not None and multi is not False
     if index is None:
         return GroupedStream(as_stream(sequence), list(keys), multi=fan)
-    if not isinstance(sequence, Selection):
-        raise wrong_value("TABLE_SLICE", value, 0)
-    return _group_index(env, sequence, list(keys), index, multi=fan)
+    if index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    return _group_index(env, need_whole(env, value, 0), list(keys), index, multi=fan)
 
 
 def _group_index(

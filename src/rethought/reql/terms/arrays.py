@@ -5,6 +5,7 @@ Set terms keep the first of equal elements and the order in which they were firs
 found by the term itself, so the error blames the term, not the argument.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rethought.datum.order import hash_key
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rethought.exec.env import Env
 
 Array = list[Datum]
+Later = Callable[[], Datum]
 
 # ---- by position
 
@@ -47,43 +49,45 @@ def prepend(env: "Env", array: Datum, value: Datum) -> Array:
     return _limited(env, [value, *array_of(array)])
 
 
-def insert_at(env: "Env", array: Datum, index: int, value: Datum) -> Array:
+def insert_at(env: "Env", array: Array, index: int, value: Later) -> Array:
     """ARRAY, NUMBER, DATUM -> ARRAY: before the element at that place; -1 is behind the last."""
-    return splice_at(env, array, index, [value])
+    at = position(index, len(_limited(env, array)) + 1)
+    return _spliced(env, array, at, [value()])
 
 
-def splice_at(env: "Env", array: Datum, index: int, other: Datum) -> Array:
+def splice_at(env: "Env", array: Array, index: int, other: Later) -> Array:
     """ARRAY, NUMBER, ARRAY -> ARRAY: the elements of the other array before that place."""
-    elements = array_of(array)
-    size = len(elements)
-    at = position(index, size + 1)
-    within(at, at, size)
-    return _limited(env, [*elements[:at], *array_of(other), *elements[at:]])
+    at = position(index, len(_limited(env, array)) + 1)
+    return _spliced(env, array, at, other())
 
 
-def change_at(env: "Env", array: Datum, index: int, value: Datum) -> Array:
+def _spliced(env: "Env", array: Array, at: int, other: Datum) -> Array:
+    within(at, at, len(array))
+    return _limited(env, [*array[:at], *array_of(other), *array[at:]])
+
+
+def change_at(env: "Env", array: Array, index: int, value: Later) -> Array:
     """ARRAY, NUMBER, DATUM -> ARRAY"""
-    elements = array_of(array)
-    size = len(elements)
+    size = len(_limited(env, array))
     at = position(index, size)
+    new = value()
     within(at, at + 1, size)
-    return [*elements[:at], value, *elements[at + 1 :]]
+    return [*array[:at], new, *array[at + 1 :]]
 
 
-def delete_at(env: "Env", array: Datum, index: int, *end: Datum) -> Array:
+def delete_at(env: "Env", array: Array, index: int, *end: Later) -> Array:
     """ARRAY, NUMBER[, NUMBER] -> ARRAY: without one element, or without those up to an end that is not included."""
-    elements = array_of(array)
-    size = len(elements)
+    size = len(_limited(env, array))
     start = position(index, size)
     if not end:
         within(start, start + 1, size)
-        return [*elements[:start], *elements[start + 1 :]]
-    stop = position(int_of(end[0], 2), size)
+        return [*array[:start], *array[start + 1 :]]
+    stop = position(int_of(end[0]()), size)
     within(start, start, size)
     within(stop, stop, size)
     if start > stop:
         raise QueryLogicError(f"Start index `{start}` is greater than end index `{stop}`.")
-    return [*elements[:start], *elements[stop:]]
+    return [*array[:start], *array[stop:]]
 
 
 # ---- as sets
@@ -107,9 +111,8 @@ def set_intersection(env: "Env", left: Datum, right: Datum) -> Array:
 
 def set_difference(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what only the first has."""
-    elements = array_of(left)
     unwanted = {hash_key(value) for value in array_of(right)}
-    return _distinct(env, [value for value in elements if hash_key(value) not in unwanted])
+    return _distinct(env, [value for value in array_of(left) if hash_key(value) not in unwanted])
 
 
 def _distinct(env: "Env", values: Array) -> Array:
@@ -126,15 +129,15 @@ def _limited(env: "Env", array: Array) -> Array:
 
 # ---- the table
 
-_AT: Final = (Arg.DATUM, Arg.INT)
+_AT: Final = (Arg.ARRAY_DATUM, Arg.INT_DATUM)
 
 TERMS: Final = (
     TermSpec(29, "append", exactly(2), run=append),
     TermSpec(80, "prepend", exactly(2), run=prepend),
-    TermSpec(82, "insert_at", exactly(3), run=insert_at, args=_AT),
-    TermSpec(83, "delete_at", between(2, 3), run=delete_at, args=_AT),
-    TermSpec(84, "change_at", exactly(3), run=change_at, args=_AT),
-    TermSpec(85, "splice_at", exactly(3), run=splice_at, args=_AT),
+    TermSpec(82, "insert_at", exactly(3), run=insert_at, args=_AT, eager=2),
+    TermSpec(83, "delete_at", between(2, 3), run=delete_at, args=_AT, eager=2),
+    TermSpec(84, "change_at", exactly(3), run=change_at, args=_AT, eager=2),
+    TermSpec(85, "splice_at", exactly(3), run=splice_at, args=_AT, eager=2),
     TermSpec(88, "set_insert", exactly(2), run=set_insert),
     TermSpec(89, "set_intersection", exactly(2), run=set_intersection),
     TermSpec(90, "set_union", exactly(2), run=set_union),

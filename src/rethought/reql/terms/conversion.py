@@ -1,5 +1,6 @@
 """COERCE_TO and INFO: values as other types, and what a value is."""
 
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 
 from rethought.datum.binary import binary_bytes
@@ -48,22 +49,26 @@ _SUPERTYPES: Final[dict[str, tuple[str, ...]]] = {
     "TABLE": ("TABLE", "TABLE_SLICE", "SELECTION<STREAM>", "STREAM"),
     "TABLE_SLICE": ("TABLE_SLICE", "SELECTION<STREAM>", "STREAM"),
     "SELECTION<STREAM>": ("SELECTION<STREAM>", "STREAM"),
-    "SELECTION<ARRAY>": ("SELECTION<ARRAY>", "ARRAY"),
     "STREAM": ("STREAM",),
 }
+
+_UPPER: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
 
 
 def coerce_to(env: Env, value: Any, name: str) -> Any:
     """any, STRING -> any"""
-    wanted = name.upper()
+    wanted = name.translate(_UPPER)
     if wanted not in _TYPES:
-        raise QueryLogicError(f"Unknown Type: {wanted}", 1)
+        raise QueryLogicError(f"Unknown Type: {wanted}")
     if isinstance(value, SingleSelection):
-        if wanted == "SELECTION<OBJECT>":
+        if wanted in ("SELECTION<OBJECT>", "DATUM"):
             return value
-        value = value.datum()
+        return _coerce_datum(value.datum(), wanted)
+    if isinstance(value, Stream) and value.array and value.table is None:
+        value = value.to_list(env)
     if value.__class__ in DATUM_CLASSES:
-        return _coerce_datum(env, value, wanted)
+        # What can be a sequence somewhere counts as one here: every datum.
+        return value if wanted == "STREAM" else _coerce_datum(value, wanted)
     if wanted == "BOOL":
         return True
     if isinstance(value, Stream):
@@ -74,9 +79,7 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
     raise QueryLogicError(f"Cannot coerce {have} to {wanted}.", 0)
 
 
-def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
-    if value.__class__ is list and wanted in ("ARRAY", "DATUM", "STREAM"):
-        return value
+def _coerce_datum(value: Any, wanted: str) -> Any:
     try:
         return coerce(value, wanted)
     except QueryLogicError as error:
@@ -88,8 +91,9 @@ def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
 
 
 def _coerce_stream(env: Env, stream: Stream, wanted: str) -> Any:
-    have = stream.type_name
-    if wanted in _SUPERTYPES.get(have, ()) and wanted != "ARRAY":
+    # Here, and only here, an array of rows is not told from a stream of them.
+    have = "SELECTION<STREAM>" if stream.array else stream.type_name
+    if wanted in _SUPERTYPES.get(have, ()):
         return stream
     if wanted in ("ARRAY", "DATUM"):
         return stream.to_list(env)

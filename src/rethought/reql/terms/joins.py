@@ -5,11 +5,9 @@ from typing import Any, Final
 
 from rethought.datum.keys import index_key
 from rethought.datum.order import hash_key
-from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
-from rethought.exec.grouping import GroupedStream
 from rethought.exec.reductions import SKIP, keys_of
 from rethought.exec.table import Range, Selection
 from rethought.exec.values import (
@@ -20,9 +18,6 @@ from rethought.exec.values import (
     need_sequence,
     wrong_datum,
     wrong_value,
-)
-from rethought.exec.values import (
-    Grouped as GroupedData,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import Effect, Grouped, TermSpec, exactly
@@ -104,22 +99,26 @@ def eq_join(c: Compiler, term: Term) -> Node:
     line = c.line(term)
     code = c.call(
         "eq_join_",
-        [c.name("env", line), left.code, key.code, table.code, c.options(term)],
+        [
+            c.name("env", line),
+            c.call("ungrouped", [c.name("env", line), left.code], line),
+            c.call("need_table_value", [table.code], line),
+            key.code,
+            c.options(term),
+        ],
         line,
     )
     return c.node(term, code, [left, key, table], Kind.VALUE)
 
 
-def eq_join_(env: Env, left: Any, key: Function, right: Any, opts: Options) -> Any:
-    if isinstance(left, GroupedStream | GroupedData):
-        raise QueryLogicError(
-            "Cannot treat the output of `group` as a stream (did you mean to `ungroup`?).", 0
-        )
-    sequence = need_sequence(env, left, 0)
+def need_table_value(right: Any) -> Any:
+    """The table of the third argument, which must be all of it."""
     if not isinstance(right, Selection) or right.sliced or right.range.keys is not None:
         raise wrong_value("TABLE", right, 2)
-    table = right.table
-    assert table is not None
+    return right.table
+
+
+def eq_join_(env: Env, sequence: Any, table: Any, key: Function, opts: Options) -> Any:
     index = opts.value("index") if opts.has("index") else None
     if index is not None and index.__class__ is not str:
         raise wrong_datum("STRING", index)
@@ -207,6 +206,6 @@ TERMS: Final = (
         effect=Effect.FORBIDS_WRITES,
         grouped=Grouped.REJECT,
         datum=False,
-        names={"eq_join_": eq_join_},
+        names={"eq_join_": eq_join_, "need_table_value": need_table_value},
     ),
 )

@@ -158,10 +158,10 @@ def distinct(env: Env, value: Any, opts: Options) -> Any:
     if opts.has("index"):
         index = opts.value("index")
         if not isinstance(value, Selection) or value.range.keys is not None:
-            raise QueryLogicError("Can only perform an indexed distinct on a TABLE.", 0)
+            raise QueryLogicError("Can only perform an indexed distinct on a TABLE.")
         return _distinct_index(env, value, index)
-    if isinstance(value, Selection) and value.range.keys is None:
-        return _distinct_rows(value)
+    if isinstance(value, Selection) and value.range.keys is None and value.range.index is None:
+        return Stream(value.source)  # rows of a table differ in their keys
     stream = as_stream(value)
     stream.refuse_endless()
     seen: dict[Any, Any] = {}
@@ -170,26 +170,6 @@ def distinct(env: Env, value: Any, opts: Options) -> Any:
         if len(seen) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
     return sorted(seen.values(), key=order_key)
-
-
-def _distinct_rows(value: Selection) -> Stream:
-    """Rows of a table differ in their keys; only a multi index gives a row more than once."""
-    if value.range.index is None:
-        return Stream(value.source)
-
-    def chunks(env: Env) -> Iterator[Chunk]:
-        seen: set[Any] = set()
-        for chunk in value.chunks(env):
-            fresh = []
-            for row in chunk.datums():
-                hashed = hash_key(row)
-                if hashed not in seen:
-                    seen.add(hashed)
-                    fresh.append(row)
-            if fresh:
-                yield of_rows(fresh)
-
-    return Stream(Generated(chunks))
 
 
 def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
@@ -201,7 +181,12 @@ def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
         pkey = table.primary_key
         function = RowFunction(lambda rows: [row[pkey] for row in rows], None, 0, None)
         return Stream(value.source).through(MapSkip(function))
-    selected = value.narrowed(index=index) if value.range.index is None else value
+    current = value.range
+    if current.index != index and (
+        current.index is not None or current.bounded or current.descending is not None
+    ):
+        raise QueryLogicError("Can only perform an indexed distinct on a TABLE.")
+    selected = value.narrowed(index=index) if current.index is None else value
 
     def chunks(env: Env) -> Iterator[Chunk]:
         last: Any = SKIP

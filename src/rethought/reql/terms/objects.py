@@ -1,6 +1,6 @@
 """Objects: their keys, their values, and making one from a list of both."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.text import truncated
 from rethought.datum.values import TYPE_KEY, Datum, from_json, type_name
@@ -16,7 +16,7 @@ def plain_object(value: Datum, name: str) -> dict[str, Datum]:
     """The value when it is an object and no pseudotype."""
     if isinstance(value, dict) and TYPE_KEY not in value:
         return value
-    raise QueryLogicError(f"Cannot call `{name}` on objects of type `{type_name(value)}`.")
+    raise QueryLogicError(f"Cannot call `{name}` on objects of type `{type_name(value)}`.", 0)
 
 
 def keys(env: "Env", value: Datum) -> list[Datum]:
@@ -33,15 +33,16 @@ def values(env: "Env", value: Datum) -> list[Datum]:
     return [document[key] for key in sorted(document)]
 
 
-def object_(env: "Env", *parts: Datum) -> Datum:
-    """(STRING, DATUM)... -> OBJECT"""
+def object_(env: "Env", *parts: Any) -> Datum:
+    """(STRING, DATUM)... -> OBJECT. All but the first key are evaluated here, pair by pair."""
     if len(parts) % 2:
         raise QueryLogicError(
             f"OBJECT expects an even number of arguments (but found {len(parts)})."
         )
     result: dict[str, Datum] = {}
     for at in range(0, len(parts), 2):
-        key, value = string_of(parts[at], at), parts[at + 1]
+        key = string_of(parts[at]() if at else parts[0], at)
+        value = parts[at + 1]()
         if key in result:
             raise QueryLogicError(
                 f'Duplicate key "{key}" in object.  '
@@ -54,5 +55,5 @@ def object_(env: "Env", *parts: Datum) -> Datum:
 TERMS: Final = (
     TermSpec(94, "keys", exactly(1), run=keys),
     TermSpec(186, "values", exactly(1), run=values),
-    TermSpec(143, "object", ANY_NUMBER, run=object_),
+    TermSpec(143, "object", ANY_NUMBER, run=object_, eager=1),
 )

@@ -107,8 +107,6 @@ def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
     descending = False
     if isinstance(index, Ordering):
         descending, index = index.descending, index.key
-    if index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
     if not isinstance(sequence, Selection) or sequence.range.keys is not None:
         if sequence.__class__ is list and not sequence:
             return sequence
@@ -116,6 +114,8 @@ def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
             "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure "
             "order_by comes before any transformations (such as map) or filters."
         )
+    if index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
     ordered = by_index(env, sequence, index, descending=descending)
     return ordered if not keys else _break_ties(ordered, SortedBy(index, descending), list(keys))
 

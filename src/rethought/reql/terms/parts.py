@@ -23,9 +23,11 @@ from rethought.exec.values import (
     SingleSelection,
     Stream,
     is_array,
-    need_datum,
+    is_datum,
     need_sequence,
+    wrong_datum,
 )
+from rethought.reql.checks import within_array_limit
 from rethought.reql.runtime import per_group
 from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
 
@@ -44,15 +46,14 @@ def narrow(value: int, *at: Frame) -> int:
 
 def nth_(env: Env, value: Any, position: Any) -> Any:
     """SEQUENCE, NUMBER -> row"""
+    if isinstance(value, SingleSelection):
+        _place(position)
+        raise wrong_datum("ARRAY", value.datum())
     return nth(env, need_sequence(env, value, 0), position)
 
 
 def nth(env: Env, sequence: Any, position: Any) -> Any:
-    try:
-        index = narrow(to_int(position), 1)
-    except QueryLogicError as error:
-        error.at = (1,)
-        raise
+    index = _place(position)
     if isinstance(sequence, GroupedStream):
         return per_group(env, sequence, lambda group: nth(env, group, position))
     if is_array(sequence):
@@ -72,6 +73,14 @@ def nth(env: Env, sequence: Any, position: Any) -> Any:
     for chunk in stream.through(Slice(index, index + 1)).chunks(env):
         return _selected(stream, chunk.datums()[0])
     raise _out_of_bounds(index)
+
+
+def _place(position: Any) -> int:
+    try:
+        return narrow(to_int(position), 1)
+    except QueryLogicError as error:
+        error.at = (1,)
+        raise
 
 
 def _out_of_bounds(index: int) -> NonExistenceError:
@@ -122,6 +131,8 @@ def _slice(
         value = value.datum()
     if value.__class__ is list or value.__class__ is str:
         low, high = _positions(len(value), start, end, left_open, right_closed)
+        if value.__class__ is list:
+            within_array_limit(env, high - low)
         return value[low:high]
     if isinstance(value, Stream):
         if value.array:
@@ -133,9 +144,9 @@ def _slice(
         data = binary_bytes(value)
         low, high = _positions(len(data), start, end, left_open, right_closed)
         return binary(data[low:high])
-    found = need_datum(env, value, 0)
-    error = NonExistenceError if found is None else QueryLogicError
-    raise error(f"Expected ARRAY, BINARY, or STRING, but found {type_name(found)}.")
+    if not is_datum(value):
+        raise QueryLogicError("Cannot slice non-sequences.", 0)
+    raise QueryLogicError(f"Expected ARRAY, BINARY, or STRING, but found {type_name(value)}.", 0)
 
 
 def _positions(

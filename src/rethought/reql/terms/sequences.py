@@ -257,9 +257,7 @@ def fold_(
     final_emit: Function | None,
 ) -> Any:
     if step.arity not in (0, 2):
-        raise QueryLogicError(
-            "The accumulator function passed to `fold` should expect 2 arguments", 2
-        )
+        raise QueryLogicError("The accumulator function passed to `fold` should expect 2 arguments")
     stream = as_stream(sequence)
     if emit is None:
         stream.refuse_endless()

@@ -7,6 +7,7 @@ original's do. Patterns are RE2's: linear time whatever the pattern. Callers: `r
 import json
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from string import ascii_lowercase, ascii_uppercase
@@ -72,10 +73,13 @@ _PYTHON_BLANK: Final = re.compile("[\x1c-\x1f]")
 """What `str.split` takes for blank, but Unicode's property White_Space does not."""
 
 
-def split(env: "Env", text: str, separator: Datum = None, most: int = -1) -> list[Datum]:
-    """STRING [, STRING | NULL [, NUMBER]] -> ARRAY. At most `most` cuts; -1 is no limit."""
+def split(
+    env: "Env", text: str, separator: Datum = None, cuts: Callable[[], int] | None = None
+) -> list[Datum]:
+    """STRING [, STRING | NULL [, NUMBER]] -> ARRAY. The number is that of the cuts at most; -1 is no limit."""
     if separator is not None and separator.__class__ is not str:
         raise wrong_type("STRING", separator)
+    most = -1 if cuts is None else cuts()
     if not -1 <= most <= env.array_limit - 1:
         raise QueryLogicError(
             f"Error: `split` size argument must be in range [-1, {env.array_limit - 1}]."
@@ -230,7 +234,7 @@ def _tag(template: str, start: int) -> tuple[str, int]:
 
 TERMS: Final = (
     TermSpec(97, "match", exactly(2), match, args=(Arg.STRING, Arg.STRING)),
-    TermSpec(149, "split", between(1, 3), split, args=(Arg.STRING, Arg.DATUM, Arg.INT)),
+    TermSpec(149, "split", between(1, 3), split, args=(Arg.STRING, Arg.DATUM, Arg.INT), eager=2),
     TermSpec(
         141,
         "upcase",
