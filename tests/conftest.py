@@ -1,12 +1,17 @@
-"""Fixtures for every test: a shared server, and servers of a test's own."""
+"""Fixtures for every test: a shared server, servers of a test's own, a browser and its pages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser import running_browser, visiting
 from tools.serverprocess import ServerProcess, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,21 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
             return stack.enter_context(server)
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One browser for the tests of a module (no longer: it keeps an event loop in this thread)."""
+    with running_browser() as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """Opens pages of this test alone, each as somebody else: `open_page(url, color_scheme="dark")`."""
+    with ExitStack() as stack:
+
+        def open_one(url: str, **options: Any) -> "Page":
+            return stack.enter_context(visiting(browser, url, **options))
+
+        yield open_one
