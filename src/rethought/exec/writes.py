@@ -8,15 +8,19 @@ Invariants:
 Called by the write terms only.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
-from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from rethought.datum.keys import primary_key as encoded_key
+from rethought.datum.order import equal, order_key
 from rethought.datum.text import pretty
 from rethought.datum.values import check_storable, type_name
 from rethought.errors import QueryLogicError, ReqlError, RowDeniedError
 from rethought.exec.functions import Function
+from rethought.exec.settling import part_of
 from rethought.exec.table import Table
+from rethought.exec.values import wrong_datum
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -25,6 +29,8 @@ Decide = Callable[[Any], Any]
 """The new document of a row (null: none) from its old one."""
 
 COUNTERS: Final = ("deleted", "errors", "inserted", "replaced", "skipped", "unchanged")
+_CHANGING: Final = frozenset({"inserted", "replaced", "deleted"})
+_MISSING: Final = object()
 
 
 class WriteOptions:
@@ -39,54 +45,48 @@ class WriteOptions:
 
 
 class Statistics:
-    """The answer of a write query as it grows."""
+    """The answer of a query that rewrites rows, as it grows."""
 
     def __init__(self, env: "Env", options: WriteOptions) -> None:
         self.env = env
         self.options = options
         self.counts = dict.fromkeys(COUNTERS, 0)
         self.first_error: str | None = None
-        self._batch_rejected = True
-        self._rejected = 0
         self.changes: list[Any] = []
         self.changes_dropped = False
         self.generated_keys: list[str] = []
 
-    def changed(self, counter: str, old: Any, new: Any) -> None:
+    def changed(self, counter: str, key: Any, old: Any, new: Any) -> None:
+        """A row was written, or there was nothing to write."""
         self.counts[counter] += 1
         wanted = self.options.changes
-        if wanted is False:
-            return
-        if wanted == "always" or counter in ("inserted", "replaced", "deleted"):
-            self._add_change({"new_val": new, "old_val": old})
+        if wanted is not False:
+            shown = wanted == "always" or counter in _CHANGING
+            change = {"new_val": new, "old_val": old}
+            self.note(key, old if new is None else new, change if shown else None)
 
-    def failed(self, error: ReqlError, old: Any = None) -> None:
-        """A row that storage refused, or whose new document could not be made."""
+    def failed(self, error: ReqlError, key: Any, old: Any, new: Any = _MISSING) -> None:
+        """A row that storage refused, or whose new document could not be made. `new` is that document if it could."""
         if self.env.transaction is not None:
             raise error
         self.counts["errors"] += 1
+        self.blame(error.message, key)
+        wanted = self.options.changes
+        if wanted == "always":
+            change = {"error": error.message, "new_val": old, "old_val": old}
+            self.note(key, old if new is _MISSING else new, change)
+        elif wanted:
+            self.note(key, None, None)
+
+    def blame(self, message: str, key: Any) -> None:
         if self.first_error is None:
-            self.first_error = error.message
-        if self.options.changes == "always":
-            self._add_change({"error": error.message, "new_val": old, "old_val": old})
+            self.first_error = message
 
-    def begin_batch(self) -> None:
-        """A batch of documents to insert begins: those that cannot be stored are found before others are tried."""
-        self._batch_rejected = self.first_error is not None
-
-    def rejected(self, error: ReqlError) -> None:
-        """A document that cannot be stored at all."""
-        if self.env.transaction is not None:
-            raise error
-        self.counts["errors"] += 1
-        self._rejected += 1
-        if not self._batch_rejected or self.first_error is None:
-            self._batch_rejected = True
-            self.first_error = error.message
-        if self.options.changes is not False:
-            self._add_change({"error": error.message, "new_val": None, "old_val": None})
-
-    def _add_change(self, change: dict[str, Any]) -> None:
+    def note(self, key: Any, document: Any, change: dict[str, Any] | None) -> None:
+        """The change that writing a row brought, None when there is nothing to tell. `document` is what there is now,
+        or would be."""
+        if change is None:
+            return
         if len(self.changes) < self.env.array_limit:
             self.changes.append(change)
         else:
@@ -107,8 +107,7 @@ class Statistics:
                 keys = keys[:limit]
             out["generated_keys"] = keys
         if self.options.changes is not False and changes:
-            alone = self._rejected == sum(self.counts.values())  # the original lists only one then
-            out["changes"] = self.changes[:1] if alone else self.changes
+            out["changes"] = self.changes
             if self.changes_dropped:
                 warnings.append(f"Too many changes, array truncated to {limit}.")
         if warnings:
@@ -116,21 +115,112 @@ class Statistics:
         return out
 
 
+class InsertStatistics(Statistics):
+    """The answer of an insert.
+
+    The original inserts a batch at a time, every part of the table on its own, and puts the changes in the order of the
+    documents afterwards: which error is the first, and where a change stands, follow from that.
+    """
+
+    def __init__(self, env: "Env", options: WriteOptions, primary_key: str) -> None:
+        super().__init__(env, options)
+        self._primary_key = primary_key
+        self._rejection: str | None = None  # the first of this batch
+        self._errors: list[tuple[str, Any]] = []
+        self._noted: list[tuple[Any, Any, dict[str, Any] | None]] = []
+
+    def inserted(self, key: Any, document: dict[str, Any]) -> None:
+        if self.options.changes is False:
+            self.counts["inserted"] += 1
+        else:
+            self.changed("inserted", key, None, document)
+
+    def rejected(self, error: ReqlError) -> None:
+        """A document that no key can be made for."""
+        self.unmade(error)
+        if self.options.changes is not False:
+            change = {"error": error.message, "new_val": None, "old_val": None}
+            self._noted.append((_MISSING, None, change))
+
+    def unmade(self, error: ReqlError) -> None:
+        """A document that there is none of: what makes it failed."""
+        if self.env.transaction is not None:
+            raise error
+        self.counts["errors"] += 1
+        if self._rejection is None:
+            self._rejection = error.message
+
+    def blame(self, message: str, key: Any) -> None:
+        if self.first_error is None:
+            self._errors.append((message, key))
+
+    def note(self, key: Any, document: Any, change: dict[str, Any] | None) -> None:
+        self._noted.append((key, document, change))
+
+    def end_batch(self) -> None:
+        """Called after every batch of documents."""
+        if self._rejection is not None or self._errors:
+            self._settle_errors()
+        if self._noted:
+            noted, self._noted = self._noted, []
+            for change in self._in_order(noted):
+                super().note(None, None, change)
+
+    def _settle_errors(self) -> None:
+        """What can have no key is found before anything is written; then a part of the table comes after the other."""
+        if self.first_error is None:
+            self.first_error = self._rejection
+        if self.first_error is None:
+            self.first_error = min(self._errors, key=lambda error: part_of(error[1]))[0]
+        self._rejection = None
+        self._errors.clear()
+
+    def _in_order(self, noted: list[tuple[Any, Any, dict[str, Any] | None]]) -> list[Any]:
+        """The changes of a batch. Where one is missing, the one of the next greater key takes its place."""
+        written = [entry for entry in noted if entry[0] is not _MISSING]
+        if not written:
+            return [noted[0][2]]
+        told = [entry for entry in written if entry[2] is not None]
+        limit = self.env.array_limit
+        if len(told) > limit:
+            self.changes_dropped = True
+            told = sorted(told, key=lambda entry: part_of(entry[0]))[:limit]
+        places = sorted(((self._place(entry), at) for at, entry in enumerate(told)))
+        changes = []
+        for key, _, change in noted:
+            if key is _MISSING:
+                changes.append(change)
+                continue
+            at = bisect_left(places, (order_key(key), -1))
+            if at < len(places):
+                changes.append(told[places.pop(at)[1]][2])
+        return changes
+
+    def _place(self, entry: tuple[Any, Any, dict[str, Any] | None]) -> Any:
+        """The key by which a change is found again."""
+        key, document, _ = entry
+        if not is_object(document):  # the original cannot tell whose change it is, and says so
+            raise wrong_datum("OBJECT", document)
+        return order_key(document.get(self._primary_key, key))
+
+
 def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: Statistics) -> None:
     """Decides and stores one row."""
     options = statistics.options
+    primary_key = table.primary_key
     seen: Any = None
+    made: Any = _MISSING
 
     def change(old: dict[str, Any] | None) -> dict[str, Any] | None:
-        nonlocal seen
+        nonlocal seen, made
         seen = old
+        made = _MISSING
         new = decide(old)
-        if new is not None:
-            check_document(table.primary_key, old, new, key)
-        if options.hook is not None and new is not old:
-            new = hooked(env, options.hook, key, old, new)
-            if new is not None:
-                check_document(table.primary_key, old, new, key)
+        if options.hook is not None:
+            new = hooked(env, options.hook, primary_key, old, new)
+        made = new
+        if new is not None and new is not old:
+            check_document(primary_key, old, new, key)
         return new  # type: ignore[no-any-return]
 
     try:
@@ -138,9 +228,9 @@ def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: St
     except ReqlError as error:
         if error.error_type not in ROW_ERRORS and not isinstance(error, RowDeniedError):
             raise
-        statistics.failed(error, seen)
+        statistics.failed(error, key, seen, made)
         return
-    statistics.changed(outcome(old, new), old, new)
+    statistics.changed(outcome(old, new), key, old, new)
 
 
 ROW_ERRORS: Final = frozenset({2000000, 3000000, 3100000, 5000000, 4100000})
@@ -154,45 +244,50 @@ def outcome(old: Any, new: Any) -> str:
     return "unchanged" if new is old else "replaced"
 
 
+def is_object(value: Any) -> bool:
+    """Whether the protocol's storage takes a value for an object: also a time or a geometry, but not binary."""
+    return value.__class__ is dict and value.get("$reql_type$") != "BINARY"
+
+
+def missing_key(primary_key: str, document: Any) -> QueryLogicError:
+    return QueryLogicError(
+        f"Inserted object must have primary key `{primary_key}`:\n{pretty(document)}"
+    )
+
+
+def changed_key(primary_key: str, old: Any, new: Any) -> QueryLogicError:
+    return QueryLogicError(
+        f"Primary key `{primary_key}` cannot be changed (`{pretty(old)}` -> `{pretty(new)}`)."
+    )
+
+
 def check_document(primary_key: str, old: Any, new: Any, key: Any) -> None:
     """Refuses what cannot be stored in place of `old` under `key`."""
-    if new.__class__ is not dict or "$reql_type$" in new:
-        if new.__class__ is dict and new["$reql_type$"] == "LITERAL":
-            check_storable(new)
+    if not is_object(new):
         raise QueryLogicError(
             f"Inserted value must be an OBJECT (got {type_name(new)}):\n{pretty(new)}"
         )
+    if new.get("$reql_type$") == "LITERAL":
+        check_storable(new)
     found = new.get(primary_key, _MISSING)
     if found is _MISSING:
-        raise QueryLogicError(
-            f"Inserted object must have primary key `{primary_key}`:\n{pretty(new)}"
-        )
-    if found.__class__ is not key.__class__ or found != key:
-        from rethought.datum.order import equal
-
-        if not equal(found, key):
-            if old is None:
-                raise QueryLogicError(
-                    f"Primary key `{primary_key}` cannot be changed (null -> {pretty(new)})"
-                )
-            raise QueryLogicError(
-                f"Primary key `{primary_key}` cannot be changed (`{pretty(old)}` -> "
-                f"`{pretty(new)}`)."
-            )
+        raise missing_key(primary_key, new)
+    if (found.__class__ is key.__class__ and found == key) or equal(found, key):
+        return
+    if old is not None:
+        raise changed_key(primary_key, old, new)
+    encoded_key(found)
+    raise QueryLogicError(f"Primary key `{primary_key}` cannot be changed (null -> {pretty(new)})")
 
 
-_MISSING: Final = object()
-
-
-def hooked(env: "Env", hook: Function, key: Any, old: Any, new: Any) -> Any:
+def hooked(env: "Env", hook: Function, primary_key: str, old: Any, new: Any) -> Any:
     """What the table's write hook makes of a change."""
+    document = old if new is None else new
+    if document is not None and not is_object(document):
+        raise wrong_datum("OBJECT", document)
     context = {
-        "primary_key": key,
-        "timestamp": {
-            "$reql_type$": "TIME",
-            "epoch_time": round(time(), 3),
-            "timezone": "+00:00",
-        },
+        "primary_key": None if document is None else document.get(primary_key),
+        "timestamp": env.now,
     }
     try:
         result = hook.invoke(context, old, new)

@@ -126,7 +126,7 @@ def _compile(table: Any) -> Plan:
             raise MustWait
         given = {name: lambda value=value: value for name, value in options.items()}
         target = find_table(env, ())
-        return insert_(env, target, documents, options.get("conflict"), Options(env, given))
+        return insert_(env, target, documents, Options(env, given))
 
     return Plan(
         run,

@@ -1,27 +1,40 @@
 """INSERT, UPDATE, REPLACE, DELETE and FOR_EACH."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
+from rethought.datum.keys import primary_key
 from rethought.datum.merging import merge_objects
-from rethought.datum.text import pretty
-from rethought.datum.values import check_storable, type_name
+from rethought.datum.order import equal
+from rethought.datum.text import pretty, truncated
+from rethought.datum.values import check_storable, is_truthy, type_name
 from rethought.errors import Frame, QueryLogicError, ReqlError, RowDeniedError
 from rethought.exec.env import Env, Options
-from rethought.exec.functions import Function
+from rethought.exec.functions import Function, constant_function
 from rethought.exec.table import Table, TableSource
 from rethought.exec.values import (
     SingleSelection,
     Stream,
     as_stream,
+    is_datum,
     need_datum,
     need_selection,
     need_sequence,
+    need_string,
     wrong_datum,
     wrong_value,
 )
-from rethought.exec.writes import Statistics, WriteOptions, check_document, write_row
+from rethought.exec.writes import (
+    InsertStatistics,
+    Statistics,
+    WriteOptions,
+    changed_key,
+    is_object,
+    missing_key,
+    write_row,
+)
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
 from rethought.reql.terms.sequences import call_term, sequence_node
@@ -31,40 +44,69 @@ _OPTIONS: Final = ("durability", "return_changes", "ignore_write_hook", "return_
 _WRITE: Final = Effect.WRITE | Effect.FORBIDS_WRITES
 
 
-def write_options(env: Env, table: Table, opts: Options) -> WriteOptions:
-    """The options every write takes."""
+class Wanted:
+    """The options of a write as they were given, before its table is known. They are read in the order in which their
+    errors count. `conflict` is only asked for by INSERT: a function, the name of a rule, None for the rule `error`."""
+
+    __slots__ = ("changes", "conflict", "durability", "ignore_hook")
+
+    def __init__(self, opts: Options, env: Env | None = None) -> None:
+        self.changes: bool | str = False
+        self.conflict: Function | str | None = None
+        self.durability: str | None = None
+        self.ignore_hook = False
+        if opts or opts.fallback:
+            self.changes = _return_changes(opts)
+            if env is not None:
+                self.conflict = _conflict(env, opts)
+            self.durability = _durability(opts)
+            self.ignore_hook = _truth_of(opts, "ignore_write_hook")
+
+    def on(self, env: Env, table: Table) -> WriteOptions:
+        """How the rows of this table are written."""
+        handle = table.handle
+        if self.ignore_hook:
+            env.require("config", handle)
+        hook = None
+        if handle.write_hook is not None and not self.ignore_hook:
+            hook = env.engine.write_hook(handle)
+        durability = self.durability or table.durability
+        return WriteOptions(changes=self.changes, hard=durability == "hard", hook=hook)
+
+
+def _return_changes(opts: Options) -> bool | str:
     if opts.has("return_vals"):
         raise QueryLogicError(
             "Error: encountered obsolete optarg `return_vals`.  Use `return_changes` instead."
         )
     changes = opts.value("return_changes")
-    if changes is None:
-        changes = False
-    if changes is not True and changes is not False and changes != "always":
-        shown = changes if changes.__class__ is str else pretty(changes)
-        raise QueryLogicError(
-            f"Invalid return_changes value `{shown}` (options are `true`, `false`, and `'always'`.)"
-        )
+    if changes.__class__ is str:
+        if changes != "always":
+            raise QueryLogicError(
+                f"Invalid return_changes value `{changes}` (options are `true`, `false`, and "
+                "`'always'`.)"
+            )
+        return "always"
+    return is_truthy(changes)
+
+
+def _durability(opts: Options) -> str | None:
+    if not opts.has("durability"):
+        return None
+    at = ("durability",) if "durability" in opts else ()
     durability = opts.value("durability")
-    if durability is None:
-        durability = table.durability
-    elif durability not in ("hard", "soft"):
-        at = () if opts is env.defaults or "durability" not in opts else ("durability",)
+    if durability not in ("hard", "soft"):
         if durability.__class__ is not str:
             raise wrong_datum("STRING", durability, *at)
         raise QueryLogicError(
             f'Durability option `{durability}` unrecognized (options are "hard" and "soft").',
             *at,
         )
-    hook = None
-    if table.handle.write_hook is not None:
-        ignore = opts.value("ignore_write_hook")
-        if ignore is None or ignore is False:
-            hook = env.engine.write_hook(table.handle)
-        else:
-            env.require("config", table.handle)
-    env.require("write", table.handle)
-    return WriteOptions(changes=changes, hard=durability == "hard", hook=hook)
+    return str(durability)
+
+
+def _truth_of(opts: Options, name: str) -> bool:
+    return opts.has(name) and is_truthy(opts.value(name))
 
 
 # ---- insert
@@ -75,121 +117,115 @@ def insert(c: Compiler, term: Term) -> Node:
     table = c.compile(term.args[0])
     rows = c.compile(term.args[1])
     line = c.line(term)
-    conflict = c.constant(None, line)
-    if "conflict" in term.optargs:
-        optarg = term.optargs["conflict"]
-        if optarg.type == FUNC:
-            function = c.function(optarg)
-            if function.determinism > Determinism.NOW:
-                conflict = c.call("conflict_not_deterministic", [], line)  # type: ignore[assignment]
-            else:
-                conflict = function.code  # type: ignore[assignment]
-        else:
-            value = c.compile(optarg)
-            conflict = c.datum(value, line, "conflict")  # type: ignore[assignment]
-    code = c.call(
-        "insert_",
-        [
-            c.name("env", line),
-            c.check(table, Arg.WHOLE, line, 0),
-            rows.code,
-            conflict,
-            c.options(term),
-        ],
-        line,
-    )
-    return c.node(term, code, [table, rows], Kind.DATUM)
+    code = rows.code
+    name = "insert_"
+    if term.optargs:  # which are looked at before the rows
+        code = c.lambda_([], code, line)
+        name = "insert_later"
+    args = [c.name("env", line), c.check(table, Arg.WHOLE, line, 0), code, c.options(term)]
+    return c.node(term, c.call(name, args, line), [table, rows], Kind.DATUM)
 
 
-def conflict_not_deterministic() -> Any:
-    raise QueryLogicError("The conflict function passed to `insert` must be deterministic.")
+def insert_(env: Env, target: Any, value: Any, opts: Options) -> dict[str, Any]:
+    return insert_later(env, target, lambda: value, opts)
 
 
-def insert_(env: Env, target: Any, value: Any, conflict: Any, opts: Options) -> dict[str, Any]:
+def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) -> dict[str, Any]:
     if getattr(target, "value_name", None) != "TABLE":
         raise wrong_value("TABLE", target, 0)
     table: Table = target.table
-    _check_conflict(env, conflict, opts)
-    if conflict is None and "conflict" in env.defaults:
-        conflict = env.defaults["conflict"]()
-    options = write_options(env, table, opts)
-    statistics = Statistics(env, options)
+    wanted = Wanted(opts, env)
+    conflict = wanted.conflict
+    options = wanted.on(env, table)
+    if isinstance(conflict, Function):
+        _check_conflict_function(conflict)
+    value = rows()
+    env.require("write", table.handle)
+    statistics = InsertStatistics(env, options, table.primary_key)
     if isinstance(value, SingleSelection):
         value = value.datum()
-    if value.__class__ is dict and "$reql_type$" not in value:
+    if is_object(value):
         insert_row(env, table, value, conflict, statistics)
+        statistics.end_batch()
         return statistics.result()
     stream = as_stream(need_sequence(env, value, None))
     stream.refuse_endless()
     count = 0
     for row in stream.rows(env):
         if count % INSERT_BATCH == 0:
-            statistics.begin_batch()
+            statistics.end_batch()
             env.tick()
         count += 1
-        if row.__class__ is not dict or "$reql_type$" in row:
+        if is_object(row):
+            insert_row(env, table, row, conflict, statistics)
+        else:
             statistics.rejected(wrong_datum("OBJECT", row))
-            continue
-        insert_row(env, table, row, conflict, statistics)
+    statistics.end_batch()
     return statistics.result(changes=count > 0)
 
 
 INSERT_BATCH: Final = 128
 
 
-def _check_conflict(env: Env, conflict: Any, opts: Options) -> None:
-    if conflict is None or conflict in ("error", "replace", "update"):
-        return
+def _conflict(env: Env, opts: Options) -> Function | str | None:
+    if not opts.has("conflict"):
+        return None
+    conflict = opts.value("conflict")
     if isinstance(conflict, Function):
-        if conflict.arity not in (0, 3):
-            raise QueryLogicError(
-                "The conflict function passed to `insert` should expect 3 arguments."
-            )
-        return
-    if conflict.__class__ is not str:
-        raise wrong_datum("STRING", conflict, "conflict")
-    raise QueryLogicError(
-        f'Conflict option `{conflict}` unrecognized (options are "error", "replace" and "update").',
-        "conflict",
-    )
+        return conflict
+    conflict = need_string(env, conflict, "conflict")
+    if conflict not in ("error", "replace", "update"):
+        raise QueryLogicError(
+            f'Conflict option `{conflict}` unrecognized (options are "error", "replace" and '
+            '"update").',
+            "conflict",
+        )
+    return None if conflict == "error" else conflict
+
+
+def _check_conflict_function(function: Function) -> None:
+    if function.determinism > Determinism.NOW:
+        raise QueryLogicError("The conflict function passed to `insert` must be deterministic.")
+    if function.arity not in (0, 3):
+        raise QueryLogicError("The conflict function passed to `insert` should expect 3 arguments.")
 
 
 def insert_row(
-    env: Env, table: Table, doc: dict[str, Any], conflict: Any, statistics: Statistics
+    env: Env, table: Table, doc: dict[str, Any], conflict: Any, statistics: InsertStatistics
 ) -> None:
     pkey = table.primary_key
     if pkey not in doc:
+        if "$reql_type$" in doc:  # a key would make it no valid object of its type
+            statistics.rejected(missing_key(pkey, doc))
+            return
         key = str(uuid4())
         doc = {**doc, pkey: key}
         statistics.generated_keys.append(key)
     options = statistics.options
-    if options.hook is not None or (conflict is not None and conflict != "error"):
-        try:
-            check_storable(doc)
-            _check_key(doc[pkey])
-        except QueryLogicError as error:
-            statistics.rejected(error)
-            return
-        write_row(env, table, doc[pkey], _on_conflict(pkey, doc, conflict), statistics)
+    if options.hook is not None or conflict is not None:
+        if _has_key(pkey, doc, statistics):
+            write_row(env, table, doc[pkey], _on_conflict(pkey, doc, conflict), statistics)
         return
     try:
         existing = table.insert_new(env, doc, hard=options.hard)
     except (QueryLogicError, RowDeniedError) as error:
-        statistics.rejected(error)
+        if _has_key(pkey, doc, statistics):
+            statistics.failed(error, doc[pkey], None, doc)
         return
     if existing is None:
-        statistics.counts["inserted"] += 1
-        if options.changes is not False:
-            statistics.counts["inserted"] -= 1
-            statistics.changed("inserted", None, doc)
+        statistics.inserted(doc[pkey], doc)
     else:
-        statistics.failed(_duplicate(pkey, existing, doc), existing)
+        statistics.failed(_duplicate(pkey, existing, doc), doc[pkey], existing)
 
 
-def _check_key(key: Any) -> None:
-    from rethought.datum.keys import primary_key
-
-    primary_key(key)
+def _has_key(pkey: str, doc: dict[str, Any], statistics: InsertStatistics) -> bool:
+    """Whether a document can be stored under its key; else it is counted as rejected."""
+    try:
+        primary_key(doc[pkey])
+    except QueryLogicError as error:
+        statistics.rejected(error)
+        return False
+    return True
 
 
 def _duplicate(pkey: str, old: Any, new: Any) -> QueryLogicError:
@@ -202,7 +238,7 @@ def _on_conflict(pkey: str, doc: dict[str, Any], conflict: Any) -> Callable[[Any
             return doc
         if conflict == "update":
             return merge_objects(old, doc)
-        if conflict is None or conflict == "error":
+        if conflict is None:
             raise _duplicate(pkey, old, doc)
         return conflict.invoke(pkey, old, doc)
 
@@ -221,14 +257,14 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
             function = c.function(body)
         else:
             value = c.compile(body)
-            code = c.lambda_([], value.code, line)
-            function = Node(
-                c.call("constant_function", [code, c.constant(0, line)], line),
-                Kind.VALUE,
-                value.determinism,
-                True,
-            )
-        atomic = function.determinism <= Determinism.NOW
+            args = [
+                c.name("env", line),
+                c.lambda_([], value.code, line),
+                c.constant(int(value.determinism), line),
+            ]
+            code = c.call(f"{name}constant", args, line)
+            function = Node(code, Kind.VALUE, value.determinism, True)
+        proven = function.determinism <= Determinism.NOW
 
         def build(first: Node) -> Node:
             code = c.call(
@@ -236,8 +272,8 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
                 [
                     c.name("env", line),
                     first.code,
-                    function.code,
-                    c.constant(atomic, line),
+                    c.lambda_([], function.code, line),
+                    c.constant(proven, line),
                     c.options(term),
                 ],
                 line,
@@ -249,28 +285,61 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
     return compile_
 
 
-def update_(
-    env: Env, target: Any, function: Function, atomic: bool, opts: Options
-) -> dict[str, Any]:
-    def decide(old: Any) -> Any:
-        if old is None:
-            return None
-        new = need_datum(env, _invoke(env, function, old), 1)
-        if new is None:
-            return old
-        if new.__class__ is not dict or "$reql_type$" in new:
-            check_document("", old, new, None)
-        return merge_objects(old, new)
+def update_constant(env: Env, value: Callable[[], Any], determinism: int) -> Function:
+    """What stands for a function of UPDATE: the same for every row, evaluated for each."""
 
-    return _rewrite(env, target, decide, atomic, opts)
+    def call() -> Any:
+        found = value()
+        if isinstance(found, Function):
+            return found
+        if not (is_datum(found) or isinstance(found, SingleSelection)):
+            raise wrong_value("FUNCTION", found, 1)
+        return found
+
+    return constant_function(call, determinism)
+
+
+def replace_constant(env: Env, value: Callable[[], Any], _: int) -> Function:
+    """What stands for a function of REPLACE: evaluated once, before any row."""
+    found = value()
+    if isinstance(found, Function):
+        return found
+    if not (is_datum(found) or isinstance(found, SingleSelection)):
+        raise wrong_value("FUNCTION", found, 1)
+    document = need_datum(env, found, 1)
+    return constant_function(lambda: document, 0)
+
+
+def update_(
+    env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
+) -> dict[str, Any]:
+    def decider(function: Function) -> Callable[[Any], Any]:
+        def decide(old: Any) -> Any:
+            if old is None:
+                return None
+            new = need_datum(env, _invoke(env, function, old), 1)
+            if new is None:
+                return old
+            if not is_object(new):
+                return new
+            if new.get("$reql_type$", "LITERAL") != "LITERAL":
+                raise QueryLogicError(f"Cannot merge objects of type `{type_name(new)}`.")
+            if "$reql_type$" in new:
+                check_storable(new)
+            return merge_objects(old, new)
+
+        return decide
+
+    return _rewrite(env, target, function, decider, proven, opts)
 
 
 def replace_(
-    env: Env, target: Any, function: Function, atomic: bool, opts: Options
+    env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
-    return _rewrite(
-        env, target, lambda old: need_datum(env, _invoke(env, function, old), 1), atomic, opts
-    )
+    def decider(function: Function) -> Callable[[Any], Any]:
+        return lambda old: need_datum(env, _invoke(env, function, old), 1)
+
+    return _rewrite(env, target, function, decider, proven, opts)
 
 
 def _invoke(env: Env, function: Function, old: Any) -> Any:
@@ -279,67 +348,103 @@ def _invoke(env: Env, function: Function, old: Any) -> Any:
 
 
 def delete(env: Env, target: Any, opts: Options) -> dict[str, Any]:
-    return _rewrite(env, target, lambda _: None, True, opts)
+    return _rewrite(env, target, None, None, True, opts)
+
+
+def _nothing(_: Any) -> None:
+    return None
 
 
 def _rewrite(
-    env: Env, target: Any, decide: Callable[[Any], Any], atomic: bool, opts: Options
+    env: Env,
+    target: Any,
+    function: Callable[[], Function] | None,
+    decider: Callable[[Function], Callable[[Any], Any]] | None,
+    proven: bool,
+    opts: Options,
 ) -> dict[str, Any]:
+    allowed = (opts or opts.fallback) and _truth_of(opts, "non_atomic")
+    wanted = Wanted(opts)
+    if not proven and not allowed:
+        raise QueryLogicError(
+            "Could not prove argument deterministic.  Maybe you want to use the non_atomic flag?"
+        )
+    chosen = None if function is None else function()
+    decide = _nothing if chosen is None or decider is None else decider(chosen)
     selection = need_selection(env, target, 0)
     table: Table = selection.table
-    if not atomic:
-        flag = opts.value("non_atomic")
-        if flag is None or flag is False:
-            raise QueryLogicError(
-                "Could not prove argument deterministic.  Maybe you want to use the non_atomic "
-                "flag?"
-            )
-    options = write_options(env, table, opts)
-    statistics = Statistics(env, options)
+    options = wanted.on(env, table)
+    env.require("write", table.handle)
     if isinstance(selection, Stream):
         selection.refuse_endless()
+    if chosen is not None and chosen.determinism > Determinism.NOW:
+        return _rewrite_beforehand(env, selection, decide, options)
+    statistics = Statistics(env, options)
     empty = True
-    for key, row in _rows_of(env, selection, atomic=atomic):
+    for key in _keys_of(env, selection):
         empty = False
-        chosen = decide if atomic else _beforehand(decide, row, statistics)
-        if chosen is not None:
-            write_row(env, table, key, chosen, statistics)
+        write_row(env, table, key, decide, statistics)
     return statistics.result(changes=not empty)
 
 
-def _rows_of(env: Env, selection: Any, *, atomic: bool) -> Iterator[tuple[Any, Any]]:
+def _keys_of(env: Env, selection: Any) -> Iterator[Any]:
+    """The rows to write. An atomic write reads the newest row itself, so a single one stays unread."""
     if isinstance(selection, SingleSelection):
-        # an atomic write reads the newest row itself, so this one stays unread
-        yield selection.key, None if atomic else selection.datum()
+        yield selection.key
         return
     pkey = selection.table.primary_key
     source = selection.source
-    if atomic and isinstance(source, TableSource) and source.range.index is not None:
+    keys: Iterator[Any] = (
+        row[pkey] for chunk in selection.chunks(env, settled=True) for row in chunk.datums()
+    )
+    if isinstance(source, TableSource) and source.range.index is not None:
         # writing may move rows within the index that is being read, so all of it is read before
+        keys = iter(list(keys))
+    for at, key in enumerate(keys):
+        if at % 100 == 99:
+            env.tick()
+        yield key
+
+
+def _rewrite_beforehand(
+    env: Env, selection: Any, decide: Callable[[Any], Any], options: WriteOptions
+) -> dict[str, Any]:
+    """With a body that may read tables: it runs on the rows as they were read, and its results are inserted in their
+    places. So a row cannot be deleted, and one that went away meanwhile is there again."""
+    table: Table = selection.table
+    statistics = InsertStatistics(env, options, table.primary_key)
+    empty = True
+    rows: Iterator[tuple[Any, Any]]
+    if isinstance(selection, SingleSelection):
+        rows = iter([(selection.key, selection.datum())])
+    else:
+        pkey = table.primary_key
         chunks = selection.chunks(env, settled=True)
-        keys = [row[pkey] for chunk in chunks for row in chunk.datums()]
-        for at, key in enumerate(keys):
-            if at % 100 == 99:
-                env.tick()
-            yield key, None
-        return
-    for chunk in selection.chunks(env, settled=True):
-        for at, row in enumerate(chunk.datums()):
-            if at % 100 == 99:
-                env.tick()
-            yield row[pkey], row
+        rows = ((row[pkey], row) for chunk in chunks for row in chunk.datums())
+    while batch := list(islice(rows, INSERT_BATCH)):
+        empty = False
+        documents = []
+        for key, old in batch:
+            env.tick()
+            try:
+                documents.append(_replacement(table.primary_key, key, old, decide(old)))
+            except ReqlError as error:
+                statistics.unmade(error)
+        for document in documents:
+            insert_row(env, table, document, "replace", statistics)
+        statistics.end_batch()
+    return statistics.result(changes=not empty)
 
 
-def _beforehand(
-    decide: Callable[[Any], Any], row: Any, statistics: Statistics
-) -> Callable[[Any], Any] | None:
-    """The result of a body that may read tables: it runs before the row is locked."""
-    try:
-        new = decide(row)
-    except ReqlError as error:
-        statistics.failed(error, row)
-        return None
-    return lambda _: new
+def _replacement(pkey: str, key: Any, old: Any, new: Any) -> dict[str, Any]:
+    if not is_object(new):
+        raise wrong_datum("OBJECT", new)
+    if pkey not in new:
+        raise missing_key(pkey, new)
+    if not equal(new[pkey], key):
+        raise changed_key(pkey, old, new)
+    document: dict[str, Any] = new
+    return document
 
 
 # ---- for_each
@@ -360,17 +465,25 @@ def for_each(c: Compiler, term: Term) -> Node:
 
 
 def for_each_(env: Env, sequence: Any, function: Any) -> dict[str, Any]:
+    if not isinstance(function, Function | SingleSelection) and not is_datum(function):
+        raise wrong_value("FUNCTION", function, 1)
     stream = as_stream(sequence)
     stream.refuse_endless()
     total: dict[str, Any] = {}
     for row in stream.rows(env, settled=True):
         env.tick()
+        value = function
+        at: tuple[Frame, ...] = (1,)
         if isinstance(function, Function):
-            parts = _statistics_of(env, function.invoke(row), (1, 1))
-        else:
-            parts = _statistics_of(env, function, (1,))
-        for part in parts:
-            total = merge_statistics(env, total, part)
+            value = function.invoke(row)
+            at = (1, 1)
+        try:
+            for part in _statistics_of(env, value, at):
+                total = merge_statistics(env, total, part)
+        except QueryLogicError as error:
+            if error.at:
+                raise
+            raise _no_write(error, at) from None
     return total
 
 
@@ -414,14 +527,16 @@ def merge_statistics(env: Env, total: dict[str, Any], part: dict[str, Any]) -> d
             if len(joined) > env.array_limit:
                 joined = joined[: env.array_limit]
                 warning = f"Too many changes, array truncated to {env.array_limit}."
-                merged["warnings"] = [*merged.get("warnings", []), warning]
+                warnings = merged.get("warnings", [])
+                if warning not in warnings:
+                    merged["warnings"] = [*warnings, warning]
             merged[name] = joined
         elif kinds == (str, str):
             continue
         else:
             raise QueryLogicError(
-                f"Cannot merge statistics `{pretty(old)}` (type {type_name(old)}) and "
-                f"`{pretty(value)}` (type {type_name(value)})."
+                f"Cannot merge statistics `{truncated(old)}` (type {type_name(old)}) and "
+                f"`{truncated(value)}` (type {type_name(value)})."
             )
     return merged
 
@@ -435,7 +550,7 @@ TERMS: Final = (
         optargs=("conflict", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
-        names={"insert_": insert_, "conflict_not_deterministic": conflict_not_deterministic},
+        names={"insert_": insert_, "insert_later": insert_later},
     ),
     TermSpec(
         53,
@@ -445,7 +560,7 @@ TERMS: Final = (
         optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
-        names={"update_": update_},
+        names={"update_": update_, "update_constant": update_constant},
     ),
     TermSpec(
         55,
@@ -455,7 +570,7 @@ TERMS: Final = (
         optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
-        names={"replace_": replace_},
+        names={"replace_": replace_, "replace_constant": replace_constant},
     ),
     TermSpec(
         54,
@@ -463,7 +578,7 @@ TERMS: Final = (
         exactly(1),
         run=delete,
         args=(Arg.ANY,),
-        optargs=_OPTIONS,
+        optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
     ),
