@@ -10,15 +10,18 @@ CHECKED := src tests tools bench examples
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test slow check types lint fmt bench bench-latency conformance lock docs hooks clean
+.PHONY: help setup run board test slow check types lint fmt bench bench-latency conformance lock docs hooks clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev tests/js/node_modules/.package-lock.json ## create .venv with everything a developer needs
 
 run: $(VENV)/.run ## start a server on port 28015, data in ./rethought_data (ARGS="--driver-port 28016")
 	$(BIN)/rethought serve $(ARGS)
+
+board: $(VENV)/.board ## a live board for the browser, with a server of its own (ARGS="--data notes")
+	$(BIN)/python -m examples.board $(ARGS)
 
 test: setup ## run the tests, a minute or two (ARGS="tests/store -k snapshot")
 	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
@@ -68,9 +71,13 @@ $(VENV)/.run: pyproject.toml $(LOCK) | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(LOCK) | $(BIN)/python
-	$(PIP) --editable '.[dev,js]'
+$(VENV)/.board: pyproject.toml $(LOCK) | $(BIN)/python
+	$(PIP) --editable '.[examples]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.dev: pyproject.toml $(LOCK) | $(BIN)/python
+	$(PIP) --editable '.[dev,examples,js]'
+	@touch $@ $(VENV)/.run $(VENV)/.board
 
 # The JavaScript drivers are tested only where npm is at hand.
 tests/js/node_modules/.package-lock.json: tests/js/package.json tests/js/package-lock.json

@@ -26,6 +26,8 @@ from bench.workloads import empty_tables
 
 NUMBER: Final = re.compile(rb'"id":(\d+)')
 FEED: Final = start(term("changes", table("writes"), include_states=True))
+PARTIAL_START: Final = b'{"t":3,'
+"""How answers of a feed mostly begin; looking for the kind anywhere costs more."""
 WARM_UP_S: Final = 0.5
 LATE_S_MAX: Final = 30.0
 """For the last changes, after the last write was sent."""
@@ -100,9 +102,9 @@ class Subscriber:
         client.receive()
         now = time.perf_counter()
         for body in client.frames():
-            if kind_of(body) != PARTIAL:
+            if not body.startswith(PARTIAL_START) and kind_of(body) != PARTIAL:
                 raise BenchmarkError(f"the feed ended: {body[:200]!r}")
-            client.socket.sendall(self.again)
+            client.socket.send(self.again)
             numbers = NUMBER.findall(body)
             self.arrivals.append((now, numbers))
             self.count += len(numbers)

@@ -73,9 +73,12 @@ class Channel:
             if not self.subscriptions and self.owner is not None:
                 self.owner.remove(self)
 
-    def publish(self, batch: Batch) -> None:
-        for subscription in tuple(self.subscriptions):
+    def publish(self, batch: Batch) -> int:
+        """Hands a turn's messages to everybody; to how many."""
+        subscriptions = tuple(self.subscriptions)
+        for subscription in subscriptions:
             subscription.push(self, batch)
+        return len(subscriptions)
 
     def pending(self) -> Pending:
         raise NotImplementedError
@@ -128,11 +131,10 @@ class RangeChannel(Channel):
 
     # ---- what they mean
 
-    def run(self, tick: Tick, hits: list[Hit] | None) -> None:
-        """Tells the subscribers; `hits` None is every change, once."""
+    def run(self, tick: Tick, hits: list[Hit] | None) -> int:
+        """Tells the subscribers, and how many they were; `hits` None is every change, once."""
         batch = self.batch(tick, hits)
-        if batch is not None:
-            self.publish(batch)
+        return 0 if batch is None else self.publish(batch)
 
     def batch(self, tick: Tick, hits: list[Hit] | None) -> Batch | None:
         if hits is None:

@@ -6,31 +6,37 @@ What always holds:
   2. Whoever reads through `reading` has had every commit up to that state worked through: that is the seam between what
      was read and what will come.
   3. A change of a table that nobody listens to costs one look into a dictionary.
+  4. When many were told, what is committed in the next moment is told together: the time that telling takes (sockets
+     are written to, clients ask for more) is left free first, so that it never takes all there is.
 One per group with feeds, made by `reql.feeds`.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Final
 
 from rethought.errors import InternalError, ReqlError
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex
-from rethought.store import Commit, Group, Snapshot, TableId
+from rethought.store import Commit, Group, Loop, Snapshot, TableId
 
 log = logging.getLogger("rethought.feed")
 
-CallSoon = Callable[[Callable[[], None]], Any]
+TELLING_S: Final = 25e-6
+"""What a message to one subscriber takes, all in all: to make, to write, to read the question for the next."""
+PAUSE_S_MIN: Final = 1e-3
+"""Clocks of event loops go by milliseconds."""
+PAUSE_S_MAX: Final = 25e-3
 
 
 class Hub:
     """See the module."""
 
-    def __init__(self, group: Group, call_soon: CallSoon, on_empty: Callable[[], None]) -> None:
+    def __init__(self, group: Group, loop: Loop, on_empty: Callable[[], None]) -> None:
         self.group = group
-        self._call_soon = call_soon
+        self._loop = loop
         self._on_empty = on_empty
         self._tables: dict[TableId, TableFeeds] = {}
         self._pending: list[Commit] = []
@@ -99,37 +105,50 @@ class Hub:
         self._pending.append(commit)
         if not self._scheduled:
             self._scheduled = True
-            self._call_soon(self._turn)
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._scheduled = False
-        self.drain()
+        """Tells what was committed; what comes in the pause that follows waits for its end."""
+        pause_s = min(self.drain() * TELLING_S, PAUSE_S_MAX)
+        if pause_s < PAUSE_S_MIN:
+            self._scheduled = False
+        else:
+            self._loop.call_later(pause_s, self._rested)
 
-    def drain(self) -> None:
-        """Works through the commits that were heard of."""
+    def _rested(self) -> None:
+        if self._pending:
+            self._turn()
+        else:
+            self._scheduled = False
+
+    def drain(self) -> int:
+        """Works through the commits that were heard of; how many messages that were."""
         if self._draining:  # called back by what it tells
-            return
+            return 0
         self._draining = True
+        told = 0
         try:
             while self._pending:
                 commits, self._pending = self._pending, []
                 for table, tick in ticks(commits).items():
                     feeds = self._tables.get(table)
                     if feeds is not None:
-                        run(feeds, tick)
+                        told += run(feeds, tick)
         finally:
             self._draining = False
+        return told
 
 
-def run(feeds: TableFeeds, tick: Tick) -> None:
-    """Tells the feeds of a table. Never raises."""
+def run(feeds: TableFeeds, tick: Tick) -> int:
+    """Tells the feeds of a table, and how many messages that were. Never raises."""
     try:
-        feeds.run(tick)
+        return feeds.run(tick)
     except (
         Exception
     ):  # a bug of ours must not end the feeds of other tables, nor go on with a gap in these
         log.exception("the feeds of a table failed")
         feeds.fail(InternalError("The feed failed inside the server.", frames=()))
+        return 0
 
 
 def ticks(commits: list[Commit]) -> dict[TableId, Tick]:

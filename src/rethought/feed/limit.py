@@ -274,14 +274,16 @@ class LimitChannel(Channel):
         self.offsets = offsets
         self._find_index = find_index
 
-    def run(self, tick: Tick) -> None:
+    def run(self, tick: Tick) -> int:
+        """Tells the subscribers, and how many they were."""
         name = self.top.order.view.index
         if name is not None and not self._index_is_ours(name):
-            return
+            return 0
         before = self._rows() if self.merges else []
         gone, come = self.top.run(tick)
         if gone or come:
-            self.publish(LimitBatch(self.texts(gone, come), before))
+            return self.publish(LimitBatch(self.texts(gone, come), before))
+        return 0
 
     def _index_is_ours(self, name: str) -> bool:
         found = self._find_index(name)

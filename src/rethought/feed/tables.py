@@ -131,20 +131,18 @@ class TableFeeds:
 
     # ---- changes
 
-    def run(self, tick: Tick) -> None:
-        """Tells everybody what this turn means to them."""
-        for channel in tuple(self._whole):
-            channel.run(tick, None)
+    def run(self, tick: Tick) -> int:
+        """Tells everybody what this turn means to them; how many messages that were."""
+        told = sum([channel.run(tick, None) for channel in tuple(self._whole)])
         for field, by_value in tuple(self._wanting.items()):
-            _run_wanting(field, by_value, tick)
+            told += _run_wanting(field, by_value, tick)
         if self._primary:
-            _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
+            told += _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
         for name, group in tuple(self._indexes.items()):
             found = self.find_index(name)
             if found is not None:
-                _run(group, tick, tick.entries(*found))
-        for limited in tuple(self._limits):
-            limited.run(tick)
+                told += _run(group, tick, tick.entries(*found))
+        return told + sum([limited.run(tick) for limited in tuple(self._limits)])
 
     def fail(self, error: ReqlError, *, limits_only: bool = False) -> None:
         """Ends the feeds of the table."""
@@ -154,7 +152,7 @@ class TableFeeds:
                 subscription.fail(error)
 
 
-def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick: Tick) -> None:
+def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick: Tick) -> int:
     """The channels whose rows have a certain value in a field."""
     hits: dict[RangeChannel, list[Hit]] = {}
     for at, values in enumerate(tick.values_of(field)):
@@ -163,11 +161,10 @@ def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick:
                 change = tick.changes[at]
                 hit = Hit(at, change.old is not None, change.new is not None)
                 hits.setdefault(channel, []).append(hit)
-    for channel, found in hits.items():
-        channel.run(tick, found)
+    return sum([channel.run(tick, found) for channel, found in hits.items()])
 
 
-def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> None:
+def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> int:
     hits: dict[RangeChannel, list[Hit]] = {}
     by_key = group.by_key
     for at, (old, new) in enumerate(entries):
@@ -179,5 +176,4 @@ def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[b
             hit = channel.hit(tick, at, entries[at])
             if hit is not None:
                 hits.setdefault(channel, []).append(hit)
-    for channel, found in hits.items():
-        channel.run(tick, found)
+    return sum([channel.run(tick, found) for channel, found in hits.items()])

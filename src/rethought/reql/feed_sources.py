@@ -49,7 +49,7 @@ class Feeds:
         group = handle.group
         hub = self._hubs.get(group)
         if hub is None:
-            hub = self._hubs[group] = Hub(group, self.loop.call_soon, lambda: self._forget(group))
+            hub = self._hubs[group] = Hub(group, self.loop, lambda: self._forget(group))
         self._handles[handle] = hub
         return hub, handle.number
 

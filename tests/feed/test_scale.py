@@ -1,0 +1,85 @@
+"""Many subscribers: a change costs what those cost whom it concerns, and telling many leaves time for the rest."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rethought.feed import hub
+from tests.feed.node import Feed, Node
+
+NewTable = Callable[..., Any]
+
+
+@pytest.fixture
+def pauses(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Callable[[], None]]]:
+    """What would be done after a pause, instead of doing it."""
+    asked: list[tuple[float, Callable[[], None]]] = []
+    call_later = node.loop.call_later
+
+    def called(delay: float, callback: Callable[..., None], *arguments: Any) -> Any:
+        if delay > hub.PAUSE_S_MAX:  # the test's own time limit
+            return call_later(delay, callback, *arguments)
+        return asked.append((delay, callback))
+
+    monkeypatch.setattr(node.loop, "call_later", called)
+    return asked
+
+
+def follow(node: Node, query: Any, count: int) -> list[Feed]:
+    return [node.feed(query) for _ in range(count)]
+
+
+def numbers(feed: Feed) -> list[int]:
+    return [row["new_val"]["id"] for row in feed.take()]
+
+
+def test_after_telling_many_the_changes_of_the_next_moment_leave_together(
+    node: Node, new_table: NewTable, pauses: list[Any]
+) -> None:
+    table = new_table()
+    many = int(hub.PAUSE_S_MIN / hub.TELLING_S) + 1
+    feeds = follow(node, table.changes(), many)
+    for id in range(3):
+        node.run(table.insert({"id": id}))
+        node.settle()
+    assert [numbers(feed) for feed in feeds] == [[0]] * many
+    [(pause, rested)] = pauses
+    assert hub.PAUSE_S_MIN <= pause <= hub.PAUSE_S_MAX
+    rested()
+    assert [numbers(feed) for feed in feeds] == [[1, 2]] * many
+    _, rested = pauses.pop()
+    rested()
+    node.run(table.insert({"id": 3}))
+    assert numbers(feeds[0]) == [3]
+    for feed in feeds:
+        feed.close()
+
+
+def test_few_are_told_at_once(node: Node, new_table: NewTable, pauses: list[Any]) -> None:
+    table = new_table()
+    feeds = follow(node, table.changes(), 3)
+    for id in range(3):
+        node.run(table.insert({"id": id}))
+        assert [numbers(feed) for feed in feeds] == [[id]] * 3
+    assert not pauses
+    for feed in feeds:
+        feed.close()
+
+
+def test_whoever_reads_in_a_pause_has_been_told_everything(
+    node: Node, new_table: NewTable, pauses: list[Any]
+) -> None:
+    table = new_table()
+    feeds = follow(node, table.changes(), 100)
+    for id in range(2):
+        node.run(table.insert({"id": id}))
+        node.settle()
+    late = node.feed(table.changes(include_initial=True))
+    assert sorted(numbers(late)) == [0, 1]
+    assert numbers(feeds[0]) == [0, 1]
+    pauses[-1][1]()
+    assert [len(feed.take()) for feed in feeds] == [0] + [2] * 99
+    assert late.take() == []
+    for feed in [*feeds, late]:
+        feed.close()
