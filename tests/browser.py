@@ -1,8 +1,8 @@
 """A real browser for tests of pages: Chromium without a window, driven by playwright.
 
-What always holds: the browser is the machine's own (`CHROMIUM` names another), started with an empty profile and nothing
-that calls home; each page has a context, so storage and cookies, of its own; a page that raised, logged an error or was
-refused a resource fails its test. Without a browser a test is skipped, in CI (`CI=true`) it fails.
+What always holds: the browser is the machine's own (`CHROMIUM` names another), started with an empty profile and
+nothing that calls home; each page has a context, so storage and cookies, of its own; a page that raised, logged an
+error or was refused a resource fails its test. Without a browser a test is skipped, in CI (`CI=true`) it fails.
 Callers: the fixtures `browser` and `open_page` in `conftest.py`. Wait with `expect` of playwright, never for a while.
 """
 

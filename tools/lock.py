@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT: Final = "rethought"
-EXTRAS: Final = ("dev", "js")
+EXTRAS: Final = ("dev", "examples", "js")
 HEAD: Final = (
     "# Written by `make lock`; the Makefile installs with these versions as constraints.\n"
 )

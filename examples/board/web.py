@@ -1,0 +1,188 @@
+"""The web side: a page is one WebSocket, one connection to the database, and a task for each feed.
+
+What always holds:
+  1. Nothing is kept here between two connections of a page. Whatever goes wrong (the network, this process, the
+     database), the page connects again and says which change it saw last; the journal has the rest.
+  2. A page that reads slowly slows only its own feeds: they wait for it, the database bounds what waits, and after
+     `SEND_S` seconds without progress the page is let go.
+  3. One page's commands are done one after the other; what it may not send is refused to it alone.
+Callers: `__main__`.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from rethinkdb.errors import (
+    ReqlDriverError,
+    ReqlError,
+    ReqlOpFailedError,
+    ReqlQueryLogicError,
+    ReqlUserError,
+)
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from examples.board import messages, store
+from examples.board.messages import COLUMNS, TEXT_MAX, Hello, Here, Me
+
+PAGE: Final = Path(__file__).parent / "page"
+MESSAGE_BYTES: Final = 16 * 1024
+"""What a page may send at once; the web server closes the connection of one that sends more."""
+WAITING: Final = 1000
+"""How many changes of a feed wait in the database for a slow page, before it is told to resume instead."""
+TIDY_S: Final = 20
+AWAY, REFUSED = 1013, 1008
+"""Codes of closing: try again later; not with me."""
+
+log = logging.getLogger("board")
+
+
+@dataclass(slots=True)
+class Page:
+    """One open page. Its name changes, the rest stays."""
+
+    socket: WebSocket
+    conn: Any
+    name: str
+    send_s: float
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def send(self, **message: Any) -> None:
+        """Raises TimeoutError when the page does not take it."""
+        async with self.turn, asyncio.timeout(self.send_s):
+            await self.socket.send_text(msgspec.json.encode(message).decode())
+
+
+async def talk(socket: WebSocket, *, connect: Callable[[], Any], send_s: float) -> None:
+    """One page, from its first message to its last."""
+    if foreign(socket):
+        await socket.close(REFUSED)
+        return
+    await socket.accept()
+    try:
+        hello = messages.hello.decode(await socket.receive_text())
+        async with await connect() as conn:
+            await serve(Page(socket, conn, hello.name, send_s), hello)
+    except* WebSocketDisconnect:
+        pass
+    except* msgspec.MsgspecError as wrong:
+        await close(socket, REFUSED, str(wrong.exceptions[0]))
+    except* (ReqlError, TimeoutError, OSError) as away:
+        log.info("page let go: %r", away.exceptions)
+        await close(socket, AWAY, "the board is away for a moment")
+
+
+def foreign(socket: WebSocket) -> bool:
+    """A page of another site may open a WebSocket to us in its visitor's name; it says where it is from."""
+    origin = socket.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != socket.headers.get("host")
+
+
+async def close(socket: WebSocket, code: int, reason: str) -> None:
+    with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(1):
+            await socket.close(code, reason[:120])
+
+
+async def serve(page: Page, hello: Hello) -> None:
+    run = partial(lambda query, **how: query.run(page.conn, **how), changefeed_queue_size=WAITING)
+    resumed = hello.after is not None
+    try:
+        cursors = {name: await run(query) for name, query in store.feeds(hello.after).items()}
+    except (ReqlOpFailedError, ReqlQueryLogicError) as why:
+        # Too long away: the journal has forgotten. Or no token of this board. Then everything, from the start.
+        log.info("cannot resume: %s", why.message)
+        resumed = False
+        cursors = {name: await run(query) for name, query in store.feeds(None).items()}
+    about = {"now": time.time(), "columns": COLUMNS, "text_max": TEXT_MAX}
+    await page.send(feed="welcome", me=page.id, resumed=resumed, **about)
+    await store.arrive(page.id, hello.name, hello.hue).run(page.conn, durability="soft")
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for name, cursor in cursors.items():
+                tasks.create_task(follow(page, name, cursor))
+            tasks.create_task(obey(page))
+    finally:
+        with suppress(ReqlError):
+            await store.leave(page.id).run(page.conn, durability="soft")
+
+
+async def follow(page: Page, name: str, cursor: Any) -> None:
+    """Pass a feed on, as it comes: what has arrived together leaves together."""
+    while True:
+        rows = [await cursor.next()]
+        while cursor.items:
+            rows.append(await cursor.next())
+        if any("error" in row for row in rows):
+            raise TimeoutError("the page is too slow; it will resume")
+        await page.send(feed=name, rows=rows)
+
+
+async def obey(page: Page) -> None:
+    """Do what the page asks, one thing after the other."""
+    while True:
+        data = await page.socket.receive_text()
+        try:
+            await do(page, messages.message.decode(data))
+        except ReqlUserError as no:
+            await page.send(feed="refused", id=messages.refused_id(data), why=no.message)
+        except msgspec.MsgspecError as wrong:
+            await page.send(feed="refused", id=messages.refused_id(data), why=str(wrong))
+
+
+async def do(page: Page, message: Me | Here | messages.AnyCommand) -> None:
+    match message:
+        case Me():
+            page.name = message.name
+            await store.rename(page.id, page.name).run(page.conn, durability="soft")
+        case Here():
+            await store.point(page.id, message).run(page.conn, durability="soft")
+        case _:
+            if not await store.write(message, page.name).run(page.conn, transaction=True):
+                await page.send(feed="known", id=message.id)
+
+
+async def tidy(connect: Callable[[], Any]) -> None:
+    while True:
+        with suppress(ReqlDriverError, ReqlError):
+            async with await connect() as conn:
+                await store.tidy().run(conn, durability="soft")
+        await asyncio.sleep(TIDY_S)
+
+
+def application(database: tuple[str, int], hosts: list[str], *, send_s: float = 20) -> Starlette:
+    """The web application, for a database at (host, port), answering to the names `hosts`."""
+    connect = partial(store.connect, *database)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with await connect() as conn:
+            await store.create(conn)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(tidy(connect))
+            yield
+            task.cancel()
+
+    return Starlette(
+        routes=[
+            WebSocketRoute("/board", partial(talk, connect=connect, send_s=send_s)),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,295 @@
+"""The board example: what two people in two browsers see of each other, also when something between them breaks."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rethinkdb import r
+
+from tests.browser import tunnel
+from tests.examples.board import Board, start
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+LOST = ("WebSocket connection to",)
+"""What a browser says when a connection ends; tests that cut one forgive it."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def start_board(tmp_path: Path) -> Iterator[Callable[..., Board]]:
+    with ExitStack() as stack:
+
+        def start_one(port: int = 0) -> Board:
+            board = start("--port", str(port), "--data", str(tmp_path / "data"))
+            stack.callback(board.stop)
+            return board
+
+        yield start_one
+
+
+@pytest.fixture
+def board(start_board: Callable[..., Board]) -> Board:
+    return start_board()
+
+
+# What somebody does with a page, and sees there.
+
+
+def column(page: "Page", name: str) -> "Locator":
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def note(page: "Page", text: str) -> "Locator":
+    return page.locator(".note", has=page.locator("p", has_text=re.compile(f"^{re.escape(text)}$")))
+
+
+def add(page: "Page", name: str, text: str) -> None:
+    field = page.get_by_label(f"Add a note to {name}", exact=True)
+    field.fill(text)
+    field.press("Enter")
+
+
+def texts(page: "Page", name: str) -> "Locator":
+    return column(page, name).locator(".note p")
+
+
+def expect_live(page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#link")).to_have_text("Live")
+
+
+def expect_texts(page: "Page", name: str, *wanted: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(texts(page, name)).to_have_text(list(wanted))
+
+
+def expect_words(locator: "Locator", words: str | re.Pattern[str]) -> None:
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_text(words)
+
+
+def expect_count(locator: "Locator", count: int) -> None:
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_count(count)
+
+
+OpenPage = Callable[..., Any]
+
+
+def test_two_people_see_each_others_notes_moves_and_edits(
+    board: Board, open_page: OpenPage
+) -> None:
+    ada, bob = open_page(board.url), open_page(board.url, color_scheme="dark")
+    expect_texts(bob, "Done", "Start the board.")
+    add(ada, "Next", "one")
+    add(ada, "Next", "two")
+    expect_words(texts(bob, "Next").nth(1), "one")
+    expect_words(texts(bob, "Next").nth(2), "two")
+    # By the pointer, between two others.
+    note(bob, "Start the board.").drag_to(note(bob, "two"), target_position={"x": 60, "y": 3})
+    expect_count(texts(ada, "Done"), 0)
+    expect_words(texts(ada, "Next").nth(2), "Start the board.")
+    expect_words(texts(bob, "Next").nth(3), "two")
+    note(ada, "one").dblclick()
+    expect_words(note(bob, "one").locator(".writer"), re.compile(" writes$"))
+    ada.keyboard.type("first")
+    ada.keyboard.press("Enter")
+    expect_words(texts(bob, "Next").nth(1), "first")
+    note(bob, "two").hover()
+    note(bob, "two").get_by_role("button", name="Remove").click()
+    expect_count(note(ada, "two"), 0)
+    bob.get_by_role("button", name="Undo").click()
+    expect_words(texts(ada, "Next").nth(3), "two")
+    # The strip is fed by aggregates, the list by the newest lines of the activity.
+    expect_words(ada.locator("#total"), "7")
+    expect_words(bob.locator("#total"), "7")
+    expect_words(column(ada, "Next").locator("output"), "4")
+    expect_words(ada.locator("#present"), "2")
+    expect_words(ada.locator("#latest li").first, re.compile("added “?two"))
+    expect_count(ada.locator("#latest li"), 6)
+
+
+def test_everything_can_be_done_by_keyboard(board: Board, open_page: OpenPage) -> None:
+    ada, bob = open_page(board.url), open_page(board.url)
+    expect_live(ada)
+    note(ada, "Start the board.").focus()
+    ada.keyboard.press("n")
+    ada.keyboard.type("by hand")
+    ada.keyboard.press("Enter")
+    expect_words(texts(bob, "Done").nth(1), "by hand")
+    ada.keyboard.press("Escape")
+    note(ada, "Start the board.").focus()
+    ada.keyboard.press("ArrowDown")
+    ada.keyboard.press("Alt+ArrowUp")
+    expect_texts(bob, "Done", "by hand", "Start the board.")
+    expect_texts(ada, "Done", "by hand", "Start the board.")
+    ada.keyboard.press("Alt+ArrowLeft")
+    expect_words(texts(bob, "Doing").first, "by hand")
+    ada.keyboard.press("Enter")
+    ada.keyboard.type("rewritten")
+    ada.keyboard.press("Escape")
+    ada.keyboard.press("Enter")
+    ada.keyboard.type("written")
+    ada.keyboard.press("Enter")
+    expect_words(texts(bob, "Doing").first, "written")
+    color = note(bob, "written").get_attribute("data-color")
+    ada.keyboard.press("c")
+    bob.wait_for_function(
+        "color => [...document.querySelectorAll('.note')]"
+        ".some(e => e.textContent.includes('written') && e.dataset.color !== color)",
+        arg=color,
+    )
+    ada.keyboard.press("Delete")
+    expect_count(note(bob, "written"), 0)
+    assert ada.evaluate("document.activeElement.className").startswith("note")
+
+
+def test_a_page_that_is_loaded_again_shows_the_same(board: Board, open_page: OpenPage) -> None:
+    page = open_page(board.url)
+    add(page, "Ideas", "stays")
+    expect_words(texts(page, "Ideas").nth(2), "stays")
+    page.get_by_label("You are").fill("Grace")
+    page.get_by_label("You are").press("Enter")
+    before = texts(page, "Ideas").all_inner_texts()
+    page.reload()
+    expect_texts(page, "Ideas", *before)
+    expect_words(page.locator("#total"), "6")
+    assert page.get_by_label("You are").input_value() == "Grace"
+
+
+def test_a_cut_connection_goes_on_without_gap_or_repeat(board: Board, open_page: OpenPage) -> None:
+    with tunnel(board.port) as way:
+        ada = open_page(f"http://127.0.0.1:{way.port}", forgiven=LOST)
+        bob = open_page(board.url)
+        expect_live(ada)
+        expect_live(bob)
+        way.cut()
+        expect_words(ada.locator("#link"), "Away, trying again")
+        for number in range(5):
+            add(bob, "Ideas", f"while away {number}")
+        expect_words(texts(bob, "Ideas").nth(6), "while away 4")
+        note(bob, "while away 0").focus()
+        bob.keyboard.press("Delete")
+        expect_count(note(bob, "while away 0"), 0)
+        # What is written meanwhile shows at once, and is sent when the way is open again.
+        add(ada, "Done", "written in the tunnel")
+        expect_words(texts(ada, "Done").nth(1), "written in the tunnel")
+        expect_count(ada.locator(".note.pending"), 1)
+        wait_for_changes(bob, 6)
+        way.mend()
+        expect_words(ada.locator("#link"), "Resumed, 6 changes caught up")
+        expect_words(texts(bob, "Done").nth(1), "written in the tunnel")
+        expect_count(ada.locator(".note.pending"), 0)
+        wait_for_changes(ada, 7)
+        wait_for_changes(bob, 7)
+        assert texts(ada, "Ideas").all_inner_texts() == texts(bob, "Ideas").all_inner_texts()
+    assert len(board.rows(r.db("board").table("activity"))) == 7
+
+
+def wait_for_changes(page: "Page", count: int) -> None:
+    """Until the page has been told of exactly so many changes since it was opened."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("#link")).to_have_attribute("title", re.compile(rf"^{count} changes?,"))
+
+
+def test_pages_survive_the_death_of_the_database(board: Board, open_page: OpenPage) -> None:
+    ada, bob = open_page(board.url, forgiven=LOST), open_page(board.url, forgiven=LOST)
+    expect_live(bob)
+    writing = [f"note {number}" for number in range(12)]
+    expect_live(ada)
+    before = board.database
+    for number, text in enumerate(writing):
+        add(ada, "Doing", text)  # some of these are on their way when the database dies
+        if number == 5:
+            board.kill_database()
+    board.wait_for_another_database(before)
+    for page in (ada, bob):
+        expect_texts(
+            page, "Doing", "Kill the database while you write: the command line says how.", *writing
+        )
+        expect_count(page.locator(".note.pending"), 0)
+        wait_for_changes(page, len(writing))
+        expect_words(page.locator("#total"), "17")
+    done = board.rows(r.db("board").table("activity")["text"])
+    assert sorted(done) == sorted(writing)  # each command once, whatever its first answer's fate
+
+
+def test_pages_survive_a_restart_of_everything(
+    start_board: Callable[..., Board], open_page: OpenPage
+) -> None:
+    first = start_board()
+    page = open_page(first.url, forgiven=LOST)
+    add(page, "Ideas", "before")
+    expect_words(texts(page, "Ideas").nth(2), "before")
+    expect_live(page)
+    assert first.stop() == 0
+    add(page, "Ideas", "between")
+    start_board(first.port)
+    expect_words(page.locator("#link"), "Resumed, 0 changes caught up")
+    wait_for_changes(page, 2)
+    expect_words(texts(page, "Ideas").nth(3), "between")
+
+
+def test_pause_and_resume_show_what_was_missed(board: Board, open_page: OpenPage) -> None:
+    ada, bob = open_page(board.url), open_page(board.url)
+    expect_live(ada)
+    ada.get_by_role("button", name="Pause").click()
+    expect_words(ada.locator("#link"), "Paused")
+    expect_words(bob.locator("#present"), "1")
+    add(bob, "Done", "missed")
+    wait_for_changes(bob, 1)
+    ada.get_by_role("button", name="Resume").click()
+    expect_words(ada.locator("#link"), "Resumed, 1 change caught up")
+    expect_words(texts(ada, "Done").nth(1), "missed")
+    expect_words(bob.locator("#present"), "2")
+
+
+def test_markup_in_a_note_or_a_name_stays_text(board: Board, open_page: OpenPage) -> None:
+    ada, bob = open_page(board.url), open_page(board.url)
+    evil = "<img src=x onerror=alert(1)><b>bold</b>&amp;<script>alert(2)</script>"
+    ada.get_by_label("You are").fill("<i>Eve</i>")
+    ada.get_by_label("You are").press("Enter")
+    add(ada, "Ideas", evil)
+    for page in (ada, bob):
+        expect_words(texts(page, "Ideas").nth(2), evil)
+        expect_words(page.locator("#latest q").first, evil)
+        assert page.locator("main img, main b, main script, #latest img, #people i").count() == 0
+    expect_words(bob.locator("#latest b").first, "<i>Eve</i>")
+
+
+@pytest.mark.parametrize(
+    "viewport",
+    [{"width": 360, "height": 700}, {"width": 800, "height": 700}, {"width": 1400, "height": 800}],
+)
+def test_the_page_fits_its_window(board: Board, open_page: OpenPage, viewport: Any) -> None:
+    page = open_page(board.url, viewport=viewport)
+    add(page, "Ideas", "Donaudampfschifffahrtsgesellschaft" * 4)
+    expect_count(page.locator(".note"), 6)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, textarea')].filter(e =>"
+        " !e.ariaLabel && !e.textContent.trim() && !e.labels?.length).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_light_and_dark_follow_the_system_and_the_button(board: Board, open_page: OpenPage) -> None:
+    ground = "getComputedStyle(document.querySelector('.note')).backgroundColor"
+    light, dark = open_page(board.url), open_page(board.url, color_scheme="dark")
+    for page in (light, dark):
+        page.locator(".note").first.wait_for()
+    colors = light.evaluate(ground), dark.evaluate(ground)
+    assert colors[0] != colors[1]
+    light.get_by_role("button", name="Light or dark").click()
+    assert light.evaluate(ground) == colors[1]
