@@ -7,6 +7,7 @@ It knows bytes in the order of bytes, and nothing of the query language. Start r
 from rethought.store.batch import Savepoint, Ticket, WriteBatch
 from rethought.store.check import check_file
 from rethought.store.copy import copy_group
+from rethought.store.damage import place_of_index, place_of_table
 from rethought.store.disk import CRASH_POINTS, Disk
 from rethought.store.group import Group, open_group
 from rethought.store.model import (
@@ -24,6 +25,7 @@ from rethought.store.model import (
     Usage,
 )
 from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
+from rethought.store.scrub import scrub
 from rethought.store.snapshot import Snapshot
 
 __all__ = [
@@ -51,4 +53,7 @@ __all__ = [
     "check_file",
     "copy_group",
     "open_group",
+    "place_of_index",
+    "place_of_table",
+    "scrub",
 ]

@@ -32,6 +32,7 @@ import apsw
 from rethought.errors import OpFailedError, ReqlError
 from rethought.store.batch import WriteBatch
 from rethought.store.connection import end_transaction, read_error, write_error
+from rethought.store.damage import SOMEWHERE, Damage
 from rethought.store.journal import Journal
 from rethought.store.layout import COUNTER_PUT
 from rethought.store.model import Commit, Listener, Loop, Size
@@ -63,6 +64,7 @@ class Writer:
         self.batch: WriteBatch | None = None
         self.refusal: ReqlError | None = None  # why nothing may be written now
         self.trouble: str | None = None  # why the last batch was undone, until one commits
+        self.damage = Damage(path)
         self.undone: Callable[[], None] = lambda: None
         self.listeners: list[Listener] = []
         self.syncer: Syncer | None = None
@@ -243,6 +245,7 @@ class Writer:
     # ---- failing
 
     def fail_write(self, error: apsw.Error) -> ReqlError:
+        self.damage.failed(error, SOMEWHERE)
         return self.fail(write_error(self.path, error))
 
     def fail_read(self, error: apsw.Error) -> ReqlError:
@@ -251,6 +254,7 @@ class Writer:
         SQLite remembers a damaged page until the transaction ends, and would not commit: an open batch is undone, a
         read transaction begins again (on the same state, since nobody else writes).
         """
+        self.damage.failed(error, SOMEWHERE)
         if self.batch is not None:
             if isinstance(error, apsw.CorruptError) or not self.connection.in_transaction:
                 return self.fail_write(error)

@@ -26,6 +26,7 @@ from rethought.store.checkpoint import (
 )
 from rethought.store.commit import Writer
 from rethought.store.connection import connect, damaged, log_path, read_error, wrong_key
+from rethought.store.damage import CATALOG, JOURNAL, place_of_index
 from rethought.store.jobs import BuildIndex, Jobs, RemoveTable
 from rethought.store.model import (
     META,
@@ -39,6 +40,7 @@ from rethought.store.model import (
     Usage,
 )
 from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
+from rethought.store.scrub import sample_index
 from rethought.store.snapshot import Readers
 from rethought.store.sync import Syncer
 from rethought.store.tables import (
@@ -77,6 +79,7 @@ class Group:
         self._closed = False
         self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
         self.write = writer.write  # the open group commit of this turn of the loop
+        self.damage = writer.damage
         writer.connection.set_wal_hook(self._log_grew)
         self._cache = self.options.cache.join(writer.connection, self.options.cache_bytes, loop)
         writer.undone = self._undone
@@ -135,6 +138,7 @@ class Group:
         try:
             yield from self._writer.journal.read(after, limit)
         except apsw.Error as error:
+            self.damage.failed(error, JOURNAL)
             raise read_error(self.path, error) from error
 
     # ---- tables
@@ -207,6 +211,23 @@ class Group:
         """How much of a build is done, 0 to 1."""
         found = self._writer.tables.index(index)
         return 1.0 if found.ready else found.position / found.end
+
+    def sample_index(self, table: TableId, index: IndexId, part: float, rows: int) -> None:
+        """Compares some documents with their entries in an index; a difference becomes `damage`.
+
+        `part`, 0 to 1, says from where in the table on. Part of the slow search for damage.
+        """
+        self.flush()
+        state = self._writer.tables[table]
+        execute = self._writer.connection.execute
+        try:
+            last: int = execute(f"SELECT max(r) FROM {state.sql.name}").get or 0
+            finding = sample_index(execute, state, state.indexes[index], int(part * last), rows)
+        except apsw.Error as error:
+            self.damage.failed(error, place_of_index(index))
+        else:
+            if finding is not None:
+                self.damage.note(place_of_index(index), finding)
 
     def when_index_ready(self, index: IndexId) -> Any:
         """A future that is done when the index can be read, or was dropped."""
@@ -397,6 +418,7 @@ class Group:
         try:
             return self._writer.connection.execute(sql, parameters)
         except apsw.Error as error:
+            self.damage.failed(error, CATALOG)
             raise read_error(self.path, error) from error
 
 

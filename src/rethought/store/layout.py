@@ -60,14 +60,13 @@ def create_index(index: IndexId) -> str:
 class Range:
     """The statements that read one kind of range; parameters are the lower end's, the upper end's, then the limit."""
 
-    __slots__ = ("count", "page", "position", "rows", "sizes")
+    __slots__ = ("page", "position", "rows", "sizes")
 
     def __init__(self, source: str, where: str, order: str, columns: str, edge: str) -> None:
         tail = f"FROM {source} {where} ORDER BY {order} LIMIT ?"
         joined = "CAST(group_concat(d) AS BLOB), count(*)"
         self.rows = f"SELECT d, {columns} {tail}"
         self.sizes = f"SELECT length(d) {tail}"
-        self.count = f"SELECT count(*) FROM {source} {where}"
         if edge:  # the key where the page ends, out of the same pass
             self.page = f"SELECT {joined}, {edge}({columns}) FROM (SELECT d, {columns} {tail})"
         else:
@@ -151,7 +150,6 @@ class IndexSql:
             where = _where("i.ik", columns, lower, upper)
             found = Range(self.source, where, order, columns, "")
             entries = f"FROM {self.name} AS i {where}"
-            found.count = f"SELECT count(*) {entries}"
             found.position = f"SELECT {columns} {entries} ORDER BY {order} LIMIT ? OFFSET ?"
             self._ranges[code] = found
         return found

@@ -20,6 +20,7 @@ import apsw
 
 from rethought.errors import OpFailedError, ReqlError
 from rethought.store.connection import connect, end_transaction, read_error
+from rethought.store.damage import place_of_table
 from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
 from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
 from rethought.store.options import GroupOptions
@@ -138,7 +139,8 @@ class Snapshot:
         self._holders -= 1
         return self
 
-    def _failed(self, error: apsw.Error) -> ReqlError:
+    def _failed(self, error: apsw.Error, table: TableId) -> ReqlError:
+        self._writer.damage.failed(error, place_of_table(table))
         if (
             self._own is not None
         ):  # fails until it is released: another transaction might be of a later state
@@ -151,7 +153,7 @@ class Snapshot:
         try:
             document: bytes | None = self._execute(self._tables[table].sql.get, (key,)).get
         except apsw.Error as error:
-            raise self._failed(error) from error
+            raise self._failed(error, table) from error
         return document
 
     def get_many(self, table: TableId, keys: list[bytes]) -> dict[bytes, bytes]:
@@ -163,7 +165,7 @@ class Snapshot:
                 if document is not None:
                     found[key] = document
         except apsw.Error as error:
-            raise self._failed(error) from error
+            raise self._failed(error, table) from error
         return found
 
     # ---- ranges
@@ -242,7 +244,7 @@ class Snapshot:
             position = self._execute(sql.position, (*bounds, 1, count - 1)).fetchone()
             return Page(row[0], count, position)
         except apsw.Error as error:
-            raise self._failed(error) from error
+            raise self._failed(error, state.id) from error
 
     def _rows(self, sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool) -> Page:
         rows: list[Any] = self._execute(sql.rows, (*bounds, limit)).fetchall()
@@ -282,26 +284,6 @@ class Snapshot:
             return self._sizes.get(table) or Size(0, 0)
         state = self._tables[table]
         return Size(state.docs, state.bytes)
-
-    def count_range(
-        self,
-        table: TableId,
-        lower: Bound = None,
-        upper: Bound = None,
-        *,
-        lower_open: bool = False,
-        upper_open: bool = False,
-        index: IndexId | None = None,
-    ) -> int:
-        """Documents (entries, of an index) in a range; reads the keys, not the documents."""
-        state = self._tables[table]
-        sql = state.sql if index is None else state.indexes[index].sql
-        text = sql.range(_end(lower, lower_open), _end(upper, upper_open), False).count
-        try:
-            counted: int = self._execute(text, _bounds(lower, upper)).get
-        except apsw.Error as error:
-            raise self._failed(error) from error
-        return counted
 
 
 def _end(bound: Bound, is_open: bool) -> int:
