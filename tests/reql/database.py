@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ WAIT_S = 20
 class Database:
     """Queries are term trees as JSON; cursors are read to their end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self.random_bytes = random_bytes
         self.loop = asyncio.new_event_loop()
         self.catalog = open_catalog(
             directory,
@@ -41,7 +44,7 @@ class Database:
 
     def restart_engine(self) -> None:
         """A new engine, which knows no plans."""
-        self.engine = Engine(self.catalog, Limits(), self.loop)
+        self.engine = Engine(self.catalog, Limits(), self.loop, random_bytes=self.random_bytes)
         self.client = self.engine.client("admin", "127.0.0.1", 0)
 
     def response(self, query: Any, **options: Any) -> dict[str, Any]:

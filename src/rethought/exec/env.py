@@ -9,7 +9,6 @@ wrote there); whatever the query holds is given back in `end_batch`.
 from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from rethought.datum.values import from_json
 from rethought.errors import OpIndeterminateError, ResourceLimitError
@@ -19,6 +18,7 @@ from rethought.limits import Limits
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from rethought.exec.chance import Chance
     from rethought.exec.schedule import Scheduler
 
 SLICE_S: Final = 0.005
@@ -101,8 +101,14 @@ class Env:
     def id(self) -> str:
         """The name of this query in `jobs` and in the log; made when somebody first asks for it."""
         if self._id is None:
-            self._id = str(uuid4())
+            self._id = self.chance.uuid()
         return self._id
+
+    @property
+    def chance(self) -> "Chance":
+        """Where random numbers and identifiers come from."""
+        chance: Chance = self.engine.chance
+        return chance
 
     # ---- settings
 

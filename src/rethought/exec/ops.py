@@ -202,8 +202,8 @@ class Zip(Operator):
                 raise wrong_datum("OBJECT", row)
             if "left" not in row:
                 raise QueryLogicError("ZIP can only be called on the result of a join.")
-            left, right = row["left"], row.get("right")
-            rows.append(left if right is None else merge_objects(left, right))
+            left = row["left"]
+            rows.append(merge_objects(left, row["right"]) if "right" in row else left)
         return of_rows(rows)
 
 

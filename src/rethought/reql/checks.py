@@ -54,6 +54,16 @@ def int_of(value: Datum, *at: Frame) -> int:
     return blamed(lambda: to_int(number_of(value)), *at)
 
 
+_INT32: Final = 2**31
+
+
+def narrow(value: int, *at: Frame) -> int:
+    """A number that must fit 32 bits."""
+    if not -_INT32 <= value < _INT32:
+        raise QueryLogicError(f"Integer too large: {value}", *at)
+    return value
+
+
 def blamed(function: Callable[[], Result], *at: Frame) -> Result:
     """The function's result; an error of it that blames nobody yet blames `at`."""
     try:

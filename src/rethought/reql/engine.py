@@ -7,6 +7,7 @@ What always holds: see `reql.query`. One engine per node; `server` builds it.
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, ReqlError
+from rethought.exec.chance import Chance, RandomBytes
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.local import LocalTable
@@ -68,7 +70,15 @@ class Client:
 class Engine:
     """See the module. One per node."""
 
-    def __init__(self, catalog: Any, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        catalog: Any,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        random_bytes: RandomBytes = os.urandom,
+    ) -> None:
+        self.chance = Chance(random_bytes)
         self.catalog = catalog
         self.limits = limits
         self.loop = loop

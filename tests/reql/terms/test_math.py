@@ -14,12 +14,13 @@ from rethought.datum.kinds import Datum, Number, number
 from rethought.datum.order import compare
 from rethought.datum.values import from_json
 from rethought.errors import QueryLogicError
+from rethought.exec.chance import Chance
 from rethought.reql.spec import TermSpec
 from rethought.reql.terms import math
 from tests.datum.strategies import bounded_data, data, numbers, scalars
 from tests.reql.evaluation import Evaluator
 
-env: Any = SimpleNamespace(array_limit=100_000)
+env: Any = SimpleNamespace(array_limit=100_000, chance=Chance())
 BY_TYPE = {spec.type: spec for spec in math.TERMS}
 COMPARISONS = [BY_TYPE[type_] for type_ in (17, 18, 19, 20, 21, 22)]
 FOLDS = [BY_TYPE[type_] for type_ in (24, 25, 26, 27)]

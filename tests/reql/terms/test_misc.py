@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from rethought.datum.binary import binary_bytes
 from rethought.errors import QueryLogicError
+from rethought.exec.chance import Chance
 from rethought.reql.compiler import Compiler
 from rethought.reql.spec import Determinism
 from rethought.reql.terms import SPECS, misc
 from rethought.reql.tree import Term, datum
 from tests.datum.strategies import strings
 
-env: Any = SimpleNamespace(array_limit=100_000)
+env: Any = SimpleNamespace(array_limit=100_000, chance=Chance())
 
 
 def term(type_: int, *args: Term, path: tuple[int, ...] = (), **optargs: Term) -> Term:

@@ -8,7 +8,6 @@ their arguments one after the other and stop at the first that decides or fails.
 
 import ast
 import math
-import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -311,14 +310,14 @@ def random_(env: "Env", *bounds: Number, opts: "Options") -> Number:
     wants_float = opts.value("float") not in (None, False) if opts.has("float") else not bounds
     if wants_float:
         lower, upper = (0, 1) if not bounds else (0, *bounds)[-2:]
-        return number(_between(lower, upper, random.random()))
+        return number(_between(lower, upper, env.chance.random()))
     if not bounds:
         raise QueryLogicError("Generating a random integer requires one or two bounds.")
     least, most = (0, *bounds)[-2:]
     least, most = _whole_bound("Lower", least), _whole_bound("Upper", most)
     if least >= most:
         raise QueryLogicError(f"Lower bound ({least}) is not less than upper bound ({most}).")
-    return random.randrange(least, most)
+    return env.chance.randrange(least, most)
 
 
 def _between(lower: Number, upper: Number, fraction: float) -> Number:

@@ -28,7 +28,7 @@ NAMESPACE: Final = uuids.UUID("91461c99-f89d-49d2-af96-d8e2e14e9b58")
 
 def uuid(env: "Env", *name: str) -> str:
     """-> STRING: random | STRING -> STRING: always the same one for a name"""
-    return str(uuids.uuid5(NAMESPACE, name[0]) if name else uuids.uuid4())
+    return str(uuids.uuid5(NAMESPACE, name[0])) if name else env.chance.uuid()
 
 
 def compile_uuid(c: "Compiler", term: "Term") -> Node:

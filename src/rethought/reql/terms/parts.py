@@ -3,14 +3,13 @@
 What always holds: a part of a selection is a selection; arrays take negative positions, streams only -1 at the end.
 """
 
-import random
 from collections.abc import Iterator
 from typing import Any, Final
 
 from rethought.datum.binary import binary, binary_bytes
 from rethought.datum.jsonbytes import encode
 from rethought.datum.values import to_int, type_name
-from rethought.errors import Frame, NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options, too_many
 from rethought.exec.grouping import GroupedStream
@@ -27,19 +26,9 @@ from rethought.exec.values import (
     need_sequence,
     wrong_datum,
 )
-from rethought.reql.checks import within_array_limit
+from rethought.reql.checks import narrow, within_array_limit
 from rethought.reql.runtime import per_group
 from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
-
-_INT32: Final = 2**31
-
-
-def narrow(value: int, *at: Frame) -> int:
-    """A number that must fit 32 bits."""
-    if not -_INT32 <= value < _INT32:
-        raise QueryLogicError(f"Integer too large: {value}", *at)
-    return value
-
 
 # ---- one row
 
@@ -211,15 +200,15 @@ def sample(env: Env, value: Any, count: int) -> Any:
         raise ResourceLimitError(too_many(env.array_limit))
     value = need_sequence(env, value, 0)
     if value.__class__ is list:
-        return random.sample(value, min(count, len(value)))
+        return env.chance.sample(value, min(count, len(value)))
     value.refuse_endless()
     chosen: list[Any] = []
     for seen, row in enumerate(value.rows(env), 1):
         if len(chosen) < count:
             chosen.append(row)
-        elif (place := random.randrange(seen)) < count:
+        elif (place := env.chance.randrange(seen)) < count:
             chosen[place] = row
-    random.shuffle(chosen)
+    env.chance.shuffle(chosen)
     if value.table is not None:
         return Stream(Rows(chosen), table=value.table, array=True)
     return chosen

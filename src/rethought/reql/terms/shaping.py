@@ -9,8 +9,11 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from rethought.datum.kinds import BINARY, LITERAL, TYPE_KEY
 from rethought.datum.merging import merge_objects
 from rethought.datum.paths import has_fields, pluck, without
+from rethought.datum.values import type_name
+from rethought.errors import Frame, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.fields import object_of
 from rethought.exec.functions import Function
@@ -184,9 +187,16 @@ def merge_(env: Env, value: Any, *parts: Any) -> Any:
 
 
 def _merge_row(result: Any, parts: tuple[Any, ...]) -> Any:
-    for part in parts:
-        result = merge_objects(result, part)
+    for at, part in enumerate(parts, 1):
+        result = merge_part(result, part, at)
     return result
+
+
+def merge_part(result: Any, part: Any, *at: Frame) -> Any:
+    """One argument merged onto a document; an object that is a value of its own kind has no fields to merge."""
+    if part.__class__ is dict and part.get(TYPE_KEY, BINARY) not in (BINARY, LITERAL):
+        raise QueryLogicError(f"Cannot merge objects of type `{type_name(part)}`.", *at)
+    return merge_objects(result, part)
 
 
 def merge_later(env: Env, value: Any, *parts: Callable[[], Any]) -> Any:
@@ -197,11 +207,11 @@ def merge_later(env: Env, value: Any, *parts: Callable[[], Any]) -> Any:
 
 
 def _merge_row_later(result: Any, parts: tuple[Callable[[], Any], ...]) -> Any:
-    for evaluate in parts:
+    for at, evaluate in enumerate(parts, 1):
         part = evaluate()
         if isinstance(part, Function):
             part = part.invoke(result)
-        result = merge_objects(result, part)
+        result = merge_part(result, part, at)
     return result
 
 

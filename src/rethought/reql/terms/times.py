@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 from rethought.datum import time
 from rethought.datum.values import Datum, Number
 from rethought.errors import QueryLogicError
-from rethought.reql.checks import blamed, int_of, is_open_bound, number_of, string_of
+from rethought.reql.checks import blamed, int_of, is_open_bound, narrow, number_of, string_of
 from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env, Options
+
+Later = Callable[[], Datum]
 
 # ---- making times
 
@@ -31,15 +33,18 @@ def epoch_time(env: "Env", seconds: Number) -> Datum:
     return time.make_time(seconds)
 
 
-def time_(env: "Env", *parts: Datum) -> Datum:
-    """year, month, day[, hours, minutes, seconds], timezone -> TIME"""
-    count = len(parts)
+def time_(env: "Env", first: Datum, *later: Later) -> Datum:
+    """year, month, day[, hours, minutes, seconds], timezone -> TIME. All but the year are evaluated here."""
+    count = 1 + len(later)
     if count not in (4, 7):
         raise QueryLogicError(f"Got {count} arguments to TIME (expected 4 or 7).")
-    year, month, day = (int_of(parts[at], at) for at in range(3))
-    hours, minutes = (0, 0) if count == 4 else (int_of(parts[3], 3), int_of(parts[4], 4))
-    seconds = 0 if count == 4 else number_of(parts[5], 5)
-    zone = string_of(parts[-1], count - 1)
+    year = narrow(int_of(first, 0), 0)
+    month, day = (narrow(int_of(later[at](), at + 1), at + 1) for at in (0, 1))
+    if count == 4:
+        return time.from_parts(year, month, day, string_of(later[2](), 3))
+    hours, minutes = (narrow(int_of(later[at](), at + 1), at + 1) for at in (2, 3))
+    seconds = number_of(later[4](), 5)
+    zone = string_of(later[5](), 6)
     return time.from_parts(year, month, day, zone, hours=hours, minutes=minutes, seconds=seconds)
 
 
@@ -49,9 +54,9 @@ def now(env: "Env") -> Datum:
     return result
 
 
-def in_timezone(env: "Env", value: Datum, zone: str) -> Datum:
+def in_timezone(env: "Env", value: Datum, zone: Datum) -> Datum:
     """TIME, STRING -> TIME: the same instant."""
-    return time.in_timezone(value, zone)
+    return time.in_timezone(value, string_of(zone))
 
 
 # ---- asking them
@@ -129,7 +134,7 @@ TERMS: Final = (
     ),
     TermSpec(101, "epoch_time", exactly(1), run=epoch_time, args=(Arg.NUMBER,)),
     TermSpec(103, "now", exactly(0), run=now, determinism=Determinism.NOW),
-    TermSpec(104, "in_timezone", exactly(2), run=in_timezone, args=(Arg.TIME, Arg.STRING)),
+    TermSpec(104, "in_timezone", exactly(2), run=in_timezone, args=(Arg.TIME,)),
     TermSpec(
         105,
         "during",
@@ -139,7 +144,7 @@ TERMS: Final = (
         optargs=("left_bound", "right_bound"),
         boolean=True,
     ),
-    TermSpec(136, "time", between(4, 7), run=time_),
+    TermSpec(136, "time", between(4, 7), run=time_, eager=1),
     *(
         TermSpec(type_, name, exactly(1), run=_of_time(part), args=(Arg.TIME,))
         for type_, name, part in _PARTS

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
-from uuid import uuid4
 
 from rethought.datum.keys import primary_key
 from rethought.datum.merging import merge_objects
@@ -198,7 +197,7 @@ def insert_row(
         if "$reql_type$" in doc:  # a key would make it no valid object of its type
             statistics.rejected(missing_key(pkey, doc))
             return
-        key = str(uuid4())
+        key = env.chance.uuid()
         doc = {**doc, pkey: key}
         statistics.generated_keys.append(key)
     options = statistics.options
@@ -390,6 +389,7 @@ def _rewrite(
 def _keys_of(env: Env, selection: Any) -> Iterator[Any]:
     """The rows to write. An atomic write reads the newest row itself, so a single one stays unread."""
     if isinstance(selection, SingleSelection):
+        primary_key(selection.key)  # what can be no key fails the query, not the row
         yield selection.key
         return
     pkey = selection.table.primary_key
