@@ -35,6 +35,12 @@ class Reply(NamedTuple):
     cursor: Cursor | None = None
 
 
+class Refusal(Reply):
+    """A reply that says that a limit was reached, or nothing at all (no body); its client is made to wait."""
+
+    seconds: float = 0.0  # spent on the query, as far as the engine knows
+
+
 class Client(Protocol):
     """Whom a query is run for; made by `Engine.client`, opaque to the wire."""
 

@@ -24,6 +24,7 @@ class ReqlError(Exception):
 
     response_type: ClassVar[int] = RUNTIME_ERROR
     error_type: ClassVar[int | None] = None
+    is_limit: ClassVar[bool] = False  # a limit was reached: who does that often is made to wait
 
     def __init__(
         self,
@@ -59,6 +60,12 @@ class CompileError(ReqlError):
     response_type = COMPILE_ERROR
 
 
+class NestingError(CompileError):
+    """A query or a document that is nested too deep to look at."""
+
+    is_limit = True
+
+
 class InternalError(ReqlError):
     """A bug of ours; the log has the stack."""
 
@@ -69,6 +76,7 @@ class ResourceLimitError(ReqlError):
     """A limit was reached."""
 
     error_type = 2000000
+    is_limit = True
 
 
 class QueryLogicError(ReqlError):

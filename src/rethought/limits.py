@@ -50,7 +50,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Responses the client has not read before the connection is cut.
     write_backlog_bytes: int = 1 << 28
     # Work for one connection's queries before the others get a turn.
-    receive_slice_seconds: float = 0.005
+    receive_slice_seconds: float = 0.001
+    # Of the loop's time, for queries that end at a limit: their clients wait until that share has paid for them. With 0
+    # they need not wait.
+    refused_share: float = 0.05
+    # The longest such wait.
+    refused_wait_seconds: float = 5.0
 
     # ---- Queries; where an optional argument of the same meaning exists, this is its default
 
@@ -65,7 +70,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Evaluation that nobody may interrupt: a transaction after its first write, a function of an index, hook or feed.
     undivided_seconds: float = 1.0
     # Evaluation before a query yields to the loop.
-    work_slice_seconds: float = 0.005
+    work_slice_seconds: float = 0.001
 
     # ---- Batches of a cursor
 

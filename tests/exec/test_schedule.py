@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -47,6 +48,30 @@ def test_paused_work_takes_turns() -> None:
         scheduler.spawn(lambda: work("b"))
         await ended
         assert order == ["a", "b"] * 3
+
+    scheduled(check)
+
+
+def test_work_that_begins_after_a_slice_was_used_waits_for_the_next_turn_and_comes_first() -> None:
+    async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
+        order: list[str] = []
+        ended = asyncio.get_running_loop().create_future()
+
+        def long() -> None:
+            env = make()
+            env.begin(perf_counter())
+            while perf_counter() < env.slice_end:
+                pass
+            scheduler.pause(env)
+            order.append("long")
+            ended.set_result(None)
+
+        scheduler.spawn(long)
+        scheduler.spawn(lambda: order.append("short"))
+        scheduler.spawn(lambda: order.append("next"))
+        assert order == []
+        await ended
+        assert order == ["short", "next", "long"]
 
     scheduled(check)
 

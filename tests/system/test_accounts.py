@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rethought.catalog.records import UserLimits
+from rethought.conversation import Refusal
 from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.accounts import Account
 from rethought.system.lockouts import lockout_issues
@@ -121,7 +122,9 @@ def test_a_limit_of_queries_holds_for_all_connections_and_is_typed(machine: Mach
     assert bodies[0]["r"] == [1]
     assert (bodies[1]["t"], bodies[1]["e"]) == (18, 2000000)
     noreply = b'[1,1,{"noreply":true}]'
-    assert machine.engine.start(clients[0], noreply, lambda _: None) is None
+    refused = machine.engine.start(clients[0], noreply, lambda _: None)
+    assert isinstance(refused, Refusal)
+    assert refused.body == b""
 
 
 def test_a_limit_counts_at_once_for_who_is_connected(machine: Machine) -> None:

@@ -4,6 +4,7 @@
 [1, "later", NAME]      under way until released    [1, "release", NAME]   releases it (and is answered)
 [1, "stream", N]        N batches, all at once      [1, "feed", NAME]      a feed; each release is one batch
 [1, "big", N]           a response of N bytes       [1, "bug"]             raises
+[1, "limit", SECONDS]   a limit, reached after that much work; with noreply no answer
 [1, "cancelled"]        what was cancelled so far   [1, "open"]            how many cursors are open
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rethought.auth.verifier import Verifier, make_verifier
-from rethought.conversation import Reply
+from rethought.conversation import Refusal, Reply
 
 Done = Callable[[Any], None]
 
@@ -110,6 +111,10 @@ class FakeEngine:
                 return Reply(sequence(3, [], [1]), FakeCursor(self, name, 0))
             case "big", [size]:
                 return Reply(atom("x" * size), None)
+            case "limit", [seconds]:
+                refusal = Refusal(b"" if noreply else atom("limit"))
+                refusal.seconds = seconds
+                return refusal
             case "bug", _:
                 raise ZeroDivisionError("on purpose")
             case "user", _:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rethought.exec.chance import Chance
     from rethought.exec.schedule import Scheduler
 
-SLICE_S: Final = 0.005
+SLICE_S: Final = 0.001
 
 
 class Options(dict[str, Callable[[], Any]]):
@@ -70,10 +70,12 @@ class Env:
     wake: Callable[[], None] | None = None
     slice_end = 0.0
     started = 0.0
+    began = 0.0  # this batch of it
     rows_read = 0  # counted for users with a limit only
     undivided = False  # whether it must come to an end in this slice
     deadline = 0.0  # when a query that is still at work is ended, 0 never
     pauses = 0  # how often others had their turn
+    pauses_before = 0  # in earlier batches
     memory_seen = 0  # the memory of the process when this slice began or was looked at
     memory_bytes = 0  # its growth in the slices of this query
     unmeasured = 0  # bytes of large values since the last look
@@ -177,9 +179,16 @@ class Env:
             seconds = self.limits.query_seconds
             raise ResourceLimitError(f"The query ran for more than {seconds:g} seconds.")
 
+    def worked(self) -> float:
+        """Seconds of work on this batch of the query, nearly."""
+        slices = (self.pauses - self.pauses_before + 1) * self.limits.work_slice_seconds
+        return min(slices, perf_counter() - self.began)
+
     def begin(self, now: float) -> None:
         """A slice begins, the first of a query or of a batch of its cursor."""
-        self.slice_end = now + SLICE_S
+        self.began = now
+        self.pauses_before = self.pauses
+        self.slice_end = now + self.limits.work_slice_seconds
         seconds = self.limits.query_seconds
         if seconds:
             self.deadline = now + seconds

@@ -1,8 +1,9 @@
 """Runs queries that may take long or must wait, so that none of them holds the loop.
 
 Evaluation is plain synchronous Python in a greenlet; `pause` and `wait` switch back to the loop from any depth. What
-always holds: at most one paused query gets a slice per turn of the loop, so that however many long queries there are,
-a short one waits for one slice at most. Only the engine spawns; `Env` pauses and waits.
+always holds: a turn of the loop has one slice for queries that begin and one for a query that was paused, so that
+however many long queries there are, a short one waits for two slices at most; those that begin come first, in their
+order. Engine and feeds spawn; `Env` pauses and waits.
 """
 
 from asyncio import AbstractEventLoop, Future
@@ -23,11 +24,14 @@ MEMORY_FRESH_S: Final = 0.05
 class Scheduler:
     """One per node."""
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop, slice_seconds: float = SLICE_S) -> None:
         self.loop = loop
+        self._slice = slice_seconds
         self._idle: list[greenlet] = []
+        self._new: deque[Callable[[], None]] = deque()
         self._paused: deque[greenlet] = deque()
         self._scheduled = False
+        self._used = 0.0  # seconds of work since the last turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
         self.memory_seen = self.memory()
@@ -46,10 +50,17 @@ class Scheduler:
         return len(self._idle)
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Runs `work` now, until it ends, pauses or waits for the first time. `work` never raises."""
+        """Runs `work` until it ends, pauses or waits for the first time: now, or when it is its turn. `work` never
+        raises."""
+        if self._used > self._slice:
+            self._new.append(work)
+            self._schedule()
+            return
+        began = perf_counter()
         worker = self._idle.pop() if self._idle else greenlet(self._worker)
         worker.parent = getcurrent()
         worker.switch(work)
+        self._used += perf_counter() - began
 
     def _worker(self, work: Callable[[], None]) -> None:
         me = getcurrent()
@@ -69,22 +80,31 @@ class Scheduler:
             return
         env.measure()
         self._paused.append(me)
-        if not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._resume)
+        self._schedule()
         parent.switch()
         env.pauses += 1
         env.check_alive()
         env.memory_seen = self.memory()
-        env.slice_end = perf_counter() + SLICE_S
+        env.slice_end = perf_counter() + self._slice
 
-    def _resume(self) -> None:
-        worker = self._paused.popleft()
-        self._scheduled = bool(self._paused)
-        if self._scheduled:
-            self.loop.call_soon(self._resume)
-        worker.parent = getcurrent()
-        worker.switch()
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._used = 0.0
+        while self._new and self._used <= self._slice:
+            self.spawn(self._new.popleft())
+        if self._paused:
+            began = perf_counter()
+            worker = self._paused.popleft()
+            worker.parent = getcurrent()
+            worker.switch()
+            self._used += perf_counter() - began
+        if self._paused or self._new:
+            self._schedule()
 
     def wait(self, env: Env, future: "Future[Any]") -> Any:
         """Waits for a future; raises what it raises, or ends the query when its client goes."""
@@ -107,8 +127,8 @@ class Scheduler:
         parent.switch()
         env.pauses += 1
         if env.deadline:  # waiting does not count
-            env.deadline += perf_counter() - env.slice_end + SLICE_S
+            env.deadline += perf_counter() - env.slice_end + self._slice
         env.check_alive()
         env.memory_seen = self.memory()
-        env.slice_end = perf_counter() + SLICE_S
+        env.slice_end = perf_counter() + self._slice
         return future.result()

@@ -16,7 +16,7 @@ import msgspec
 
 from rethought.auth.verifier import Verifier
 from rethought.catalog.permissions import ADMIN
-from rethought.conversation import Reply, Running
+from rethought.conversation import Refusal, Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, ReqlError
 from rethought.exec.chance import Chance, RandomBytes
@@ -30,7 +30,7 @@ from rethought.reql.function_source import function_json
 from rethought.reql.functions import compile_function
 from rethought.reql.plan import PlanCache
 from rethought.reql.query import Awaiting, Done, OpenQuery, Query, run_in_place
-from rethought.reql.responses import failure, too_much
+from rethought.reql.responses import failed, too_much
 
 log = logging.getLogger("rethought.query")
 
@@ -82,7 +82,7 @@ class Engine:
         self.catalog = catalog
         self.limits = limits
         self.loop = loop
-        self.scheduler = Scheduler(loop)
+        self.scheduler = Scheduler(loop, limits.work_slice_seconds)
         self.plans = PlanCache(limits)
         self._tables: dict[Any, LocalTable] = {}
         self.known_tables: dict[tuple[str, str], Any] = {}
@@ -123,7 +123,7 @@ class Engine:
         if account is not None:
             refusal = account.take()
             if refusal is not None:
-                return None if asks_noreply(body) else Reply(failure(refusal))
+                return Refusal(b"") if asks_noreply(body) else failed(refusal)
             limits = account.limits
         env: Env
         found = self.plans.known(body)
@@ -132,8 +132,8 @@ class Engine:
                 env = Env(self, client, self.catalog, limits, self.scheduler)
                 return self._spawn(Query(env, None, (), done), body)
             found = self.compiled(body, None)
-            if found.__class__ is bytes:
-                return Reply(found)
+            if isinstance(found, Reply):
+                return found
         plan, params = found
         env = Env(self, client, self.catalog, limits, self.scheduler)
         if plan.in_place:
@@ -150,16 +150,16 @@ class Engine:
         return query.answer()
 
     def compiled(self, body: bytes, pace: Callable[[], None] | None) -> Any:
-        """The plan of a query and its parameters, or the response for one that cannot have any."""
+        """The plan of a query and its parameters, or the reply to one that cannot have any."""
         try:
             return self.plans.make(body, pace)
         except ReqlError as error:
-            return failure(error)
+            return failed(error)
         except (RecursionError, MemoryError) as error:
-            return failure(too_much(error))
+            return failed(too_much(error))
         except Exception:
             log.exception("a query could not be compiled")
-            return failure(InternalError("The query could not be compiled.", frames=()))
+            return failed(InternalError("The query could not be compiled.", frames=()))
 
     def server_info(self, client: Client) -> bytes:
         identity = self.catalog.identity

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
-from rethought.errors import ClientError, CompileError
+from rethought.errors import ClientError, CompileError, NestingError
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
@@ -128,7 +128,7 @@ def check_depth(json: Any, most: int, pace: Pace = None) -> None:
         if not below:
             return
         level = below
-    raise CompileError(f"The query is nested too deep (more than {most} levels).", frames=())
+    raise NestingError(f"The query is nested too deep (more than {most} levels).", frames=())
 
 
 _CONTAINERS: Final = frozenset({list, dict, RepeatedKeys})

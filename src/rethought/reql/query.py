@@ -24,6 +24,7 @@ from rethought.reql.responses import (
     NO_NOTES,
     PARTIAL,
     SEQUENCE,
+    failed,
     failure,
     internal,
     profiled,
@@ -46,7 +47,7 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
             return None
         body = respond(env, value)
     except ReqlError as error:
-        body = failure(error)
+        return failed(error)
     except MustWait:
         return None
     except Exception as error:
@@ -150,11 +151,12 @@ class Query:
         env.begin(self.started)
         cursor = None
         try:
+            env.check_alive()
             plan = self.plan
             if plan is None:
                 found = env.engine.compiled(env.body, env.tick)
-                if found.__class__ is bytes:
-                    self._finish(Reply(found))
+                if isinstance(found, Reply):
+                    self._finish(found)
                     return
                 plan, self.params = found
                 self.plan = plan
@@ -167,7 +169,9 @@ class Query:
             else:
                 body, cursor = self._evaluate(env, plan)
         except ReqlError as error:
-            body = failure(error)
+            env.end_batch()
+            self._finish(failed(error, env.worked()))
+            return
         except Killed:
             body = b""
         except Exception as error:
@@ -305,7 +309,7 @@ class StreamCursor:
                 body = profiled(env, body)
             reply = Reply(body, None if finished else self)
         except ReqlError as error:
-            reply = Reply(failure(error))
+            reply = failed(error, env.worked())
         except Killed:
             reply = Reply(b"")
         except Exception as error:

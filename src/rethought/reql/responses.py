@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rethought.conversation import Refusal, Reply
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import ROWS_AT_FIRST, Chunk, of_rows, pieces
@@ -87,6 +88,15 @@ def failure(error: ReqlError) -> bytes:
     body["r"] = [error.message]
     body["b"] = list(backtrace(error))
     return msgspec.json.encode(body)
+
+
+def failed(error: ReqlError, seconds: float = 0.0) -> Reply:
+    """The reply for an error of a query that was worked on for `seconds`."""
+    if not error.is_limit:
+        return Reply(failure(error))
+    refusal = Refusal(failure(error))
+    refusal.seconds = seconds
+    return refusal
 
 
 def internal(error: Exception, env: Env) -> bytes:

@@ -23,6 +23,11 @@ JOIN_AVERAGE_BYTES: Final = 1 << 12
 """Many or large replies are handed over one by one: copying them costs more than another buffer."""
 
 
+LOGIN_SECONDS: Final = 0.0003
+DRAIN_SECONDS_PER_BYTE: Final = 1e-9
+"""What it costs, nearly, to let somebody in, and to read what is thrown away."""
+
+
 class Connection(asyncio.Protocol):
     """Receives, sends, and holds back."""
 
@@ -54,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._client_reads = True
         self._closing = False
+        self._held_back: asyncio.TimerHandle | None = None  # for running into limits
+        self._ended = False  # the client sends no more
         self._stopping = False  # the server is going down
         self._drain_bytes = 0  # of a query that was refused for its size, still to come
         transport.set_write_buffer_limits(high=listener.limits.write_high_water_bytes)
@@ -94,13 +101,16 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has sent all it will: what it sent is still done, then the connection closes."""
-        while self._held and self._must_wait and self._may_resume():
-            self._resume()
+        self._ended = True
+        if self._held and self._must_wait and (self._may_resume() or self._held_back):
+            return self._transport.get_extra_info("ssl_object") is None  # TLS cannot be half open
         self._flush()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        if self._held_back is not None:
+            self._held_back.cancel()
         self._take_held()
         self.session.close()
         self._listener.engine.gone(self._client)
@@ -128,19 +138,32 @@ class Connection(asyncio.Protocol):
         self._flush()
         if session.too_large is not None:
             return self._refuse_too_large(len(data) - at)
+        if session.refused_seconds:
+            self._hold_back()
         self._must_wait = not only_bytes_missing or not self._client_reads
         left = len(data) - at
         if not left:
             self.partial_since = 0.0
-            self._resume_reading()
-            return None
+            return self.close() if self._ended else self._resume_reading()
         self._hold(data[at:] if at else data)
         if only_bytes_missing:
             self._await_bytes(data, at, left)
             return self._resume_reading()
-        if self._client_reads and not session.full:
+        if self._may_resume():
             self._loop.call_soon(self._resume)  # its turn was over
         return None
+
+    def _hold_back(self) -> None:
+        """The client ran into a limit: nothing of it is looked at until that is paid for."""
+        seconds, self.session.refused_seconds = self.session.refused_seconds, 0.0
+        wait = self._listener.turnstile.wait(self._loop.time(), seconds)
+        self._must_wait = True
+        if self._held_back is None and wait:
+            self._held_back = self._loop.call_later(wait, self._let_go)
+
+    def _let_go(self) -> None:
+        self._held_back = None
+        self._resume()
 
     def _await_bytes(self, data: bytes, at: int, left: int) -> None:
         self.partial_since = self.partial_since or self._loop.time()
@@ -159,8 +182,9 @@ class Connection(asyncio.Protocol):
         self._handle(self._take_held())
 
     def _may_resume(self) -> bool:
-        held_back = self._closing or self._stopping or not self._client_reads
-        return not held_back and not self.session.full
+        if self._closing or self._stopping or not self._client_reads:
+            return False
+        return self._held_back is None and not self.session.full
 
     def _wake(self) -> None:
         """The session has replies outside of `receive`: they leave at the end of this turn of the loop."""
@@ -173,6 +197,8 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._flush()
+        if self.session.refused_seconds:
+            self._hold_back()
         if self._must_wait:
             self._resume()
 
@@ -215,7 +241,7 @@ class Connection(asyncio.Protocol):
         assert self.session.too_large is not None
         _, size = self.session.too_large
         if size > self._limits.query_drain_bytes or left >= size:
-            return self._send_too_large()
+            return self._drained()
         self._drain_bytes = size - left
         self.partial_since = self._loop.time()
         return self._resume_reading()
@@ -224,7 +250,17 @@ class Connection(asyncio.Protocol):
         self._drain_bytes -= got
         if self._drain_bytes <= 0:
             self._drain_bytes = 0
-            self._send_too_large()
+            self._drained()
+
+    def _drained(self) -> None:
+        """Whoever sends queries that are too large waits for the answer, as others do for their next query."""
+        assert self.session.too_large is not None
+        _, size = self.session.too_large
+        cost = LOGIN_SECONDS + min(size, self._limits.query_drain_bytes) * DRAIN_SECONDS_PER_BYTE
+        wait = self._listener.turnstile.wait(self._loop.time(), cost)
+        self._must_wait = True
+        self.partial_since = 0.0
+        self._held_back = self._loop.call_later(wait, self._send_too_large)
 
     def _send_too_large(self) -> None:
         assert self.session.too_large is not None
@@ -246,6 +282,11 @@ class Connection(asyncio.Protocol):
         self._take_held()
         self.session.close()
         self._transport.abort()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the client has to wait because it ran into a limit."""
+        return self._held_back is not None
 
     def overdue(self, now: float) -> bool:
         """True when a query has been arriving for too long."""

@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 from rethought.auth.verifier import check_password
-from rethought.wire.connection import Connection
+from rethought.wire.connection import LOGIN_SECONDS, Connection
 from rethought.wire.handshake import (
     Accepted,
     CheckKey,
@@ -99,13 +99,17 @@ class Greeting(asyncio.Protocol):
     def _refuse(self, step: Refused) -> None:
         self._log_refusal(step.reason)
         assert self._transport is not None
-        address, _ = self._listener.peer_of(self._transport)
+        listener = self._listener
+        address, _ = listener.peer_of(self._transport)
+        now = listener.loop.time()
         delay = 0.0
         if step.failed_login:
-            self._listener.engine.login(step.user, address, "wrong password")
-            delay = self._listener.throttle.failed(address, step.user, self._listener.loop.time())
+            listener.engine.login(step.user, address, "wrong password")
+            delay = listener.throttle.failed(address, step.user, now)
+        elif step.user:  # proved who it is, and is one too many
+            delay = listener.turnstile.wait(now, LOGIN_SECONDS)
         if delay:
-            self._listener.loop.call_later(delay, self._part, step.data)
+            listener.loop.call_later(delay, self._part, step.data)
         else:
             self._part(step.data)
 

@@ -17,6 +17,7 @@ from rethought.limits import Limits
 from rethought.wire.connection import Connection
 from rethought.wire.greeting import Greeting
 from rethought.wire.throttle import Guessing, Throttle
+from rethought.wire.turnstile import Turnstile
 
 log = logging.getLogger("rethought.wire")
 
@@ -44,6 +45,7 @@ class Listener:
         self.loop = loop
         self.secret = os.urandom(32)
         self.throttle = Throttle(limits.login_delay_seconds)
+        self.turnstile = Turnstile(limits.refused_share, limits.refused_wait_seconds)
         self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._members: set[Greeting | Connection] = set()

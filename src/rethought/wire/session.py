@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from rethought.conversation import Client, Cursor, Engine, Reply, Running
+from rethought.conversation import Client, Cursor, Engine, Refusal, Reply, Running
 from rethought.errors import ResourceLimitError
 from rethought.limits import Limits
 from rethought.wire import envelope
@@ -29,6 +29,10 @@ HEADER_BYTES: Final = HEADER.size
 
 OUT_BYTES_TURN: Final = 1 << 18
 """Replies of one turn before they are handed to the socket and its high-water mark is asked."""
+
+
+REFUSAL_SECONDS: Final = 10e-6
+"""What refusing a query costs at least."""
 
 
 class Timer(Protocol):
@@ -73,6 +77,8 @@ class Session:
     ) -> None:
         self.out: list[bytes] = []
         self.out_bytes = 0
+        # Spent on queries that ended at a limit; whoever makes the client wait sets it back.
+        self.refused_seconds = 0.0
         self.too_large: tuple[int, int] | None = None  # token and size of a query past the limit
         self._engine = engine
         self._client = client
@@ -108,7 +114,8 @@ class Session:
         client = self._client
         size_max = self._limits.query_bytes
         response_max = self._limits.response_bytes
-        turn_end = clock() + self._limits.receive_slice_seconds
+        now = clock()
+        turn_end = now + self._limits.receive_slice_seconds
         end = len(data)
         while end - at >= HEADER_BYTES:
             token, size = header(data, at)
@@ -128,7 +135,7 @@ class Session:
                     reply = start(client, body, partial(self._started, token))
                 except Exception as error:
                     reply = self._bug(error)
-                if isinstance(reply, Reply) and reply.cursor is None:
+                if type(reply) is Reply and reply.cursor is None:
                     answer = reply.body
                     answer_bytes = len(answer)
                     if answer_bytes > response_max:
@@ -139,9 +146,13 @@ class Session:
                     self.out_bytes += answer_bytes
                 elif reply is not None:
                     self._begun(token, body, reply)
+                    if self.refused_seconds:
+                        self.refused_seconds += clock() - now
+                        return at, False
             else:
                 self.query(token, body)
-            if self.out_bytes > OUT_BYTES_TURN or clock() > turn_end:
+            now = clock()
+            if self.out_bytes > OUT_BYTES_TURN or now > turn_end:
                 return at, end - at < HEADER_BYTES
         return at, True
 
@@ -230,6 +241,10 @@ class Session:
         self._wake()
 
     def _first_batch(self, token: Token, reply: Reply) -> None:
+        if isinstance(reply, Refusal):
+            self._note_refusal(reply)
+            if not reply.body:
+                return
         cursor = reply.cursor
         if cursor is not None and self._cursors >= self._limits.cursors_max:
             cursor.close()
@@ -247,6 +262,9 @@ class Session:
             if self._serial:
                 token.notes = envelope.notes(reply.body)
         self._send(token.number, reply.body)
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        self.refused_seconds += refusal.seconds or REFUSAL_SECONDS
 
     # CONTINUE
 
@@ -305,6 +323,8 @@ class Session:
         self._wake()
 
     def _batch(self, token: Token, reply: Reply) -> None:
+        if isinstance(reply, Refusal):
+            self._note_refusal(reply)
         token.cursor = reply.cursor
         if reply.cursor is None:
             self._cursors -= 1

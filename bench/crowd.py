@@ -1,0 +1,180 @@
+"""How a client fares among hundreds of others that do nothing but run into their limits.
+
+`python -m bench.crowd` starts a server, gives users limits, and measures single `get`s of one well-behaved client:
+alone, among the crowd (`bench.abuse`: every kind of excess, a share of the clients each), and alone again. It prints
+the median and the 99th percentile of each, and how much of the two processes' time the crowd and the server took.
+What always holds: the crowd is a process of its own, and gone at the end; figures of several rounds are medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.abuse import KINDS
+from bench.client import Connection
+from bench.terms import DATABASE, array, literal, start, table, term
+from tools.serverprocess import running
+
+DOCUMENTS: Final = 20_000
+BATCH: Final = 500
+USERS: Final[dict[str, dict[str, float]]] = {
+    "crowd_free": {},
+    "crowd_queries": {"queries_per_second": 100},
+    "crowd_rows": {"query_rows": 1000},
+    "crowd_time": {"query_seconds": 0.5},
+    "crowd_memory": {"query_memory_bytes": 32 << 20},
+    "crowd_connections": {"connections": 5},
+}
+LIMITS: Final = """
+[limits]
+query_bytes = 1000000
+nesting_max = 100
+write_backlog_bytes = 67108864
+query_seconds = 5
+"""
+
+
+@dataclass(slots=True)
+class Figures:
+    """Seconds of the well-behaved client's queries, in one state of affairs."""
+
+    median: float
+    p99: float
+    worst: float
+
+
+def witness(port: int, count: int, pause_s: float) -> Figures:
+    """Single gets, with a pause between them as a client has that does something with the answer."""
+    client = Connection(port)
+    taken = []
+    for number in range(count):
+        body = start(term("get", table(), number * 7919 % DOCUMENTS))
+        begin = time.perf_counter()
+        client.ask(body)
+        taken.append(time.perf_counter() - begin)
+        time.sleep(pause_s)
+    client.close()
+    taken.sort()
+    return Figures(taken[count // 2], taken[int(0.99 * (count - 1))], taken[-1])
+
+
+def prepare(port: int) -> None:
+    """A table, and a user for each kind of limit."""
+    with Connection(port) as client:
+        client.value(start(term("db_create", DATABASE)))
+        client.value(start(term("table_create", term("db", DATABASE), "docs")))
+        for low in range(0, DOCUMENTS, BATCH):
+            rows = array(*map(literal, range(low, low + BATCH)))
+            client.value(start(term("insert", table(), rows, durability="soft")))
+        users = term("table", term("db", "rethinkdb"), "users")
+        for name, limits in USERS.items():
+            client.value(
+                start(term("insert", users, {"id": name, "password": False, "limits": limits}))
+            )
+            client.value(start([188, [name, {"read": True, "write": True}]]))
+
+
+@contextmanager
+def crowd(port: int, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """The crowd, for the length of the block; afterwards the dictionary has what it counted."""
+    command = [sys.executable, "-m", "bench.abuse", str(port)]
+    command += [f"{name}={count}" for name, count in counts.items() if count]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    counted: dict[str, Any] = {}
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield counted
+        said, _ = process.communicate("", timeout=60)
+        counted.update(json.loads(said.splitlines()[-1]))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def shares(clients: int, only: list[str]) -> dict[str, int]:
+    """How many clients of each kind."""
+    names = only or list(KINDS)
+    each, more = divmod(clients, len(names))
+    return {name: each + (at < more) for at, name in enumerate(names)}
+
+
+def show(label: str, figures: Figures) -> None:
+    cells = (figures.median, figures.p99, figures.worst)
+    print(f"{label:24s}" + "".join(f"{value * 1e6:14,.0f}" for value in cells), flush=True)
+
+
+def measure(given: argparse.Namespace, port: int, pid: int) -> float:
+    """Prints the table; returns the ratio of the 99th percentiles."""
+    counts = shares(given.clients, given.only)
+    pause_s = given.pause_ms / 1000
+    print(f"{'µs':24s}{'median':>14s}{'99th':>14s}{'worst':>14s}")
+    alone, among = [], []
+    seen: dict[str, int] = {}
+    for _ in range(given.rounds):
+        alone.append(witness(port, given.gets, pause_s))
+        show("alone", alone[-1])
+        with crowd(port, counts) as counted:
+            time.sleep(given.settle)
+            began, used = time.perf_counter(), cpu_seconds(pid)
+            among.append(witness(port, given.gets, pause_s))
+            seconds, used = time.perf_counter() - began, cpu_seconds(pid) - used
+        show(f"among {sum(counts.values())}", among[-1])
+        share = counted["cpu_seconds"] / counted["seconds"]
+        print(f"  server {used / seconds:.0%} of a core, crowd {share:.0%}", flush=True)
+        for name, count in counted["seen"].items():
+            seen[name] = seen.get(name, 0) + count
+    alone.append(witness(port, given.gets, pause_s))
+    show("alone", alone[-1])
+    for name, count in sorted(seen.items()):
+        print(f"  {name:32s}{count:12,d}")
+    ratio = statistics.median(each.p99 for each in among) / statistics.median(
+        each.p99 for each in alone
+    )
+    print(f"99th percentile among the crowd / alone: {ratio:.2f}", flush=True)
+    return ratio
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="bench.crowd", description=__doc__.split("\n")[0])
+    parser.add_argument("--clients", type=int, default=500, help="in the crowd (default 500)")
+    parser.add_argument("--gets", type=int, default=2000, help="measured each time (default 2000)")
+    parser.add_argument("--rounds", type=int, default=3, help="of alone and among (default 3)")
+    parser.add_argument(
+        "--pause-ms", type=float, default=1.0, help="between two gets of the measured client"
+    )
+    parser.add_argument(
+        "--settle", type=float, default=3.0, help="seconds from the crowd's coming to the measuring"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], choices=list(KINDS), help="of these kinds only"
+    )
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="rethought-crowd-") as folder:
+        settings = Path(folder) / "settings.toml"
+        settings.write_text(LIMITS)
+        with running(Path(folder) / "data", "--config-file", str(settings)) as server:
+            prepare(server.port)
+            measure(given, server.port, server.pid)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
