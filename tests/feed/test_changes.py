@@ -107,7 +107,7 @@ def test_a_whole_table_with_equal_queries_is_one_channel(node: Node, new_table: 
     other = table.filter(lambda row: row["a"] == 2).changes()
     feeds = [node.feed(query) for query in (mine, same, other)]
     [channels] = [
-        tables._all
+        tables.channels
         for hub in feeds_of(node.engine)._hubs.values()
         for tables in hub._tables.values()
     ]

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rethinkdb import r
 
 from rethought.feed import hub
+from rethought.feed.channel import RangeChannel
 from tests.feed.node import Feed, Node
 
 NewTable = Callable[..., Any]
@@ -83,3 +85,45 @@ def test_whoever_reads_in_a_pause_has_been_told_everything(
     assert late.take() == []
     for feed in [*feeds, late]:
         feed.close()
+
+
+SOME: dict[str, Callable[[Any, int], Any]] = {
+    "get": lambda t, n: t.get(n),
+    "get_all": lambda t, n: t.get_all(*range(20 * n, 20 * n + 20)),
+    "between": lambda t, n: t.between(20 * n, 20 * n + 20),
+    "get_all by index": lambda t, n: t.get_all(20 * n, 20 * n + 1, index="x"),
+    "between by index": lambda t, n: t.between(20 * n, 20 * n + 9, index="x"),
+    "filter of a few": lambda t, n: t.get_all(20 * n, index="x").filter(r.row["x"] >= 0),
+    "filter by object": lambda t, n: t.filter({"x": 20 * n, "name": "a"}),
+    "filter by function": lambda t, n: t.filter((r.row["x"] == 20 * n) & (r.row["name"] == "a")),
+}
+"""Parts of a table that do not overlap; the first row of each is number 0 with x = 0 (20 times as much of the next)."""
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_a_change_asks_only_those_whom_it_concerns(
+    node: Node, new_table: NewTable, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    table = new_table("x")
+    feeds = [node.feed(SOME[kind](table, number).changes()) for number in range(100)]
+    asked: list[RangeChannel] = []
+    batch = RangeChannel.batch
+    hit = RangeChannel.hit
+    monkeypatch.setattr(
+        RangeChannel, "batch", lambda each, *rest: (asked.append(each), batch(each, *rest))[1]
+    )
+    monkeypatch.setattr(
+        RangeChannel, "hit", lambda each, *rest: (asked.append(each), hit(each, *rest))[1]
+    )
+    node.run(table.insert({"id": -7, "x": -7, "name": "a"}))
+    node.settle()
+    assert asked == []
+    row = {"id": 40 if kind in ("get_all", "between") else 2, "x": 40, "name": "a"}
+    node.run(table.insert(row))
+    assert [feed.take() for feed in feeds] == [
+        [{"new_val": row, "old_val": None}] if number == 2 else [] for number in range(100)
+    ]
+    assert len(set(asked)) == 1
+    for feed in feeds:
+        feed.close()
+    assert not node.followed

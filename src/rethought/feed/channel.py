@@ -11,7 +11,7 @@ Invariants:
 
 from collections import Counter
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
@@ -27,6 +27,10 @@ Transform = Callable[[Documents], list[bytes | None]]
 Wanted = tuple[str, Hashable]
 """A field that every row of a view of a whole table has, and its value as `hash_key` gives it: other changes need not
 be looked at."""
+
+
+FEW: Final = 8
+"""Keys of a view."""
 
 
 class Hit(NamedTuple):
@@ -68,10 +72,12 @@ class Channel:
         subscription.members.append(self)
 
     def leave(self, subscription: Subscription) -> None:
-        if subscription in self.subscriptions:
+        try:
             self.subscriptions.remove(subscription)
-            if not self.subscriptions and self.owner is not None:
-                self.owner.remove(self)
+        except ValueError:  # it has left before
+            return
+        if not self.subscriptions and self.owner is not None:
+            self.owner.remove(self)
 
     def publish(self, batch: Batch) -> int:
         """Hands a turn's messages to everybody; to how many."""
@@ -104,8 +110,8 @@ class RangeChannel(Channel):
         self.transform = transform
         self.form = form
         self.reader = reader
-        # How often each key is asked for; a view of one key needs no counting.
-        self.counts = None if view.keys is None or len(view.keys) == 1 else Counter(view.keys)
+        # How often each key is asked for; a few are counted when that matters.
+        self.counts = None if view.keys is None or len(view.keys) <= FEW else Counter(view.keys)
         self.wanted = wanted
 
     def pending(self) -> PendingEdits:

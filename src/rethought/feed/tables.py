@@ -1,52 +1,97 @@
 """The feeds of one table, and finding those that a change touches.
 
-What always holds: a view by single keys is found through a dictionary, so a change costs as much as there are views
-that want it; views between bounds are asked one by one; a channel nobody listens to any more is gone. Index keys of a
-change are computed once, for an index that somebody listens to.
+What always holds: a change costs as much as there are views that it touches. Views of single keys are found through a
+dictionary, those between bounds through a tree of intervals, those of rows with a certain value in a field by that
+value; only views that a reader still goes through, and those of the whole table, are asked one by one. A channel nobody
+listens to any more is gone. Index keys of a change are computed once, for an index that somebody listens to.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from rethought.errors import ReqlError
 from rethought.feed.channel import Channel, Hit, RangeChannel
+from rethought.feed.intervals import Intervals
 from rethought.feed.limit import LimitChannel
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex
 
-ByKey = dict[bytes, list[RangeChannel]]
+
+class _Choice:
+    """Channels by a value. Mostly there is one for a value: it stands there itself, as a list would cost as much."""
+
+    __slots__ = ("_by_value",)
+
+    def __init__(self) -> None:
+        self._by_value: dict[Hashable, RangeChannel | list[RangeChannel]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_value)
+
+    def add(self, value: Hashable, channel: RangeChannel) -> None:
+        there = self._by_value.get(value)
+        if there is None:
+            self._by_value[value] = channel
+        elif isinstance(there, list):
+            there.append(channel)
+        else:
+            self._by_value[value] = [there, channel]
+
+    def remove(self, value: Hashable, channel: RangeChannel) -> None:
+        there = self._by_value[value]
+        if isinstance(there, list) and len(there) > 1:
+            there.remove(channel)
+        else:
+            del self._by_value[value]
+
+    def of(self, value: Hashable) -> Iterable[RangeChannel]:
+        there = self._by_value.get(value)
+        if there is None:
+            return ()
+        return there if isinstance(there, list) else (there,)
 
 
 class _IndexFeeds:
-    """The channels on one index, by name."""
+    """The channels on one index, by name, or on the primary keys."""
 
-    __slots__ = ("by_key", "others")
+    __slots__ = ("between", "by_key", "reading")
 
     def __init__(self) -> None:
-        self.by_key: ByKey = {}
-        self.others: list[RangeChannel] = []
+        self.by_key = _Choice()
+        self.between: Intervals[RangeChannel] = Intervals()
+        self.reading: list[RangeChannel] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.by_key or self.between or self.reading)
 
     def add(self, channel: RangeChannel) -> None:
         keys = channel.view.keys
-        if keys is None or channel.reader is not None:
-            self.others.append(channel)
-            return
-        for key in dict.fromkeys(keys):
-            self.by_key.setdefault(key, []).append(channel)
+        if channel.reader is not None:
+            self.reading.append(channel)
+        elif keys is None:
+            self.between.add(channel.view.interval, channel)
+        else:
+            for key in dict.fromkeys(keys):
+                self.by_key.add(key, channel)
 
     def remove(self, channel: RangeChannel) -> None:
         keys = channel.view.keys
-        if keys is None or channel.reader is not None:
-            self.others.remove(channel)
-            return
-        for key in dict.fromkeys(keys):
-            channels = self.by_key[key]
-            channels.remove(channel)
-            if not channels:
-                del self.by_key[key]
+        if channel.reader is not None:
+            self.reading.remove(channel)
+        elif keys is None:
+            self.between.remove(channel.view.interval, channel)
+        else:
+            for key in dict.fromkeys(keys):
+                self.by_key.remove(key, channel)
 
-    def __bool__(self) -> bool:
-        return bool(self.by_key or self.others)
+    def touched(self, old: list[bytes], new: list[bytes]) -> Iterable[RangeChannel]:
+        """The channels that may care about a change of a row with these keys before and after."""
+        found: list[RangeChannel] = list(self.reading)
+        for key in (*old, *new) if old != new else old:
+            found.extend(self.by_key.of(key))
+            if self.between:
+                found.extend(self.between.holding(key))
+        return dict.fromkeys(found) if len(found) > 1 else found
 
 
 class TableFeeds:
@@ -55,29 +100,30 @@ class TableFeeds:
     def __init__(self, find_index: FindIndex, on_empty: Callable[[], None]) -> None:
         self.find_index = find_index
         self._on_empty = on_empty
+        self._all: dict[Hashable, Channel] = {}  # by what they are shared by, or by themselves
         self._whole: list[RangeChannel] = []
-        self._wanting: dict[str, dict[Hashable, list[RangeChannel]]] = {}  # by field and value
+        self._wanting: dict[str, _Choice] = {}  # of rows with a certain value, by field
         self._primary = _IndexFeeds()
         self._indexes: dict[str, _IndexFeeds] = {}
         self._limits: list[LimitChannel] = []
-        self._shared: dict[Hashable, Channel] = {}
-        self._all: set[Channel] = set()
 
     # ---- channels
 
+    @property
+    def channels(self) -> list[Channel]:
+        return list(self._all.values())
+
     def shared(self, key: Hashable | None, make: Callable[[], Any]) -> Any:
         """The channel of this key, made if it is not there yet (or if there is no key to share it by)."""
-        channel = None if key is None else self._shared.get(key)
+        channel = None if key is None else self._all.get(key)
         if channel is None:
             channel = make()
-            if key is not None:
-                self._shared[key] = channel
-                channel.key = key
+            channel.key = key
             self.add(channel)
         return channel
 
     def add(self, channel: Channel) -> None:
-        self._all.add(channel)
+        self._all[channel if channel.key is None else channel.key] = channel
         channel.owner = self
         if isinstance(channel, LimitChannel):
             self._limits.append(channel)
@@ -90,32 +136,35 @@ class TableFeeds:
     def _add_whole(self, channel: RangeChannel) -> None:
         if channel.wanted is None:
             self._whole.append(channel)
-        else:
-            field, value = channel.wanted
-            self._wanting.setdefault(field, {}).setdefault(value, []).append(channel)
+            return
+        field, value = channel.wanted
+        choice = self._wanting.get(field)
+        if choice is None:
+            choice = self._wanting[field] = _Choice()
+        choice.add(value, channel)
 
     def _remove_whole(self, channel: RangeChannel) -> None:
         if channel.wanted is None:
             self._whole.remove(channel)
             return
         field, value = channel.wanted
-        by_value = self._wanting[field]
-        by_value[value].remove(channel)
-        if not by_value[value]:
-            del by_value[value]
-        if not by_value:
+        choice = self._wanting[field]
+        choice.remove(value, channel)
+        if not choice:
             del self._wanting[field]
 
     def _group(self, channel: RangeChannel) -> _IndexFeeds:
         name = channel.view.index
-        return self._primary if name is None else self._indexes.setdefault(name, _IndexFeeds())
+        if name is None:
+            return self._primary
+        group = self._indexes.get(name)
+        if group is None:
+            group = self._indexes[name] = _IndexFeeds()
+        return group
 
     def remove(self, channel: Channel) -> None:
-        if channel not in self._all:
+        if self._all.pop(channel if channel.key is None else channel.key, None) is None:
             return
-        self._all.discard(channel)
-        if channel.key is not None:
-            self._shared.pop(channel.key, None)
         if isinstance(channel, LimitChannel):
             self._limits.remove(channel)
         elif isinstance(channel, RangeChannel):
@@ -134,8 +183,8 @@ class TableFeeds:
     def run(self, tick: Tick) -> int:
         """Tells everybody what this turn means to them; how many messages that were."""
         told = sum([channel.run(tick, None) for channel in tuple(self._whole)])
-        for field, by_value in tuple(self._wanting.items()):
-            told += _run_wanting(field, by_value, tick)
+        for field, choice in tuple(self._wanting.items()):
+            told += _run_wanting(field, choice, tick)
         if self._primary:
             told += _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
         for name, group in tuple(self._indexes.items()):
@@ -146,18 +195,18 @@ class TableFeeds:
 
     def fail(self, error: ReqlError, *, limits_only: bool = False) -> None:
         """Ends the feeds of the table."""
-        channels: list[Channel] = list(self._limits if limits_only else self._all)
+        channels: list[Channel] = list(self._limits) if limits_only else self.channels
         for channel in channels:
             for subscription in tuple(channel.subscriptions):
                 subscription.fail(error)
 
 
-def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick: Tick) -> int:
+def _run_wanting(field: str, choice: _Choice, tick: Tick) -> int:
     """The channels whose rows have a certain value in a field."""
     hits: dict[RangeChannel, list[Hit]] = {}
     for at, values in enumerate(tick.values_of(field)):
         for value in dict.fromkeys(values):
-            for channel in by_value.get(value, ()):
+            for channel in choice.of(value):
                 change = tick.changes[at]
                 hit = Hit(at, change.old is not None, change.new is not None)
                 hits.setdefault(channel, []).append(hit)
@@ -166,13 +215,8 @@ def _run_wanting(field: str, by_value: dict[Hashable, list[RangeChannel]], tick:
 
 def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> int:
     hits: dict[RangeChannel, list[Hit]] = {}
-    by_key = group.by_key
     for at, (old, new) in enumerate(entries):
-        touched: list[RangeChannel] = list(group.others)
-        if by_key:
-            for key in dict.fromkeys((*old, *new)):
-                touched.extend(by_key.get(key, ()))
-        for channel in dict.fromkeys(touched) if len(touched) > 1 else touched:
+        for channel in group.touched(old, new):
             hit = channel.hit(tick, at, entries[at])
             if hit is not None:
                 hits.setdefault(channel, []).append(hit)

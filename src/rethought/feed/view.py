@@ -40,6 +40,17 @@ class View:
     def empty(self) -> bool:
         return self.keys == ()
 
+    @property
+    def interval(self) -> tuple[bytes, bytes | None]:
+        """The bounds as the first key that is inside and the first that is not any more, None being the end."""
+        low = b"" if self.lower is None else self.lower
+        high = self.upper
+        if self.lower_open:
+            low += b"\0"
+        if high is not None and not self.upper_open:
+            high += b"\0"
+        return low, high
+
     def holds(self, key: bytes) -> bool:
         """Whether a key (of the index, or the primary one) lies between the bounds."""
         lower, upper = self.lower, self.upper
@@ -52,7 +63,7 @@ class View:
         if counts is not None:
             return sum([counts[key] for key in keys if key in counts])
         if self.keys is not None:
-            return keys.count(self.keys[0]) if self.keys else 0
+            return sum([self.keys.count(key) for key in keys])
         if len(keys) == 1:
             return 1 if self.holds(keys[0]) else 0
         return sum([self.holds(key) for key in keys])

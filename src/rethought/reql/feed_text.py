@@ -32,7 +32,8 @@ Value = tuple[int | None, Any]
 @dataclass(frozen=True, slots=True)
 class SourceText:
     """`hidden`: a term whose result does not show what it is. `shape`: equal for sources that, with equal parameters,
-    transform rows alike; None when that is not known. `field` and `value`: rows must have this value there."""
+    transform rows alike; None when that is not known. `field` and `value`: rows must have this value there; without a
+    field, the value is an object and rows must have its fields."""
 
     hidden: str
     shape: bytes | None
@@ -45,17 +46,24 @@ def text_of(c: Compiler, source: Term) -> SourceText:
     places = {id(term): at for at, term in reversed(list(enumerate(c.params)))}
     shape = _shape(c, source, places) if _shareable(source) else None
     field, value = _equality(source)
-    if field is None or value is None:
+    if value is None:
         return SourceText(_hidden(source), shape)
     return SourceText(_hidden(source), shape, field, _value(c, value, places))
 
 
 def wanted(text: SourceText, params: Any) -> tuple[str, Hashable] | None:
     """The field that rows of the feed must have, and its value as `hash_key` gives it."""
-    if text.field is None or text.value is None:
+    if text.value is None:
         return None
     place, value = text.value
-    return text.field, hash_key(value if place is None else params[place])
+    if place is not None:
+        value = params[place]
+    if text.field is not None:
+        return text.field, hash_key(value)
+    for field, part in value.items():
+        if part.__class__ is not dict:  # of an object in an object not all fields are compared
+            return field, hash_key(part)
+    return None
 
 
 def _value(c: Compiler, term: Term, places: dict[int, int]) -> Value:
@@ -134,7 +142,7 @@ def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
 
 
 def _equality(source: Term) -> tuple[str | None, Term | None]:
-    """A field and the literal that the first filter after a whole table wants there."""
+    """A field and the literal that the first filter after a whole table wants there; or None and an object."""
     while source.args and source.type != DATUM and source.args[0].type != _TABLE:
         if source.type == _UNION:
             return None, None
@@ -145,6 +153,8 @@ def _equality(source: Term) -> tuple[str | None, Term | None]:
 
 
 def _wanted_by(predicate: Term) -> tuple[str | None, Term | None]:
+    if predicate.type == DATUM:
+        return None, predicate if predicate.value.__class__ is dict else None
     if predicate.type == MAKE_OBJ:
         for name, value in predicate.optargs.items():
             if name != "$reql_type$" and _is_plain(value):
