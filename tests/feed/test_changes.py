@@ -478,11 +478,6 @@ EAGER = "Cannot call `changes` on an eager stream."
         (lambda t: t.changes(changefeed_queue_size=0), "Illegal changefeed queue size `0`."),
         (lambda t: t.changes().count(), "on an infinite stream (such as a changefeed)."),
         (lambda t: t.changes(resume_after="x"), "is not a resume token"),
-        (
-            lambda t: t.order_by(index="id").limit(1).changes(include_resume_tokens=True),
-            "has no resume tokens",
-        ),
-        (lambda t: t.union(t).changes(include_resume_tokens=True), "has no resume tokens"),
     ],
 )
 def test_what_cannot_be_a_feed_is_refused(

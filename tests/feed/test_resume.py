@@ -12,29 +12,24 @@ from rethinkdb import r
 
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.feed import resume
-from rethought.feed.resume import WHOLE, Token
+from rethought.feed.resume import Mark, Origin, text_of
 from tests.feed.node import Node, QueryError
 
 NewTable = Callable[..., Any]
 
-tables = st.binary(min_size=16, max_size=16)
-tokens = st.builds(
-    Token,
-    tables,
-    st.integers(0, 2**63),
-    st.integers(0, WHOLE),
-    st.integers(0, 2**32 - 1),
-)
+big, small = st.integers(0, 2**63), st.integers(0, 2**32 - 1)
+marks = st.builds(Mark, st.binary(min_size=16, max_size=16), big, big, small, small, small, small)
+tokens = st.lists(marks, min_size=1, max_size=3)
 
 
 @given(tokens)
-def test_a_token_comes_back_as_it_was(token: Token) -> None:
-    assert resume.parse(token.text().decode()) == token
+def test_a_token_comes_back_as_it_was(token: list[Mark]) -> None:
+    assert resume.parse(text_of(token).decode()) == token
 
 
 @given(tokens, st.data())
-def test_a_mangled_token_is_refused(token: Token, data: st.DataObject) -> None:
-    text = token.text().decode()
+def test_a_mangled_token_is_refused(token: list[Mark], data: st.DataObject) -> None:
+    text = text_of(token).decode()
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.characters().filter(lambda char: char != text[at]))
     mangled = text[:at] + other + text[at + 1 :]
@@ -42,27 +37,62 @@ def test_a_mangled_token_is_refused(token: Token, data: st.DataObject) -> None:
         assert resume.parse(mangled) == token  # spare bits of base64, or padding
 
 
+TABLE = b"a" * 16
+
+
+def origin(index: str | None = None, number: int = 0, form: int = 0) -> Origin:
+    return Origin(
+        TABLE,
+        index,
+        None,
+        form,
+        epoch_of=lambda seq: 1 if seq < 8 else 2,
+        index_number=lambda: number,
+    )
+
+
+GONE = "no longer in the journal"
+ELSEWHERE = "is not in the database's history"
+
+
 @pytest.mark.parametrize(
-    ("token", "first", "seq", "message"),
+    ("mark", "journal", "message"),
     [
-        (Token(b"a" * 16, 5), 1, 9, None),
-        (Token(b"a" * 16, 5), 6, 9, None),
-        (Token(b"a" * 16, 5, 3), 6, 9, "no longer in the journal"),
-        (Token(b"a" * 16, 5), 7, 9, "no longer in the journal"),
-        (Token(b"a" * 16, 5), 0, 9, "no longer in the journal"),
-        (Token(b"a" * 16, 9), 0, 9, None),
-        (Token(b"a" * 16, 10), 1, 9, "newer than the table"),
-        (Token(b"b" * 16, 5), 1, 9, "of another table"),
+        (Mark(TABLE, 1, 5), (1, 9), None),
+        (Mark(TABLE, 1, 5), (6, 9), None),
+        (Mark(TABLE, 1, 5, 0, 3), (6, 9), GONE),
+        (Mark(TABLE, 1, 5, 0, 3, span=2), (4, 9), None),
+        (Mark(TABLE, 1, 5, 0, 3, span=2), (5, 9), GONE),
+        (Mark(TABLE, 1, 5), (7, 9), GONE),
+        (Mark(TABLE, 1, 5), (0, 9), GONE),
+        (Mark(TABLE, 2, 9), (0, 9), None),
+        (Mark(TABLE, 1, 9), (1, 9), ELSEWHERE),
+        (Mark(TABLE, 2, 7), (1, 9), ELSEWHERE),
+        (Mark(TABLE, 2, 10), (1, 9), ELSEWHERE),
+        (Mark(b"b" * 16, 1, 5), (1, 9), "of another table"),
     ],
 )
-def test_a_token_must_fit_the_journal(
-    token: Token, first: int, seq: int, message: str | None
+def test_a_mark_must_fit_the_journal(
+    mark: Mark, journal: tuple[int, int], message: str | None
 ) -> None:
     if message is None:
-        resume.check(token, b"a" * 16, first, seq)
+        resume.check(mark, origin(), *journal)
         return
     with pytest.raises(OpFailedError, match=message):
-        resume.check(token, b"a" * 16, first, seq)
+        resume.check(mark, origin(), *journal)
+
+
+def test_a_mark_must_fit_the_feed() -> None:
+    journal = (1, 9)
+    indexed = Mark(TABLE, 1, 5, 7)
+    resume.check(indexed, origin("x", 7), *journal)
+    resume.check(indexed, origin(), *journal)  # any feed of the table may go on from there
+    with pytest.raises(OpFailedError, match="of another index than `x` is now"):
+        resume.check(indexed, origin("x", 8), *journal)
+    with pytest.raises(OpFailedError, match="of another query"):
+        resume.check(Mark(TABLE, 1, 5, 0, 3, 44, 2), origin(form=45), *journal)
+    with pytest.raises(OpFailedError, match="of another query"):
+        resume.check_parts([indexed], 2)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ subscriber that wants changes of a row merged (squash). Made by channels, read b
 from typing import Any, NamedTuple, Protocol
 
 from rethought.feed import messages
+from rethought.feed.resume import Origin
 
 
 class Batch:
@@ -38,12 +39,12 @@ class Batch:
 
 
 class Edit(NamedTuple):
-    """One row of a view before and after. `slot` tells the row, and which of its occurrences."""
+    """One row of a view before and after commit `seq`. `slot` tells the row, and which of its occurrences."""
 
     slot: tuple[bytes, int]
     old: bytes | None
     new: bytes | None
-    token: bytes | None
+    seq: int
 
 
 class Pending(Protocol):
@@ -61,40 +62,44 @@ class EditsBatch(Batch):
 
     __slots__ = ("edits",)
 
-    def __init__(self, edits: list[Edit], *, types: bool) -> None:
-        merged = PendingEdits(types=types)
-        for edit in edits:
-            merged.put(edit)
-        super().__init__(merged.texts())
+    def __init__(self, edits: list[Edit], pending: "PendingEdits") -> None:
         self.edits = edits
+        pending.add(self)
+        super().__init__(pending.texts())
 
 
 class PendingEdits:
     """Rows by slot: the first old value, the last new one."""
 
-    __slots__ = ("_rows", "_types")
+    __slots__ = ("_first", "_last", "_origin", "_rows", "_types")
 
-    def __init__(self, *, types: bool) -> None:
+    def __init__(self, *, types: bool, origin: Origin | None = None) -> None:
         self._types = types
+        self._origin = origin
         self._rows: dict[tuple[bytes, int], Edit] = {}
-
-    def put(self, edit: Edit) -> None:
-        before = self._rows.pop(edit.slot, None)
-        if before is not None:
-            edit = edit._replace(old=before.old)
-        if edit.new != edit.old:
-            self._rows[edit.slot] = edit
+        self._first = self._last = 0  # the commits of what was added
 
     def add(self, batch: EditsBatch) -> None:
+        rows = self._rows
         for edit in batch.edits:
-            self.put(edit)
+            before = rows.pop(edit.slot, None)
+            if before is not None:
+                edit = edit._replace(old=before.old)
+            if edit.new != edit.old:
+                rows[edit.slot] = edit
+        if batch.edits:
+            self._first = self._first or batch.edits[0].seq
+            self._last = batch.edits[-1].seq
 
     def texts(self) -> list[bytes]:
-        types = self._types
-        return [
-            messages.message(edit.new, edit.old, types=types, token=edit.token)
-            for edit in self._rows.values()
-        ]
+        types, origin, count = self._types, self._origin, len(self._rows)
+        token = None
+        texts = []
+        for at, edit in enumerate(self._rows.values(), 1):
+            if origin is not None:
+                token = origin.merged(self._first - 1, self._last, at, count)
+            texts.append(messages.message(edit.new, edit.old, types=types, token=token))
+        return texts
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
 from rethought.feed.documents import Documents
-from rethought.feed.resume import Token
+from rethought.feed.resume import Origin
 from rethought.feed.subscription import Subscription
 from rethought.feed.tick import Tick
 from rethought.feed.view import Reader, View
@@ -44,10 +44,10 @@ class Hit(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How messages look. `origin` is the table in resume tokens, None without tokens."""
+    """How messages look. `origin` makes resume tokens, None without tokens."""
 
     types: bool = False
-    origin: bytes | None = None
+    origin: Origin | None = None
 
 
 class Owner(Protocol):
@@ -115,7 +115,7 @@ class RangeChannel(Channel):
         self.wanted = wanted
 
     def pending(self) -> PendingEdits:
-        return PendingEdits(types=self.form.types)
+        return PendingEdits(types=self.form.types, origin=self.form.origin)
 
     # ---- which changes touch the view
 
@@ -151,7 +151,7 @@ class RangeChannel(Channel):
         news = self._values(tick, [hit.at if hit.new or hit.new_unread else -1 for hit in hits], 1)
         if self.merges:
             edits = self._edits(tick, hits, olds, news)
-            return EditsBatch(edits, types=self.form.types) if edits else None
+            return EditsBatch(edits, self.pending()) if edits else None
         texts = self._texts(tick, hits, olds, news)
         return Batch(texts) if texts else None
 
@@ -207,17 +207,16 @@ class RangeChannel(Channel):
         news: list[bytes | None],
     ) -> list[Edit]:
         edits = []
-        origin = self.form.origin
         for hit, old, new in zip(hits, olds, news, strict=True):
             if old == new and hit.old == hit.new:
                 continue
             key = tick.changes[hit.at].key
-            token = None if origin is None else Token(origin, tick.seqs[hit.at]).text()
+            seq = tick.seqs[hit.at]
             for copy in range(max(hit.old, hit.new)):
                 before = old if copy < hit.old else None
                 after = new if copy < hit.new else None
                 if before != after:
-                    edits.append(Edit((key, copy), before, after, token))
+                    edits.append(Edit((key, copy), before, after, seq))
         return edits
 
     def initial_texts(self, documents: Documents) -> list[bytes]:
@@ -233,11 +232,11 @@ PLAIN = Form()
 
 
 def _add_tokens(
-    texts: list[bytes], start: int, origin: bytes, tick: Tick, at: int, last: bool, types: bool
+    texts: list[bytes], start: int, origin: Origin, tick: Tick, at: int, last: bool, types: bool
 ) -> None:
     """Puts resume tokens into the messages of one change; the last of its commit stands for all of it."""
     seq, number = tick.seqs[at], tick.numbers[at]
     for place in range(start, len(texts)):
         final = last and place == len(texts) - 1
-        token = Token(origin, seq) if final else Token(origin, seq, number, place - start)
-        texts[place] = messages.with_token(texts[place], token.text(), types=types)
+        token = origin.token(seq) if final else origin.token(seq, number, place - start)
+        texts[place] = messages.with_token(texts[place], token, types=types)

@@ -90,6 +90,11 @@ class Hub:
     def first_seq(self) -> int:
         return self.group.journal_first_seq
 
+    @property
+    def untold(self) -> list[Commit]:
+        """Heard of, but not worked through yet: while feeds are told, a reading is ahead of them by these."""
+        return self._pending
+
     def journal(self, after: int, limit: int) -> Iterator[Commit]:
         return self.group.journal(after, limit)
 

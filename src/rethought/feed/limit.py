@@ -4,7 +4,7 @@ Purpose: a feed of `order_by(index).limit(n)`: which rows are among the first n 
 Invariants:
   1. `places` are the first n rows of the view that have a value, in index order, as of the last turn that was run.
   2. While `complete` is false there may be more rows behind the last one; a gap is filled from the table.
-  3. Running a change twice does nothing the second time, so the table may be read when it is ahead of the changes.
+  3. A gap is filled with what the table had after the changes that were run, though more may be written already.
 Shared by all subscriptions of one form; `tables` runs it.
 """
 
@@ -17,34 +17,20 @@ from rethought.errors import OpFailedError
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Pending
 from rethought.feed.channel import Channel, Transform
-from rethought.feed.documents import Documents, of_page
+from rethought.feed.documents import Documents
+from rethought.feed.ordered import Order, Place, Read, key_in
+from rethought.feed.resume import Origin
 from rethought.feed.tick import Tick
-from rethought.feed.view import FoundIndex, View, places
-from rethought.store import IndexRule, Snapshot, TableId
+from rethought.feed.view import FoundIndex
 
 PAGE: Final = 200
-
-Place = tuple[Any, ...]
-"""Where a row stands: (index key, primary key, number), or (primary key,)."""
 
 Rows = dict[Place, bytes]
 Pair = tuple[Place | None, bytes | None, Place | None, bytes | None]
 """A row that left and one that came: place and value of each."""
 
-
-class Order:
-    """Which rows, in which order, how many."""
-
-    __slots__ = ("descending", "index", "limit", "table", "view")
-
-    def __init__(
-        self, view: View, table: TableId, index: FoundIndex | None, *, descending: bool, limit: int
-    ) -> None:
-        self.view = view
-        self.table = table
-        self.index = index
-        self.descending = descending
-        self.limit = limit
+Reading = Callable[[], AbstractContextManager[Read]]
+"""Begins to read the table as it is after the changes that were run."""
 
 
 class Top:
@@ -54,14 +40,12 @@ class Top:
         self,
         order: Order,
         transform: Transform | None,
-        key_of: Callable[[Any], bytes],
-        reading: Callable[[], AbstractContextManager[Snapshot]],
+        reading: Reading,
     ) -> None:
         self.order = order
         self.values: Rows = {}
         self.complete = order.limit == 0
         self._transform = transform
-        self._key_of = key_of  # the primary key of a decoded document
         self._reading = reading
         self._places: list[Place] = []  # ascending
         self._by_key: dict[bytes, list[Place]] = {}
@@ -75,8 +59,8 @@ class Top:
 
     def fill(self) -> None:
         """Reads the rows."""
-        with self._reading() as snapshot:
-            self._fill(snapshot, None)
+        with self._reading() as read:
+            self._fill(read, None)
 
     def run(self, tick: Tick) -> tuple[Rows, Rows]:
         """What left and what came in a turn (a row that changed did both), in output order."""
@@ -96,8 +80,8 @@ class Top:
             self.complete = False
         if not self.complete and len(self._places) < self.order.limit:
             before = set(self._places)
-            with self._reading() as snapshot:
-                self._fill(snapshot, boundary)
+            with self._reading() as read:
+                self._fill(read, boundary)
             come.update(
                 (place, self.values[place]) for place in self._places if place not in before
             )
@@ -123,23 +107,14 @@ class Top:
                 self._drop(place)
             if tick.changes[at].new is None:
                 continue
-            for place in self._places_of(key, None if entries is None else entries[at][1]):
-                if boundary is None or self._before(place, boundary):
+            for place in self.order.places_of(key, None if entries is None else entries[at][1]):
+                if boundary is None or self.order.before(place, boundary):
                     wanted.append((at, place))
         if not wanted:
             return []
         numbers = list(dict.fromkeys(at for at, _ in wanted))
         values = dict(zip(numbers, self._values(tick.documents(1, numbers)), strict=True))
         return [(place, value) for at, place in wanted if (value := values[at]) is not None]
-
-    def _places_of(self, key: bytes, entries: list[bytes] | None) -> list[Place]:
-        view = self.order.view
-        if entries is None:
-            return [(key,)] if view.holds(key) else []
-        return [place for place in places(key, entries) if view.holds(place[0])]
-
-    def _before(self, place: Place, boundary: Place) -> bool:
-        return place >= boundary if self.order.descending else place <= boundary
 
     def _boundary(self) -> Place | None:
         """The last row's place; None when everything there is belongs in."""
@@ -161,103 +136,55 @@ class Top:
     def _add(self, place: Place, value: bytes) -> None:
         insort(self._places, place)
         self.values[place] = value
-        self._by_key.setdefault(place[-2] if len(place) == 3 else place[0], []).append(place)
+        self._by_key.setdefault(key_in(place), []).append(place)
 
     def _drop(self, place: Place) -> None:
         del self._places[bisect_left(self._places, place)]
         del self.values[place]
-        key = place[-2] if len(place) == 3 else place[0]
+        key = key_in(place)
         self._by_key[key].remove(place)
         if not self._by_key[key]:
             del self._by_key[key]
 
     # ---- from the table
 
-    def _fill(self, snapshot: Snapshot, after: Place | None) -> None:
+    def _fill(self, read: Read, after: Place | None) -> None:
         order = self.order
         while len(self._places) < order.limit:
             missing = order.limit - len(self._places)
-            limit = missing if self._transform is None else max(missing, PAGE)
-            page = self._page(snapshot, after, min(limit, 1500))
-            documents = of_page(page.docs) if page.count else Documents([])
-            found = self._placed(documents, after)
+            found, documents, done = read(
+                after, missing if self._transform is None else max(missing, PAGE)
+            )
             for place, value in zip(found, self._values(documents), strict=True):
                 if value is not None and place not in self.values:
                     self._add(place, value)
                     if len(self._places) == order.limit:
-                        self.complete = page.after is None and place == found[-1]
+                        self.complete = done and place == found[-1]
                         return
-            if page.after is None:
+            if done:
                 self.complete = True
                 return
             after = found[-1]
 
-    def _page(self, snapshot: Snapshot, after: Place | None, limit: int) -> Any:
-        order, view = self.order, self.order.view
-        if order.index is None:
-            return snapshot.scan(
-                order.table,
-                view.lower,
-                view.upper,
-                lower_open=view.lower_open,
-                upper_open=view.upper_open,
-                descending=order.descending,
-                after=None if after is None else after[0],
-                limit=limit,
-            )
-        return snapshot.index_scan(
-            order.table,
-            order.index[0],
-            view.lower,
-            view.upper,
-            lower_open=view.lower_open,
-            upper_open=view.upper_open,
-            descending=order.descending,
-            after=after,
-            limit=limit,
-        )
-
-    def _placed(self, documents: Documents, after: Place | None) -> list[Place]:
-        """The places of a page's rows, which follow `after`."""
-        if self.order.index is None:
-            return [(self._key_of(row),) for row in documents.data()]
-        rule = self.order.index[1]
-        found: list[Place] = []
-        candidates: list[Place] = []
-        last: bytes | None = None
-        for row in documents.data():
-            key = self._key_of(row)
-            if key != last or not candidates:
-                # The row's places behind the one before, nearest first.
-                last = key
-                candidates = self._following(key, rule, row, found[-1] if found else after)
-            found.append(candidates.pop(0))
-        return found
-
-    def _following(self, key: bytes, rule: IndexRule, row: Any, after: Place | None) -> list[Place]:
-        descending = self.order.descending
-        mine = sorted(self._places_of(key, rule.keys(row)), reverse=descending)
-        if after is None:
-            return mine
-        if descending:
-            return [place for place in mine if place < after]
-        return [place for place in mine if place > after]
-
 
 class LimitBatch(Batch):
-    """A turn's messages, and the rows as they were before it."""
+    """A turn's messages, the rows as they were before it, and which commits it was."""
 
-    __slots__ = ("before",)
+    __slots__ = ("before", "first", "last")
 
-    def __init__(self, texts: list[bytes], before: list[tuple[Place, bytes]]) -> None:
+    def __init__(
+        self, texts: list[bytes], before: list[tuple[Place, bytes]], first: int, last: int
+    ) -> None:
         super().__init__(texts)
         self.before = before
+        self.first = first
+        self.last = last
 
 
 class LimitChannel(Channel):
     """Everybody who follows the same first rows in the same form."""
 
-    __slots__ = ("_find_index", "offsets", "top", "types")
+    __slots__ = ("_find_index", "offsets", "origin", "top", "types")
 
     def __init__(
         self,
@@ -267,9 +194,11 @@ class LimitChannel(Channel):
         types: bool,
         offsets: bool,
         merges: bool,
+        origin: Origin | None = None,
     ) -> None:
         super().__init__(merges=merges)
         self.top = top
+        self.origin = origin
         self.types = types
         self.offsets = offsets
         self._find_index = find_index
@@ -279,10 +208,14 @@ class LimitChannel(Channel):
         name = self.top.order.view.index
         if name is not None and not self._index_is_ours(name):
             return 0
-        before = self._rows() if self.merges else []
+        before = self.rows() if self.merges else []
         gone, come = self.top.run(tick)
-        if gone or come:
-            return self.publish(LimitBatch(self.texts(gone, come), before))
+        if not gone and not come:
+            return 0
+        first, last = tick.seqs[0], tick.seqs[-1]
+        texts = self.told(gone, come, first - 1, last)
+        if texts or self.merges:
+            return self.publish(LimitBatch(texts, before, first, last))
         return 0
 
     def _index_is_ours(self, name: str) -> bool:
@@ -297,7 +230,7 @@ class LimitChannel(Channel):
             subscription.fail(error)
         return False
 
-    def _rows(self) -> list[tuple[Place, bytes]]:
+    def rows(self) -> list[tuple[Place, bytes]]:
         return [(place, self.top.values[place]) for place in self.top.in_order()]
 
     def pending(self) -> Pending:
@@ -305,7 +238,7 @@ class LimitChannel(Channel):
 
     def initial_texts(self) -> list[bytes]:
         texts = []
-        for offset, (_, value) in enumerate(self._rows()):
+        for offset, (_, value) in enumerate(self.rows()):
             if self.offsets:
                 texts.append(
                     messages.placed(value, messages.ABSENT, offset, None, types=self.types)
@@ -313,6 +246,28 @@ class LimitChannel(Channel):
             else:
                 texts.append(messages.message(value, messages.ABSENT, types=self.types))
         return texts
+
+    def told(self, gone: Rows, come: Rows, before: int, seq: int) -> list[bytes]:
+        """The messages of what the commits after `before` up to `seq` changed, with resume tokens if there are any."""
+        texts = self.texts(gone, come)
+        origin = self.origin
+        if origin is None:
+            return texts
+        return [
+            messages.with_token(
+                text, origin.merged(before, seq, at + 1, len(texts)), types=self.types
+            )
+            for at, text in enumerate(texts)
+        ]
+
+    def since(self, rows: list[tuple[Place, bytes]]) -> tuple[Rows, Rows]:
+        """What left and came since the rows were these."""
+        before, now = dict(rows), self.top.values
+        gone = {place: value for place, value in before.items() if now.get(place) != value}
+        come = {
+            place: now[place] for place in self.top.in_order() if before.get(place) != now[place]
+        }
+        return gone, come
 
     def texts(self, gone: Rows, come: Rows) -> list[bytes]:
         """The messages of what left and came: a row with itself, then in order who takes whose place."""
@@ -355,9 +310,9 @@ class LimitChannel(Channel):
         ]
         by_key: dict[Any, list[Place]] = {}
         for place in come:
-            by_key.setdefault(_row(place), []).append(place)
+            by_key.setdefault(key_in(place), []).append(place)
         for place in list(gone):
-            same = by_key.get(_row(place))
+            same = by_key.get(key_in(place))
             if same:
                 new_place = same.pop(0)
                 pairs.append((place, gone.pop(place), new_place, come.pop(new_place)))
@@ -369,37 +324,25 @@ class LimitChannel(Channel):
         return pairs
 
 
-def _row(place: Place) -> Any:
-    """The primary key in a place."""
-    return place[1] if len(place) == 3 else place[0]
-
-
 class PendingRows:
     """What changed between two readings of one subscriber: the rows then against the rows now."""
 
     def __init__(self, channel: LimitChannel) -> None:
         self._channel = channel
         self._before: list[tuple[Place, bytes]] | None = None
+        self._first = 0
+        self._last = 0
 
     def add(self, batch: LimitBatch) -> None:
         if self._before is None:
             self._before = batch.before
+            self._first = batch.first
+        self._last = batch.last
 
     def texts(self) -> list[bytes]:
-        gone, come = self._difference()
-        return self._channel.texts(gone, come)
-
-    def _difference(self) -> tuple[Rows, Rows]:
-        before = dict(self._before or ())
-        now = self._channel.top.values
-        gone = {place: value for place, value in before.items() if now.get(place) != value}
-        come = {
-            place: now[place]
-            for place in self._channel.top.in_order()
-            if before.get(place) != now[place]
-        }
-        return gone, come
+        gone, come = self._channel.since(self._before or [])
+        return self._channel.told(gone, come, self._first - 1, self._last)
 
     def __len__(self) -> int:
-        gone, come = self._difference()
+        gone, come = self._channel.since(self._before or [])
         return max(len(gone), len(come))

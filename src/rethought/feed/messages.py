@@ -4,6 +4,7 @@ What always holds: keys stand in byte order (new_offset, new_val, old_offset, ol
 every object that leaves the server. `None` stands for null, `ABSENT` for a key that is not there. Pure.
 """
 
+import re
 from typing import Final
 
 from rethought.feed.documents import Encoded
@@ -84,16 +85,33 @@ def overflow(skipped: int, token: bytes | None = None) -> bytes:
     )
 
 
-TOKEN_KEY: Final = b'"resume_token":"'
+_TOKEN: Final = re.compile(
+    rb',?"resume_token":"([-_=0-9A-Za-z]*)"(?:,"state":"\w+")?(?:,"type":"\w+")?\}\Z'
+)
+"""At the end of a message; what a document calls so is followed by the end of the document."""
+
+
+def _token_of(text: bytes) -> re.Match[bytes] | None:
+    at = text.rfind(b'"resume_token":"')
+    return None if at < 0 else _TOKEN.search(text, at - 1)
 
 
 def token_in(text: bytes) -> bytes | None:
-    """The resume token of a message that was made with one; documents come before it."""
-    at = text.rfind(TOKEN_KEY)
-    if at < 0:
-        return None
-    start = at + len(TOKEN_KEY)
-    return text[start : text.index(b'"', start)]
+    """The resume token of a message that was made with one."""
+    found = _token_of(text)
+    return None if found is None else found[1]
+
+
+def with_other_token(text: bytes, token: bytes | None) -> bytes:
+    """The message with a token in place of its own, or without."""
+    found = _token_of(text)
+    assert found is not None
+    if token is not None:
+        return text[: found.start(1)] + token + text[found.end(1) :]
+    start, end = found.start(), found.end(1) + 1
+    if text[start : start + 1] != b",":  # the first key of the message
+        end += 1
+    return text[:start] + text[end:]
 
 
 def _text(side: Side) -> bytes:

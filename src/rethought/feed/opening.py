@@ -9,42 +9,24 @@ Invariants:
 `reql.feeds` makes one for each feed and calls `step` until `done`.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
 
 from rethought.feed import messages
+from rethought.feed.catchup import LimitCatchUp, RangeCatchUp, as_told
 from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform, Wanted
 from rethought.feed.documents import Documents
-from rethought.feed.hub import tick_of
-from rethought.feed.limit import LimitChannel
-from rethought.feed.resume import WHOLE, Token, check
+from rethought.feed.limit import LimitChannel, Reading
+from rethought.feed.ordered import Order
+from rethought.feed.resume import Mark, Marks, Origin, text_of
+from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
 from rethought.feed.view import EMPTY, FindIndex, Reader, View
-from rethought.store import Commit, Snapshot, TableId
+from rethought.store import TableId
 
 PAGE: Final = 500
-COMMITS: Final = 64
-"""Rows, or commits, that are looked at before others get a turn."""
-
-
-class Source(Protocol):
-    """Where a part's table is: a hub, or what stands for one."""
-
-    @property
-    def seq(self) -> int: ...
-
-    @property
-    def first_seq(self) -> int: ...
-
-    def table(self, table: TableId, find_index: FindIndex) -> TableFeeds: ...
-
-    def settle(self) -> None: ...
-
-    def reading(self) -> AbstractContextManager[Snapshot]: ...
-
-    def journal(self, after: int, limit: int) -> Iterator[Commit]: ...
+"""Rows that are read before others get a turn."""
 
 
 class Part(Protocol):
@@ -54,7 +36,26 @@ class Part(Protocol):
 
     def step(self, subscription: Subscription) -> bool: ...
 
-    def token(self) -> bytes | None: ...
+    def mark(self) -> Mark | None:
+        """Where a subscriber stands who has everything that was told so far; None without resume tokens, and while
+        there is nothing to go on from."""
+        ...
+
+
+class _Waiting:
+    """Keeps the place of a part that is not live yet, and hears of the table's end."""
+
+    def __init__(
+        self, feeds: TableFeeds, subscription: Subscription, channel: RangeChannel
+    ) -> None:
+        self.channel = channel
+        feeds.add(channel)
+        channel.join(subscription)
+        self._subscription = subscription
+
+    def leave(self) -> None:
+        self._subscription.members.remove(self.channel)
+        self.channel.leave(self._subscription)
 
 
 class RangePart:
@@ -72,7 +73,7 @@ class RangePart:
         share: Hashable | None = None,
         merges: bool = False,
         point: bool = False,
-        resume: Token | None = None,
+        resume: Mark | None = None,
         wanted: Wanted | None = None,
     ) -> None:
         self._wanted = wanted
@@ -86,29 +87,29 @@ class RangePart:
         self._merges = merges
         self._point = point
         self._resume = resume
-        self._reading: RangeChannel | None = None
+        self._waiting: _Waiting | None = None
+        self._catch_up: RangeCatchUp | None = None
 
-    def token(self) -> bytes | None:
-        """Everything up to now."""
+    def mark(self) -> Mark | None:
         origin = self._form.origin
-        return None if origin is None else Token(origin, self._source.seq).text()
+        if origin is None or self._waiting is not None:
+            return None
+        return origin.mark(self._source.seq)
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is not None:
-            subscription.token = self._resume.text()
-            self._reading = RangeChannel(
-                EMPTY, None, PLAIN
-            )  # keeps the place, and hears of the table's end
-            self._feeds().add(self._reading)
-            self._reading.join(subscription)
+            self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
+            channel = RangeChannel(self._view, self._transform, self._form, merges=self._merges)
+            self._catch_up = RangeCatchUp(
+                self._source, self._table, self._resume, channel, self._find_index
+            )
         elif not initial:
             self._source.settle()
             self._join(subscription)
-            subscription.token = self.token()
         elif self._point:
             self._begin_point(subscription)
         else:
-            self._reading = self._begin_reading(subscription)
+            self._begin_reading(subscription)
 
     def _begin_point(self, subscription: Subscription) -> None:
         assert self._view.keys is not None
@@ -120,9 +121,8 @@ class RangePart:
             messages.message(document, messages.ABSENT, types=self._form.types)
         )
         self._join(subscription)
-        subscription.token = self.token()
 
-    def _begin_reading(self, subscription: Subscription) -> RangeChannel:
+    def _begin_reading(self, subscription: Subscription) -> None:
         name = self._view.index
         found = None if name is None else self._find_index(name)
         reader = Reader(self._view, self._table, None if found is None else found[0])
@@ -131,9 +131,7 @@ class RangePart:
         )  # a token before the end of the reading would lose the rest
         channel = RangeChannel(self._view, self._transform, form, reader=reader)
         self._source.settle()
-        self._feeds().add(channel)
-        channel.join(subscription)
-        return channel
+        self._waiting = _Waiting(self._feeds(), subscription, channel)
 
     def _feeds(self) -> TableFeeds:
         return self._source.table(self._table, self._find_index)
@@ -155,71 +153,30 @@ class RangePart:
         channel.join(subscription)
 
     def step(self, subscription: Subscription) -> bool:
-        if self._resume is not None:
-            return self._follow(subscription)
-        channel = self._reading
-        if channel is None:
+        waiting = self._waiting
+        if waiting is None:
             return True
+        if self._catch_up is not None:
+            done = self._catch_up.step(subscription)
+        else:
+            done = self._read(subscription, waiting.channel)
+        if done:
+            self._waiting = None
+            self._join(subscription)
+            waiting.leave()
+        return done
+
+    def _read(self, subscription: Subscription, channel: RangeChannel) -> bool:
         reader = channel.reader
         assert reader is not None
         with self._source.reading() as snapshot:
             documents = reader.read(snapshot, min(PAGE, max(1, subscription.queue_max // 2)))
         if len(documents):
             subscription.queue.extend(channel.initial_texts(documents))
-        if not reader.done:
-            return False
-        self._go_live(subscription)
-        subscription.token = self.token()
-        return True
+        return reader.done
 
-    def _go_live(self, subscription: Subscription) -> None:
-        channel, self._reading = self._reading, None
-        assert channel is not None
-        self._join(subscription)
-        subscription.members.remove(channel)
-        channel.leave(subscription)
 
-    def _follow(self, subscription: Subscription) -> bool:
-        """The next commits of the journal; live when there are no more."""
-        resume = self._resume
-        assert resume is not None
-        self._source.settle()
-        check(resume, resume.table, self._source.first_seq, self._source.seq)
-        partly = resume.change != WHOLE
-        channel = RangeChannel(self._view, self._transform, self._form)
-        seq = resume.seq
-        for commit in self._source.journal(seq - 1 if partly else seq, COMMITS):
-            after = resume.change - 1 if commit.seq == resume.seq else -1
-            texts = self._texts_of(channel, tick_of(commit, self._table, after))
-            if commit.seq == resume.seq:
-                del texts[: resume.copy + 1]
-            subscription.queue.extend(texts)
-            seq = commit.seq
-        self._resume = Token(resume.table, seq)
-        if seq < self._source.seq:
-            return False
-        self._resume = None
-        self._go_live(subscription)
-        return True
-
-    def _texts_of(self, channel: RangeChannel, tick: Any) -> list[bytes]:
-        if not tick.changes:
-            return []
-        name = self._view.index
-        entries: Any = None
-        if name is not None:
-            found = self._find_index(name)
-            if found is None:
-                return []
-            entries = tick.entries(*found)
-        hits = []
-        for at in range(len(tick.changes)):
-            keys = tick.keys(at) if entries is None else entries[at]
-            hit = channel.hit(tick, at, keys)
-            if hit is not None:
-                hits.append(hit)
-        batch = channel.batch(tick, hits) if hits else None
-        return [] if batch is None else list(batch.texts)
+MakeLimit = Callable[[Reading], LimitChannel]
 
 
 class LimitPart:
@@ -228,38 +185,71 @@ class LimitPart:
     def __init__(
         self,
         source: Source,
-        table: TableId,
+        order: Order,
         find_index: FindIndex,
-        make: Callable[[], LimitChannel],
+        make: MakeLimit,
+        *,
         share: Hashable | None,
+        origin: Origin | None = None,
+        resume: Mark | None = None,
     ) -> None:
         self._source = source
-        self._table = table
+        self._order = order
         self._find_index = find_index
         self._make = make
         self._share = share
+        self._origin = origin
+        self._resume = resume
+        self._waiting: _Waiting | None = None
+        self._catch_up: LimitCatchUp | None = None
 
-    def token(self) -> bytes | None:
-        return None
+    def mark(self) -> Mark | None:
+        if self._origin is None or self._waiting is not None:
+            return None
+        return self._origin.mark(self._source.seq)
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
-        self._source.settle()
-        channel: LimitChannel = self._source.table(self._table, self._find_index).shared(
-            self._share, self._make
+        if self._resume is None:
+            channel = self._join(subscription)
+            if initial:
+                subscription.queue.extend(channel.initial_texts())
+            return
+        self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
+        self._catch_up = LimitCatchUp(
+            self._source, self._resume, self._order, self._make, self._find_index
         )
+
+    def _feeds(self) -> TableFeeds:
+        return self._source.table(self._order.table, self._find_index)
+
+    def _join(self, subscription: Subscription) -> LimitChannel:
+        self._source.settle()
+
+        def make() -> LimitChannel:
+            return self._make(lambda: as_told(self._source, self._order))
+
+        channel: LimitChannel = self._feeds().shared(self._share, make)
         empty = not channel.subscriptions
         channel.join(subscription)
         if empty:
             channel.top.fill()
-        if initial:
-            subscription.queue.extend(channel.initial_texts())
+        return channel
 
     def step(self, subscription: Subscription) -> bool:
-        return True
+        waiting = self._waiting
+        if waiting is None:
+            return True
+        assert self._catch_up is not None
+        done = self._catch_up.step(subscription)
+        if done:
+            self._waiting = None
+            self._join(subscription)
+            waiting.leave()
+        return done
 
 
 class Opening:
-    """See the module."""
+    """See the module. With `tokens` messages have resume tokens; `resume` are the marks to go on from, of each part."""
 
     def __init__(
         self,
@@ -269,34 +259,60 @@ class Opening:
         initial: bool,
         states: bool,
         types: bool,
+        tokens: bool = False,
+        resume: list[Mark] | None = None,
     ) -> None:
         self.done = False
         self._subscription = subscription
         self._parts = parts
+        self._at = 0  # the part that is not live yet
         self._initial = initial
         self._states = states
         self._types = types
+        self._tokens = tokens
+        self._resume = resume
 
     def begin(self) -> None:
         subscription = self._subscription
         if self._states and self._initial:
-            subscription.queue.append(messages.state(b"initializing", types=self._types))
+            token = text_of(self._resume) if self._resume and self._tokens else None
+            subscription.queue.append(
+                messages.state(b"initializing", types=self._types, token=token)
+            )
         for part in self._parts:
             part.begin(subscription, initial=self._initial)
-        self._parts = [
-            part for part in self._parts if not isinstance(part, LimitPart)
-        ] or self._parts
+        if self._tokens:
+            if len(self._parts) > 1:
+                subscription.marks = Marks()
+            self._start(self._resume or self._marks())
         self.step()
+
+    def _marks(self) -> list[Mark] | None:
+        marks = [mark for part in self._parts if (mark := part.mark()) is not None]
+        return marks if len(marks) == len(self._parts) else None
+
+    def _start(self, marks: list[Mark] | None) -> None:
+        """Tells the subscription where it begins, if that can be said."""
+        if marks is None:
+            return
+        subscription = self._subscription
+        subscription.token = text_of(marks)
+        if subscription.marks is not None:
+            subscription.marks.start(marks)
+        if not self._resume:
+            subscription.unread = len(subscription.queue)
 
     def step(self) -> None:
         """A little more; sets `done` when the subscription is live."""
-        while not self.done and self._parts[0].step(self._subscription):
-            if len(self._parts) > 1:
-                del self._parts[0]
-                continue
-            self.done = True
-            if self._states:
-                token = self._parts[0].token()
-                self._subscription.queue.append(
-                    messages.state(b"ready", types=self._types, token=token)
-                )
+        subscription = self._subscription
+        while self._at < len(self._parts):
+            if not self._parts[self._at].step(subscription):
+                return
+            self._at += 1
+        self.done = True
+        marks = self._marks() if self._tokens else None
+        if subscription.token is None:
+            self._start(marks)
+        if self._states:
+            token = None if marks is None else text_of(marks)
+            subscription.queue.append(messages.state(b"ready", types=self._types, token=token))

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from rethought.errors import ReqlError
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Pending
+from rethought.feed.resume import Marks
 
 QUEUE_MAX: Final = 100_000
 ROWS_MAX: Final = 1 << 62
@@ -41,11 +42,13 @@ class Subscription:
         "closed",
         "end",
         "failure",
+        "marks",
         "members",
         "queue",
         "queue_max",
         "skipped",
         "token",
+        "unread",
         "waiting",
     )
 
@@ -68,6 +71,8 @@ class Subscription:
         self.failure: ReqlError | None = None
         self.members: list[Membership] = []
         self.token: bytes | None = None  # of the last message that was taken, with resume tokens
+        self.marks: Marks | None = None  # of a feed of several parts with resume tokens
+        self.unread = 0  # queued messages without which a token would be too early
         self._rows_max = rows_max
         self._bytes_max = bytes_max
         self._squash_s = squash_s
@@ -90,16 +95,12 @@ class Subscription:
     def push(self, channel: Any, batch: Batch) -> None:
         if not channel.merges:
             if self.waiting and not self.queue and not self.skipped and self._fits(batch):
-                self.waiting = False
-                if self.token is not None:
-                    self._note_token(batch.texts)
-                self.deliver(batch.body(self.end))
+                self._hand_on(batch)
                 return
             self.queue.extend(batch.texts)
         elif self.waiting and not self._squash_s and not self.has_something and self._fits(batch):
             if batch.texts:
-                self.waiting = False
-                self.deliver(batch.body(self.end))
+                self._hand_on(batch)
             return
         else:
             self._merge(channel, batch)
@@ -108,6 +109,15 @@ class Subscription:
         if self.waiting:
             self._serve()
         self._bound()
+
+    def _hand_on(self, batch: Batch) -> None:
+        self.waiting = False
+        if self.marks is not None:
+            self.deliver(body_of(self._noted(batch.texts), self.end))
+            return
+        if self.token is not None:
+            self._noted(batch.texts)
+        self.deliver(batch.body(self.end))
 
     def _fits(self, batch: Batch) -> bool:
         return len(batch.texts) <= self._rows_max and batch.size <= self._bytes_max
@@ -200,8 +210,8 @@ class Subscription:
         """The messages of the next body."""
         self._stop_timer()
         if self.skipped:
-            text = messages.overflow(self.skipped, self.token)
-            self.skipped = 0
+            text = messages.overflow(self.skipped, None if self.unread else self.token)
+            self.skipped = self.unread = 0
             return [text]
         if self._pending:
             for pending in self._pending.values():
@@ -213,8 +223,8 @@ class Subscription:
             texts, self.queue = queue, []
         else:
             texts, self.queue = queue[:count], queue[count:]
-        if self.token is not None:
-            self._note_token(texts)
+        if self.token is not None or self.marks is not None:
+            texts = self._noted(texts)
         return texts
 
     def _count(self, queue: list[bytes]) -> int:
@@ -229,12 +239,26 @@ class Subscription:
                 return at + 1
         return rows
 
-    def _note_token(self, texts: list[bytes]) -> None:
-        for text in reversed(texts):
+    def _noted(self, texts: list[bytes]) -> list[bytes]:
+        """Remembers the last token of messages that leave; those of a feed of several parts get theirs here."""
+        unread, self.unread = self.unread, max(0, self.unread - len(texts))
+        marks = self.marks
+        if marks is None:
+            for text in reversed(texts):
+                token = messages.token_in(text)
+                if token is not None:
+                    self.token = token
+                    break
+            return texts
+        made = []
+        for at, text in enumerate(texts):
             token = messages.token_in(text)
             if token is not None:
-                self.token = token
-                return
+                token = None if at < unread else marks.told(token)
+                text = messages.with_other_token(text, token)
+                self.token = token or self.token
+            made.append(text)
+        return made
 
     # ---- the end
 

@@ -5,7 +5,7 @@ with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the 
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from rethought.datum.keys import primary_key
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.table import Range
 from rethought.feed.hub import Hub, run
-from rethought.feed.opening import Source
+from rethought.feed.source import Source
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex, FoundIndex, View
@@ -145,6 +145,8 @@ class SystemSource:
 
     def reading(self) -> Any:
         return nullcontext(self)
+
+    untold: Sequence[Commit] = ()
 
     def journal(self, after: int, limit: int) -> Iterator[Commit]:
         return iter(())

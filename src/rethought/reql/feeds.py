@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
+from zlib import crc32
 
 from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
-from rethought.datum.keys import primary_key
+from rethought.datum.keys import primary_key as encode_key
 from rethought.errors import (
     OpIndeterminateError,
     PermissionDeniedError,
@@ -30,12 +31,13 @@ from rethought.exec.ruled import TableOver
 from rethought.exec.table import check_readable
 from rethought.exec.values import Source, Stream
 from rethought.feed.channel import Form
-from rethought.feed.limit import LimitChannel, Order, Top
+from rethought.feed.limit import LimitChannel, Reading, Top
 from rethought.feed.messages import LIMIT, POINT, UNION, body_end
 from rethought.feed.opening import LimitPart, Opening, Part, RangePart
-from rethought.feed.resume import Token, check
+from rethought.feed.ordered import Order
+from rethought.feed.resume import Mark, Origin, check, check_parts
 from rethought.feed.subscription import Subscription, body_of
-from rethought.feed.view import View
+from rethought.feed.view import FindIndex, View
 from rethought.reql.feed_rows import RowTransform
 from rethought.reql.feed_sources import feeds_of, index_finder
 from rethought.reql.responses import failure, internal
@@ -54,7 +56,7 @@ class Settings:
     types: bool = False
     offsets: bool = False
     tokens: bool = False
-    resume: Token | None = None
+    resume: list[Mark] | None = None
 
     @property
     def squash_s(self) -> float:
@@ -106,8 +108,8 @@ class FeedSource(Source):
     def opening(self, env: Env, subscription: Subscription) -> Opening:
         """What joins a subscription to this feed. Raises when that cannot be."""
         settings = self.settings
-        if (settings.tokens or settings.resume) and len(self.followed) > 1:
-            raise QueryLogicError("A feed of several parts has no resume tokens.")
+        if settings.resume is not None:
+            check_parts(settings.resume, len(self.followed))
         parts = [self._part(env, number, part) for number, part in enumerate(self.followed)]
         return Opening(
             subscription,
@@ -115,6 +117,8 @@ class FeedSource(Source):
             initial=settings.initial,
             states=settings.states,
             types=settings.types,
+            tokens=settings.tokens,
+            resume=settings.resume,
         )
 
     def _part(self, env: Env, number_of_part: int, part: Followed) -> Part:
@@ -123,11 +127,19 @@ class FeedSource(Source):
         check_readable(env, handle)
         if settings.tokens or settings.resume is not None:
             _refuse_tokens(part)
-        if settings.resume is not None:
-            group = handle.group
-            check(settings.resume, _table_bytes(handle.id), group.journal_first_seq, group.seq)
-        source, number = feeds_of(env.engine).source(env, part.table)
         find_index = index_finder(handle)
+        origin, resume = None, None
+        if settings.tokens or settings.resume is not None:
+            origin = self._origin(number_of_part, part, find_index)
+        if settings.resume is not None:
+            assert origin is not None
+            resume = settings.resume[number_of_part]
+            if part.view.index is not None:
+                part.table.index(part.view.index)  # raises when it is not there
+            check(resume, origin, handle.group.journal_first_seq, handle.group.seq)
+        if not settings.tokens:
+            origin = None
+        source, number = feeds_of(env.engine).source(env, part.table)
         ops = part.ops
         share = _share(self.sharing, number_of_part, part)
         if isinstance(part.table, TableOver):
@@ -138,8 +150,16 @@ class FeedSource(Source):
             share = None if share is None else (rule, share)
         transform = RowTransform(env, ops) if ops else None
         if part.kind == LIMIT:
-            return self._limit_part(part, share, transform, source, number)
-        origin = _table_bytes(handle.id) if settings.tokens else None
+            name = part.view.index
+            order = Order(
+                part.view,
+                number,
+                None if name is None else find_index(name),
+                _key_function(part.table.primary_key),
+                descending=part.descending,
+                limit=part.limit,
+            )
+            return self._limit_part(order, share, transform, source, find_index, origin, resume)
         return RangePart(
             source,
             number,
@@ -150,35 +170,60 @@ class FeedSource(Source):
             share=share,
             merges=settings.merges,
             point=part.kind == POINT,
-            resume=settings.resume,
+            resume=resume,
             wanted=self.wanted if len(self.followed) == 1 else None,
         )
 
+    def _origin(self, number: int, part: Followed, find_index: FindIndex) -> Origin:
+        name = part.view.index
+
+        def index_number() -> int:
+            found = None if name is None else find_index(name)
+            return 0 if found is None else found[0]
+
+        settings = self.settings
+        looks = (part.view, part.limit, part.descending, settings.offsets, settings.merges)
+        return Origin(
+            _table_bytes(part.table.handle.id),
+            name,
+            number if len(self.followed) > 1 else None,
+            crc32(repr(looks).encode()),
+            epoch_of=part.table.handle.group.epoch_of,
+            index_number=index_number,
+        )
+
     def _limit_part(
-        self, part: Followed, share: Hashable | None, transform: Any, source: Any, number: Any
+        self,
+        order: Order,
+        share: Hashable | None,
+        transform: RowTransform | None,
+        source: Any,
+        find_index: FindIndex,
+        origin: Origin | None,
+        resume: Mark | None,
     ) -> LimitPart:
         settings = self.settings
-        find_index = index_finder(part.table.handle)
-        name = part.view.index
-        index = None if name is None else find_index(name)
-        pkey = part.table.primary_key
 
-        def make() -> LimitChannel:
-            order = Order(part.view, number, index, descending=part.descending, limit=part.limit)
+        def make(reading: Reading) -> LimitChannel:
             return LimitChannel(
-                Top(order, transform, lambda row: primary_key(row[pkey]), source.reading),
+                Top(order, transform, reading),
                 find_index,
                 types=settings.types,
                 offsets=settings.offsets,
                 merges=settings.merges,
+                origin=origin,
             )
 
-        key = None
         if share is not None:
-            form = (settings.types, settings.offsets, settings.merges)
-            number_of_index = None if index is None else index[0]
-            key = (share, part.view, part.limit, part.descending, form, number_of_index)
-        return LimitPart(source, number, find_index, make, key)
+            form = (settings.types, settings.offsets, settings.merges, origin)
+            index = None if order.index is None else order.index[0]
+            share = (share, order.view, order.limit, order.descending, form, index)
+        return LimitPart(source, order, find_index, make, share=share, origin=origin, resume=resume)
+
+
+def _key_function(primary_key: str) -> Callable[[Any], bytes]:
+    """Gives the encoded primary key of a document."""
+    return lambda row: encode_key(row[primary_key])
 
 
 def _share(sharing: Hashable | None, number: int, part: Followed) -> Hashable | None:
@@ -199,8 +244,6 @@ def operator_determinism(op: Operator) -> int:
 
 
 def _refuse_tokens(part: Followed) -> None:
-    if part.kind == LIMIT:
-        raise QueryLogicError("A feed of the first rows of an order has no resume tokens.")
     if part.table.handle.system:
         raise QueryLogicError("System tables keep no journal: their feeds have no resume tokens.")
 

@@ -1,5 +1,6 @@
 """Terms that reduce a sequence to one value, and grouping."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import decode
@@ -142,42 +143,62 @@ def max_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
 def _extreme(
     env: Env, value: Any, function: Function | None, opts: Options, name: str, sign: int
 ) -> Any:
-    index = opts.value("index")
-    if index is not None:
-        if function is not None:
-            raise QueryLogicError(f"Cannot provide both a function and an index to {name}.")
-        return _indexed_extreme(env, value, index, name, sign)
-    if function is None and isinstance(value, Selection) and value.whole:
-        return _indexed_extreme(env, value, None, name, sign)
-    return terminal(env, value, Extreme(name, function, sign))
-
-
-def _indexed_extreme(env: Env, value: Any, index: Any, name: str, sign: int) -> Any:
-    from rethought.reql.terms.ordering import by_index
-
-    whole = need_whole(env, value, 0)
-    table = whole.table
+    ordered = _ordered(env, value, function, opts, name, sign)
+    if ordered is None:
+        return terminal(env, value, Extreme(name, function, sign))
+    table = ordered.table
     assert table is not None
-    if index is None:
-        index = table.primary_key
-    elif index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
-    ordered = by_index(env, whole, index, descending=sign < 0)
     for chunk in ordered.chunks(env, 1):
         document = bytes(chunk.documents()[0])
         row: Any = decode(document)
-        return LimitedSelection(ordered, table, row[table.primary_key], document)
+        return SingleSelection(table, row[table.primary_key], document)
     raise QueryLogicError(f"`{name}` found no entries in the specified index.")
 
 
-class LimitedSelection(SingleSelection):
-    """The first row of an ordered slice; a changefeed on it follows that place, not the row."""
+def _ordered(
+    env: Env, value: Any, function: Function | None, opts: Options, name: str, sign: int
+) -> Selection | None:
+    """The selection whose first row it is, in the order of an index; None when there is no such order."""
+    from rethought.reql.terms.ordering import by_index
+
+    index = opts.value("index")
+    if index is None:
+        if function is not None or not isinstance(value, Selection) or not value.whole:
+            return None
+    elif function is not None:
+        raise QueryLogicError(f"Cannot provide both a function and an index to {name}.")
+    whole = need_whole(env, value, 0)
+    assert whole.table is not None
+    if index is None:
+        index = whole.table.primary_key
+    elif index.__class__ is not str:
+        raise wrong_datum("STRING", index, "index")
+    return by_index(env, whole, index, descending=sign < 0)
+
+
+class First:
+    """MIN or MAX in an index as CHANGES sees it: the first row of an order, which need not be there yet."""
 
     __slots__ = ("ordered",)
 
-    def __init__(self, ordered: Selection, table: Any, key: Any, document: bytes) -> None:
-        super().__init__(table, key, document)
+    def __init__(self, ordered: Selection) -> None:
         self.ordered = ordered
+
+
+def followed_min(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    ordered = _ordered(env, value, function, opts, "min", 1)
+    return min_(env, value, function, opts) if ordered is None else First(ordered)
+
+
+def followed_max(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
+    ordered = _ordered(env, value, function, opts, "max", -1)
+    return max_(env, value, function, opts) if ordered is None else First(ordered)
+
+
+def followed_extreme(name: str) -> TermSpec:
+    """How MIN or MAX compiles when CHANGES stands right behind."""
+    spec = next(spec for spec in TERMS if spec.name == name)
+    return replace(spec, compile=_keyed(f"followed_{name}"))
 
 
 def reduce_term(c: Compiler, term: Term) -> Node:

@@ -27,7 +27,7 @@ from rethought.reql.feed_text import SourceText, text_of, wanted
 from rethought.reql.feeds import FeedSource, Followed, Settings
 from rethought.reql.live import LiveSource
 from rethought.reql.spec import Determinism, Effect, Grouped, TermSpec, exactly
-from rethought.reql.terms.aggregation import LimitedSelection
+from rethought.reql.terms.aggregation import First, followed_extreme, followed_max, followed_min
 from rethought.reql.terms.ordering import Union
 from rethought.reql.tree import Term
 
@@ -45,7 +45,7 @@ def changes(c: Compiler, term: Term) -> Node:
     source = term.args[0]
     if _is_live(c, term):
         return _live(c, term)
-    node = c.compile(followed_tree(source))
+    node = c.compile(_followed_tree(source))
     line = c.line(term)
     code = c.call(
         "changes_",
@@ -61,11 +61,22 @@ def changes(c: Compiler, term: Term) -> Node:
     return c.node(term, code, [node], Kind.VALUE)
 
 
+def _followed_tree(source: Term) -> Term:
+    """The terms before CHANGES, which follows places rather than rows: those need not have one yet."""
+    tree = followed_tree(source)
+    if tree.type not in _EXTREMES:
+        return tree
+    spec = followed_extreme(_EXTREMES[tree.type])
+    return Term(tree.type, tree.args, tree.optargs, tree.path, spec)
+
+
+_EXTREMES: Final = {147: "min", 148: "max"}
+
 # ---- live aggregates
 
 _GROUP: Final = 144
 _COUNT: Final = 43
-_AGGREGATES: Final = {_COUNT: "count", 145: "sum", 146: "avg", 147: "min", 148: "max"}
+_AGGREGATES: Final = {_COUNT: "count", 145: "sum", 146: "avg", **_EXTREMES}
 
 
 def _is_live(c: Compiler, term: Term) -> bool:
@@ -198,7 +209,7 @@ def _queue_max(env: Env, opts: Options) -> int:
     return size
 
 
-def _resume(opts: Options) -> resume.Token | None:
+def _resume(opts: Options) -> list[resume.Mark] | None:
     value = opts.value("resume_after")
     if value is None:
         return None
@@ -221,7 +232,7 @@ def _check_offsets(followed: list[Followed], settings: Settings) -> None:
 
 def _followed(env: Env, value: Any) -> list[Followed]:
     """The parts a feed follows. Raises for what cannot be followed."""
-    if isinstance(value, LimitedSelection):
+    if isinstance(value, First):
         source: Any = value.ordered.source
         return [_part(env, source.table, source.range, (), 1)]
     if isinstance(value, SingleSelection):
@@ -383,6 +394,8 @@ TERMS: Final = (
         names={
             "changes_": changes_,
             "followed_intersecting": followed_intersecting,
+            "followed_max_": followed_max,
+            "followed_min_": followed_min,
             "live_changes": live_changes,
             "not_live": not_live,
         },

@@ -1,0 +1,40 @@
+"""Where a feed's table is, as the feed room sees it. A protocol: `Hub` is one, `reql.feed_sources` has another."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from rethought.feed.tables import TableFeeds
+from rethought.feed.view import FindIndex
+from rethought.store import Commit, Snapshot, TableId
+
+
+class Source(Protocol):
+    """A group of tables that commit together, and its journal."""
+
+    @property
+    def seq(self) -> int:
+        """The newest commit."""
+        ...
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest one that the journal has; 0 when it has none."""
+        ...
+
+    @property
+    def untold(self) -> Sequence[Commit]:
+        """What a reading shows already, though the feeds have not been told yet."""
+        ...
+
+    def table(self, table: TableId, find_index: FindIndex) -> TableFeeds: ...
+
+    def settle(self) -> None:
+        """Everything that was written so far is told."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Snapshot]:
+        """The newest committed state. Whoever reads does not give way."""
+        ...
+
+    def journal(self, after: int, limit: int) -> Iterator[Commit]: ...

@@ -1,0 +1,277 @@
+"""Laws of resuming: whoever writes, wherever a subscriber dies, what it gets in all is what it would have got.
+
+A subscriber follows a query and is killed at random messages, sometimes with the server; it goes on with the last token
+it has, or from the beginning when it has none. Everything random comes from one seed, which is the test's parameter.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from rethinkdb import r
+
+from rethought.feed import catchup, opening
+from rethought.reql.feed_sources import feeds_of
+from tests.feed.node import START, Feed, Node
+
+RANGES: Final[dict[str, Callable[[Any], Any]]] = {
+    "table": lambda t: t,
+    "between": lambda t: t.between(2, 6),
+    "get_all": lambda t: t.get_all(1, 2, 2, 7),
+    "between on index": lambda t: t.between(1, 3, index="x"),
+    "get_all on multi index": lambda t: t.get_all(1, 2, 2, index="m"),
+    "order without limit": lambda t: t.order_by(index="x"),
+    "filter": lambda t: t.filter(r.row["x"] > 1),
+    "pluck": lambda t: t.pluck("x"),
+    "point": lambda t: t.get(3),
+    "get_intersecting": lambda t: t.get_intersecting(r.circle([0, 0], 250_000), index="g"),
+}
+UNIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "union": lambda t: t.between(0, 3).union(t.get_all(2, 3, index="x")),
+    "union of kinds": lambda t: t.order_by(index="x").limit(2).union(t.filter(r.row["x"] > 2)),
+}
+LIMITS: Final[dict[str, Callable[[Any], Any]]] = {
+    "first, primary": lambda t: t.order_by(index="id").limit(3),
+    "first, descending": lambda t: t.order_by(index=r.desc("x")).limit(3),
+    "first, index": lambda t: t.order_by(index="x").limit(4),
+    "first, filter": lambda t: t.order_by(index="x").filter(r.row["id"] % 2 == 0).limit(2),
+    "first, map": lambda t: t.order_by(index=r.desc("x")).pluck("x").limit(3),
+    "first, slice": lambda t: t.between(1, 3, index="x").order_by(index=r.desc("x")).limit(2),
+    "first, multi": lambda t: t.order_by(index="m").limit(4),
+    "first, multi descending": lambda t: t.order_by(index=r.desc("m")).limit(4),
+    "min": lambda t: t.min(index="x"),
+    "max": lambda t: t.max(index="x"),
+}
+QUERIES: Final = RANGES | UNIONS | LIMITS
+EXPECTED: Final[dict[str, Callable[[Any], Any]]] = {
+    "min": lambda t: t.order_by(index="x").limit(1),
+    "max": lambda t: t.order_by(index=r.desc("x")).limit(1),
+    "point": lambda t: t.get_all(3),
+}
+"""The rows of a query, where it does not give them itself."""
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that reading and catching up take many steps, and writes come in between."""
+    monkeypatch.setattr(opening, "PAGE", 2)
+    monkeypatch.setattr(catchup, "COMMITS", 3)
+
+
+class Home:
+    """A node of this module's own, which may be restarted, with a table of everything that can be followed."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.table = node.table("laws", "x")
+        node.run(self.table.index_create("m", multi=True))
+        node.run(self.table.index_create("g", geo=True))
+        node.run(self.table.index_wait())
+
+    def empty(self) -> None:
+        self.node.run(self.table.delete())
+
+    def write(self, dice: random.Random) -> None:
+        """One query of a few changes, or several at a time."""
+        table, node = self.table, self.node
+        kind = dice.random()
+        if kind < 0.6:
+            docs = [document(dice) for _ in range(dice.choice([1, 1, 2, 4]))]
+            node.run(table.insert(docs, conflict="replace"))
+        elif kind < 0.75:
+            node.run(table.get(dice.randrange(9)).delete())
+        elif kind < 0.9:
+            for _ in range(dice.randrange(2, 5)):  # commits that the feeds are told of together
+                self.start(self.one(dice))
+                self.node.catalog.databases["test"].group.flush()
+        else:
+            query = self.one(
+                dice
+            )  # evaluated just before the feeds are told of the one that follows
+            node.loop.call_soon(lambda: node.loop.call_soon(self.start, query))
+            self.start(self.one(dice))
+            node.settle()
+
+    def one(self, dice: random.Random) -> Any:
+        if dice.random() < 0.4:
+            return self.table.get(dice.randrange(9)).delete()
+        return self.table.insert(document(dice), conflict="replace")
+
+    def start(self, query: Any) -> None:
+        body = json.dumps([START, query], default=lambda part: part.build()).encode()
+        client = self.node.engine.client("admin", "127.0.0.1", 0)
+        self.node.engine.start(client, body, lambda _: None)
+
+
+def document(dice: random.Random) -> Any:
+    point = {"$reql_type$": "GEOMETRY", "type": "Point", "coordinates": [dice.randrange(5), 0]}
+    return {
+        "id": dice.randrange(9),
+        "x": dice.choice([None, 0, 1, 2, 3, 4]),
+        "m": [dice.randrange(4) for _ in range(dice.randrange(4))],
+        "g": dice.choice([None, point]),
+    }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    node = Node(tmp_path_factory.mktemp("laws") / "data")
+    yield Home(node)
+    node.close()
+
+
+class Follower:
+    """A subscriber that keeps what it was told, and dies now and then."""
+
+    def __init__(self, home: Home, query: Any, form: dict[str, Any], batch: dict[str, Any]) -> None:
+        self.home = home
+        self.query = query
+        self.form = form
+        self.batch = batch
+        self.kept: list[Any] = []  # every message up to the last token, without tokens
+        self.token: str | None = None
+        self.feed: Feed | None = None
+
+    def open(self) -> None:
+        changes = self.query.changes(
+            resume_after=self.token, include_resume_tokens=True, **self.form
+        )
+        self.feed = self.home.node.feed(changes, **self.batch)
+        assert self.feed.error is None
+
+    def die(self, dice: random.Random) -> None:
+        """Having worked through only some of what has come."""
+        assert self.feed is not None
+        rows, self.feed.rows = self.feed.rows, []
+        first = self.token is None and "include_initial" not in self.form
+        self.keep(rows[: dice.randint(int(first), len(rows))])
+        self.feed.close()
+
+    def keep(self, rows: list[Any]) -> None:
+        for row in rows:
+            token = row.pop("resume_token", None)
+            assert token is not None or self.token is None, row
+            self.token = token or self.token
+            if "state" not in row:
+                self.kept.append(row)
+        if self.token is None:
+            self.kept = []  # nothing to go on from: the next feed begins anew
+
+    def finish(self) -> None:
+        assert self.feed is not None
+        self.feed.go_on()
+        rows = self.feed.take()
+        assert self.feed.error is None
+        for row in rows:
+            row.pop("resume_token", None)
+        self.kept += [row for row in rows if "state" not in row]
+        self.feed.close()
+
+
+def text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def add_up(messages: list[Any]) -> Counter[str]:
+    """A message's old value must be there, or there was a gap or a repeat."""
+    state: Counter[str] = Counter()
+    for message in messages:
+        old, new = message.get("old_val"), message.get("new_val")
+        if old is not None:
+            assert state[text(old)] > 0, (message, messages)
+            state[text(old)] -= 1
+        if new is not None:
+            state[text(new)] += 1
+    return +state
+
+
+def put_in_order(messages: list[Any]) -> list[Any]:
+    rows: list[Any] = []
+    for message in messages:
+        if message.get("old_offset") is not None:
+            assert rows.pop(message["old_offset"]) == message["old_val"], (message, messages)
+        if message.get("new_offset") is not None:
+            rows.insert(message["new_offset"], message["new_val"])
+    return rows
+
+
+def play(home: Home, seed: int) -> None:
+    dice = random.Random(seed)
+    name = dice.choice(list(QUERIES))
+    query = QUERIES[name](home.table)
+    squash = dice.choice([False, False, False, True])
+    form: dict[str, Any] = {
+        "squash": squash,
+        "include_types": dice.random() < 0.3,
+        "include_states": dice.random() < 0.5,
+        "include_offsets": name in LIMITS and dice.random() < 0.7,
+    }
+    batch = {"max_batch_rows": dice.choice([1, 2, 99])}
+    initial = dice.random() < 0.5
+    restarts = dice.random() < 0.2
+    home.empty()
+    if initial:
+        for _ in range(dice.randrange(5)):
+            home.write(dice)
+        home.node.settle()
+        form["include_initial"] = True
+    else:
+        form["include_states"] = True  # has a token to begin with
+    whole = home.node.feed(query.changes(**form))
+    follower = Follower(home, query, form, batch)
+    follower.open()
+    for _ in range(dice.randrange(1, 5)):
+        for _ in range(dice.randrange(5)):
+            step = dice.random()
+            assert follower.feed is not None
+            if step < 0.6:
+                home.write(dice)
+            elif step < 0.75:
+                follower.feed.pause()
+            elif step < 0.9:
+                follower.feed.go_on()
+            else:
+                home.node.settle()
+        follower.die(dice)
+        for _ in range(dice.randrange(3)):
+            home.write(dice)
+        if restarts and dice.random() < 0.5:
+            home.node.restart()
+        follower.open()
+    follower.finish()
+    rows = EXPECTED.get(name, QUERIES[name])(home.table)
+    found = home.node.run(rows.coerce_to("array"))
+    if form["include_offsets"]:
+        assert put_in_order(follower.kept) == found
+    else:
+        assert add_up(follower.kept) == Counter(text(row) for row in found)
+    expected = [row for row in whole.take() if "state" not in row]
+    whole.close()
+    if not restarts:
+        if name in RANGES and not squash and not initial:
+            assert follower.kept == expected
+        if name == "union" and not squash and not initial:
+            assert Counter(map(text, follower.kept)) == Counter(map(text, expected))
+    feeds = feeds_of(home.node.engine)
+    home.node.settle()
+    assert not feeds._hubs
+    assert not feeds.cursors
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_follower_that_dies_misses_nothing_and_gets_nothing_twice(home: Home, seed: int) -> None:
+    play(home, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(at, at + 50) for at in range(1_000, 2_000, 50)], ids=str)
+def test_a_follower_that_dies_misses_nothing_often(home: Home, seeds: range) -> None:
+    for seed in seeds:
+        try:
+            play(home, seed)
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
