@@ -1,6 +1,7 @@
 """Starts the board: a database of its own, started again whenever it ends, and the web application before it."""
 
 import argparse
+import asyncio
 import signal
 import socket
 import sys
@@ -11,10 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
+from rethinkdb.errors import ReqlDriverError
 
+from examples.board import store
 from examples.board.web import MESSAGE_BYTES, application
 from tools.serverprocess import NotReadyError, start
 
+CONNECTIONS = 300
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -69,17 +73,26 @@ def main() -> int:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server((given.host, given.port)))
+        try:
+            listening = socket.create_server((given.host, given.port))
+        except OSError as error:
+            parser.error(f"{given.host}:{given.port}: {error.strerror}; choose another --port")
+        stack.enter_context(listening)
         if given.database:
             host, _, port = given.database.rpartition(":")
             place = (host or "127.0.0.1", int(port))
         else:
             folder = given.data or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data"
             place = ("127.0.0.1", stack.enter_context(database(folder)))
+        try:
+            asyncio.run(store.prepare(*place))
+        except ReqlDriverError as error:
+            parser.error(str(error))
         hosts = [*LOOPBACK] if given.host in LOOPBACK else ["*"]
         config = uvicorn.Config(
             application(place, hosts),
             ws_max_size=MESSAGE_BYTES,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=1,
             log_level="warning",
         )

@@ -92,7 +92,7 @@ class Named(msgspec.Struct):
     id: Id
 
 
-def refused_id(data: str) -> str | None:
+def refused_id(data: str | bytes) -> str | None:
     try:
         return msgspec.json.decode(data, type=Named).id
     except (msgspec.MsgspecError, ValueError):

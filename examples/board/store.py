@@ -28,7 +28,7 @@ NOTES_MAX: Final = 300
 ACTIVITY_S: Final = 3600
 """How long a line of `activity` is kept: what the page counts, and how late a command may come twice."""
 PEOPLE_S: Final = 60
-"""A page says that it is there more often than this."""
+"""Who was not said to be here for so long is gone, and the web process that knew of it too."""
 
 FIRST_NOTES: Final = (
     ("ideas", "sun", "Open this page in a second window, side by side."),
@@ -42,6 +42,11 @@ FIRST_NOTES: Final = (
 def connect(host: str, port: int) -> Any:
     """To be awaited, and used with `async with`, which alone closes a connection that is dead already."""
     return r.connect(host, port, timeout=5)
+
+
+async def prepare(host: str, port: int) -> None:
+    async with await connect(host, port) as conn:
+        await create(conn)
 
 
 async def create(conn: Any) -> None:
@@ -134,17 +139,15 @@ def fields(command: AnyCommand) -> dict[str, Any]:
     return {name: getattr(command, name) for name in names if hasattr(command, name)}
 
 
-def arrive(page: str, name: str, hue: int) -> Any:
-    return PEOPLE.insert({"id": page, "name": name, "hue": hue, "seen": NOW})
-
-
-def rename(page: str, name: str) -> Any:
-    return PEOPLE.get(page).update({"name": name})
+def present(page: str, name: str, hue: int) -> Any:
+    """Somebody arrives, has another name, or is still here."""
+    person = {"id": page, "name": name, "hue": hue, "seen": NOW}
+    return PEOPLE.insert(person, conflict="update")
 
 
 def point(page: str, here: Here) -> Any:
     place = {"column": here.column, "x": here.x, "y": here.y, "editing": here.editing}
-    return PEOPLE.get(page).update({**place, "seen": NOW})
+    return PEOPLE.get(page).update(place)
 
 
 def leave(page: str) -> Any:

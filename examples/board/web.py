@@ -27,7 +27,7 @@ from rethinkdb.errors import (
     ReqlError,
     ReqlOpFailedError,
     ReqlQueryLogicError,
-    ReqlUserError,
+    ReqlRuntimeError,
 )
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -37,13 +37,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from examples.board import messages, store
-from examples.board.messages import COLUMNS, TEXT_MAX, Hello, Here, Me
+from examples.board.messages import COLUMNS, TEXT_MAX, Here, Me
 
 PAGE: Final = Path(__file__).parent / "page"
 MESSAGE_BYTES: Final = 16 * 1024
 """What a page may send at once; the web server closes the connection of one that sends more."""
 WAITING: Final = 1000
 """How many changes of a feed wait in the database for a slow page, before it is told to resume instead."""
+STAY_S: Final = 15
 TIDY_S: Final = 20
 AWAY, REFUSED = 1013, 1008
 """Codes of closing: try again later; not with me."""
@@ -58,6 +59,7 @@ class Page:
     socket: WebSocket
     conn: Any
     name: str
+    hue: int
     send_s: float
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,9 +77,9 @@ async def talk(socket: WebSocket, *, connect: Callable[[], Any], send_s: float) 
         return
     await socket.accept()
     try:
-        hello = messages.hello.decode(await socket.receive_text())
+        hello = messages.hello.decode(await receive(socket))
         async with await connect() as conn:
-            await serve(Page(socket, conn, hello.name, send_s), hello)
+            await serve(Page(socket, conn, hello.name, hello.hue, send_s), hello.after)
     except* WebSocketDisconnect:
         pass
     except* msgspec.MsgspecError as wrong:
@@ -93,17 +95,25 @@ def foreign(socket: WebSocket) -> bool:
     return origin is not None and urlsplit(origin).netloc != socket.headers.get("host")
 
 
+async def receive(socket: WebSocket) -> str | bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    data: str | bytes = message["text"] if "text" in message else message["bytes"]
+    return data
+
+
 async def close(socket: WebSocket, code: int, reason: str) -> None:
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(1):
             await socket.close(code, reason[:120])
 
 
-async def serve(page: Page, hello: Hello) -> None:
+async def serve(page: Page, after: str | None) -> None:
     run = partial(lambda query, **how: query.run(page.conn, **how), changefeed_queue_size=WAITING)
-    resumed = hello.after is not None
+    resumed = after is not None
     try:
-        cursors = {name: await run(query) for name, query in store.feeds(hello.after).items()}
+        cursors = {name: await run(query) for name, query in store.feeds(after).items()}
     except (ReqlOpFailedError, ReqlQueryLogicError) as why:
         # Too long away: the journal has forgotten. Or no token of this board. Then everything, from the start.
         log.info("cannot resume: %s", why.message)
@@ -111,12 +121,13 @@ async def serve(page: Page, hello: Hello) -> None:
         cursors = {name: await run(query) for name, query in store.feeds(None).items()}
     about = {"now": time.time(), "columns": COLUMNS, "text_max": TEXT_MAX}
     await page.send(feed="welcome", me=page.id, resumed=resumed, **about)
-    await store.arrive(page.id, hello.name, hello.hue).run(page.conn, durability="soft")
+    await be_present(page)
     try:
         async with asyncio.TaskGroup() as tasks:
             for name, cursor in cursors.items():
                 tasks.create_task(follow(page, name, cursor))
             tasks.create_task(obey(page))
+            tasks.create_task(stay(page))
     finally:
         with suppress(ReqlError):
             await store.leave(page.id).run(page.conn, durability="soft")
@@ -136,10 +147,10 @@ async def follow(page: Page, name: str, cursor: Any) -> None:
 async def obey(page: Page) -> None:
     """Do what the page asks, one thing after the other."""
     while True:
-        data = await page.socket.receive_text()
+        data = await receive(page.socket)
         try:
             await do(page, messages.message.decode(data))
-        except ReqlUserError as no:
+        except ReqlRuntimeError as no:
             await page.send(feed="refused", id=messages.refused_id(data), why=no.message)
         except msgspec.MsgspecError as wrong:
             await page.send(feed="refused", id=messages.refused_id(data), why=str(wrong))
@@ -149,12 +160,23 @@ async def do(page: Page, message: Me | Here | messages.AnyCommand) -> None:
     match message:
         case Me():
             page.name = message.name
-            await store.rename(page.id, page.name).run(page.conn, durability="soft")
+            await be_present(page)
         case Here():
             await store.point(page.id, message).run(page.conn, durability="soft")
         case _:
             if not await store.write(message, page.name).run(page.conn, transaction=True):
                 await page.send(feed="known", id=message.id)
+
+
+async def be_present(page: Page) -> None:
+    await store.present(page.id, page.name, page.hue).run(page.conn, durability="soft")
+
+
+async def stay(page: Page) -> None:
+    """The page hears of it in its feed of people, and knows that its connection is alive."""
+    while True:
+        await asyncio.sleep(STAY_S)
+        await be_present(page)
 
 
 async def tidy(connect: Callable[[], Any]) -> None:
@@ -166,13 +188,11 @@ async def tidy(connect: Callable[[], Any]) -> None:
 
 
 def application(database: tuple[str, int], hosts: list[str], *, send_s: float = 20) -> Starlette:
-    """The web application, for a database at (host, port), answering to the names `hosts`."""
+    """The web application, for a prepared database at (host, port), answering to the names `hosts`."""
     connect = partial(store.connect, *database)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with await connect() as conn:
-            await store.create(conn)
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(tidy(connect))
             yield

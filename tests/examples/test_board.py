@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LOST = ("WebSocket connection to",)
 """What a browser says when a connection ends; tests that cut one forgive it."""
 
+FIRST = "Open this page in a second window, side by side."
+
 pytestmark = pytest.mark.slow
 
 
@@ -117,6 +119,28 @@ def test_two_people_see_each_others_notes_moves_and_edits(
     expect_words(ada.locator("#present"), "2")
     expect_words(ada.locator("#latest li").first, re.compile("added “?two"))
     expect_count(ada.locator("#latest li"), 6)
+
+
+def test_a_note_is_dragged_by_its_grip_on_a_touch_screen(board: Board, open_page: OpenPage) -> None:
+    size = {"width": 390, "height": 800}
+    page = open_page(board.url, viewport=size, has_touch=True, is_mobile=True)
+    expect_live(page)
+    dragged, target = note(page, FIRST), texts(page, "Ideas").nth(1)
+    start, end = dragged.locator(".grip").bounding_box(), target.bounding_box()
+    assert start is not None
+    assert end is not None
+    touch = page.context.new_cdp_session(page)
+    places = [
+        (start["x"] + 8, start["y"] + 8 + step * (end["y"] - start["y"]) / 8) for step in range(9)
+    ]
+    for number, (x, y) in enumerate([*places, (end["x"], end["y"] + end["height"] + 40)]):
+        kind = "touchMove" if number else "touchStart"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    expect_count(page.locator(".ghost"), 1)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect_words(texts(page, "Ideas").nth(1), FIRST)
+    expect_count(page.locator(".ghost"), 0)
+    wait_for_changes(page, 1)
 
 
 def test_everything_can_be_done_by_keyboard(board: Board, open_page: OpenPage) -> None:

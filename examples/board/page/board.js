@@ -2,14 +2,14 @@
 //
 //   board    what the changefeeds said, a Map for each; the web side passes them on as they come
 //   token    names the last change of a note that this page has; after a cut, the feed goes on from there
-//   pending  commands of this page that the feed has not shown yet: drawn at once, sent again after a cut. Each has an id,
-//            by which the database does it once, however often it comes
+//   pending  commands of this page that the feed has not shown yet: drawn at once, sent again after a cut. By the id
+//            that each has, the database does it once, however often it comes
 //
 // Everything on the screen is drawn from these three, by `draw`. Text of people only ever becomes `textContent`.
 
 const FEEDS = ["notes", "columns", "minutes", "latest", "people"];
 const COLORS = ["sun", "coral", "rose", "lilac", "sky", "mint"];
-const HERE_MS = 80, BEAT_MS = 20_000, SILENCE_MS = 45_000, RESUMED_MS = 10_000, RETRY_MS = [200, 5_000];
+const HERE_MS = 80, SILENCE_MS = 45_000, RESUMED_MS = 10_000, RETRY_MS = [200, 5_000];
 const VERBS = { add: "added", edit: "wrote", move: "moved", paint: "coloured", remove: "removed" };
 
 const $ = (id) => document.getElementById(id);
@@ -20,13 +20,13 @@ let coming = board; // what a new connection tells first; shown when it is whole
 let token = null;
 const pending = new Map();
 
-// ---- the connection --------------------------------------------------------------------------------------------
+// ---- the connection -------------------------------------------------------------------------------------------
 
 let socket = null, me = null, live = false, paused = false, retry = RETRY_MS[0], heard = 0;
 let caughtUp = null; // keys of the notes that changed while the connection was away; null: nothing to catch up
 let seen = 0, connections = 0;
 let ahead = 0; // this clock of that of the board, in milliseconds
-const myself = { name: localStorage.name || someName(), hue: Number(localStorage.hue || random(360)) };
+const myself = { name: localStorage.name || someName(), hue: Number(localStorage.hue) || random(360) };
 Object.assign(localStorage, myself);
 
 function connect() {
@@ -78,7 +78,7 @@ function welcome({ me: id, now, resumed, columns, text_max }) {
   coming = emptyMaps();
   if (resumed) coming.notes = board.notes;
   else token = null;
-  caughtUp = resumed ? [] : null;
+  caughtUp = resumed ? (caughtUp ?? []) : null;
   if (!$("columns").children.length) columns.forEach((name) => makeColumn(name, text_max));
 }
 
@@ -104,7 +104,8 @@ function noteChanged({ old_val, new_val }) {
   seen += 1;
   if (!live) caughtUp?.push((new_val ?? old_val).id);
   for (const command of pending.values()) {
-    const mine = new_val ? new_val.last === command.id : command.type === "remove" && command.note === old_val.id;
+    const gone = !new_val && command.type === "remove" && command.note === old_val.id;
+    const mine = gone || new_val?.last === command.id;
     if (!mine) continue;
     pending.delete(command.id);
     if (command.sent) $("trip").textContent = `${(performance.now() - command.sent).toFixed(1)} ms`;
@@ -128,7 +129,7 @@ function refused({ id, why }) {
   say(why);
 }
 
-// ---- commands ----------------------------------------------------------------------------------------------------
+// ---- commands -------------------------------------------------------------------------------------------------
 
 function command(type, note, fields = {}) {
   const one = { type, id: crypto.randomUUID(), note, fields };
@@ -161,7 +162,8 @@ function between(before, after) {
 }
 
 function add(column, text) {
-  command("add", crypto.randomUUID(), { text, column, rank: between(inColumn(column).at(-1)), color: COLORS[random(COLORS.length)] });
+  const color = COLORS[random(COLORS.length)], rank = between(inColumn(column).at(-1));
+  command("add", crypto.randomUUID(), { text, column, rank, color });
 }
 
 function moveTo(note, column, place) {
@@ -178,7 +180,7 @@ function remove({ id, text, column, rank, color }) {
   say("Removed.", () => command("add", id, { text, column, rank, color }));
 }
 
-// ---- drawing -----------------------------------------------------------------------------------------------------
+// ---- drawing --------------------------------------------------------------------------------------------------
 
 const elements = new Map(); // of notes
 const cursors = new Map(); // of people
@@ -251,17 +253,18 @@ function glide(places) {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
   for (const element of elements.values()) {
     const old = places.get(element), now = element.getBoundingClientRect();
-    if (!old) element.animate([{ opacity: 0, scale: 0.9 }, {}], { duration: 180, easing: "ease-out" });
+    if (!old) element.animate({ opacity: [0, 1], scale: [0.9, 1] }, { duration: 180, easing: "ease-out" });
     else if (element !== drag?.element && Math.hypot(old.x - now.x, old.y - now.y) > 1) {
       const from = `translate(${old.x - now.x}px, ${old.y - now.y}px)`;
-      element.animate([{ transform: from, zIndex: 2 }, { transform: "none", zIndex: 2 }], { duration: 220, easing: "cubic-bezier(.2,.8,.2,1)" });
+      element.animate({ transform: [from, "none"], zIndex: [2, 2] }, { duration: 220, easing: "ease-out" });
     }
   }
 }
 
 function drawPeople() {
   const people = [...board.people.values()].sort((a, b) => (b.id === me) - (a.id === me) || (a.id < b.id ? -1 : 1));
-  $("people").replaceChildren(...people.slice(0, 6).map(avatar), ...(people.length > 6 ? [`+${people.length - 6}`] : []));
+  const others = people.length > 6 ? ` and ${people.length - 6}` : "";
+  $("people").replaceChildren(...people.slice(0, 6).map(avatar), others);
   for (const [id, element] of cursors) {
     if (board.people.get(id)?.column) continue;
     cursors.delete(id);
@@ -274,7 +277,7 @@ function avatar({ id, name, hue }) {
   const element = document.createElement("span");
   element.className = "avatar";
   element.title = id === me ? `${name} (you)` : name;
-  element.textContent = name.split(/\s+/).filter(Boolean).map((word) => [...word][0]).slice(0, 2).join("").toUpperCase();
+  element.textContent = name.trim().split(/\s+/).map((word) => [...word][0]).slice(0, 2).join("").toUpperCase();
   element.style.setProperty("--hue", hue);
   return element;
 }
@@ -286,6 +289,7 @@ function drawCursor({ id, name, hue, column, x, y }) {
   if (element.parentNode !== layer) layer?.append(element);
   if (element.textContent !== name) element.textContent = name;
   element.style.setProperty("--hue", hue);
+  element.classList.toggle("left", x > 0.7); // the name stays within the column
   element.style.left = `${x * 100}%`;
   element.style.top = `${y}px`;
 }
@@ -308,19 +312,20 @@ function drawFigures() {
 }
 
 function drawLatest() {
-  const lines = [...board.latest.values()].sort((a, b) => b.at - a.at).map(({ id, who, verb, text, column, at }) => {
+  const newest = [...board.latest.values()].sort((a, b) => b.at - a.at);
+  const lines = newest.map(({ who, verb, text, column, at }) => {
     const line = document.createElement("li"), by = document.createElement("b"), what = document.createElement("q");
-    const where = verb === "move" ? ` to ${column}` : "";
+    const where = verb === "move" ? ` to ${title(column)}` : "";
     [by.textContent, what.textContent] = [who, text];
-    line.append(time(at), by, ` ${VERBS[verb]} `, what, where);
-    line.dataset.id = id;
+    line.append(time(at), by, ` ${VERBS[verb]}${where} `, what);
     return line;
   });
   $("latest").replaceChildren(...lines);
 }
 
 function time(at) {
-  const element = document.createElement("time"), minutes = Math.max(0, Math.floor((clock() / 1000 - at) / 60));
+  const element = document.createElement("time");
+  const minutes = Math.max(0, Math.floor((clock() / 1000 - at) / 60));
   element.textContent = minutes ? `${minutes} min` : "now";
   return element;
 }
@@ -336,19 +341,21 @@ function showCaughtUp() {
   caughtUp = null;
 }
 
+const title = (column) => column[0].toUpperCase() + column.slice(1);
+
 function makeColumn(name, textMax) {
   const column = $("column").content.cloneNode(true).firstElementChild;
-  const title = name[0].toUpperCase() + name.slice(1), area = column.querySelector("textarea");
+  const area = column.querySelector("textarea");
   column.dataset.name = name;
-  column.setAttribute("aria-label", title);
-  column.querySelector("h2 span").textContent = title;
+  column.setAttribute("aria-label", title(name));
+  column.querySelector("h2 span").textContent = title(name);
   area.maxLength = textMax;
-  area.setAttribute("aria-label", `Add a note to ${title}`);
+  area.setAttribute("aria-label", `Add a note to ${title(name)}`);
   area.addEventListener("keydown", (event) => {
     if (event.key === "Escape") area.blur();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    if (area.value.trim()) add(name, area.value.trim());
+    if (area.value.trim()) add(name, area.value.trim().toWellFormed());
     area.value = "";
   });
   $("columns").append(column);
@@ -365,6 +372,7 @@ function makeNote(id) {
   element.ondblclick = (event) => void (event.target.closest("button, textarea") || write(element));
   element.onkeydown = (event) => void (event.target === element && noteKey(event, element));
   element.onpointerdown = (event) => startDrag(event, element);
+  // (`void`, because what an on… handler returns may undo the event.)
   area.onblur = () => void (drawing || written(element, true));
   area.onkeydown = (event) => {
     if (event.isComposing || (event.key !== "Escape" && (event.key !== "Enter" || event.shiftKey))) return;
@@ -375,7 +383,7 @@ function makeNote(id) {
   return element;
 }
 
-// ---- writing, and the keys -----------------------------------------------------------------------------------------
+// ---- writing, and the keys ------------------------------------------------------------------------------------
 
 function write(element) {
   const area = element.querySelector("textarea");
@@ -388,7 +396,7 @@ function write(element) {
 }
 
 function written(element, keep) {
-  const area = element.querySelector("textarea"), text = area.value.trim();
+  const area = element.querySelector("textarea"), text = area.value.trim().toWellFormed();
   if (area.hidden) return;
   area.hidden = true;
   element.querySelector("p").hidden = false;
@@ -397,19 +405,26 @@ function written(element, keep) {
   drawSoon();
 }
 
+const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+const ACTS = {
+  Enter: write,
+  c: (element) => paint(element.note),
+  Delete: (element) => remove(element.note),
+  Backspace: (element) => remove(element.note),
+};
+
 function noteKey(event, element) {
   const { note } = element;
-  const act = { Enter: () => write(element), F2: () => write(element), Delete: () => remove(note), Backspace: () => remove(note), c: () => paint(note) }[event.key];
-  const step = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
+  const act = ACTS[event.key], step = STEPS[event.key];
   if (event.ctrlKey || event.metaKey || (!act && !step)) return;
   event.preventDefault();
-  if (act) return act();
+  if (act) return act(element);
   const lists = [...document.querySelectorAll(".column ul")];
   const across = lists.indexOf(element.parentNode) + step[0], list = lists[across];
   const place = [...element.parentNode.children].indexOf(element) + step[1];
   if (!list) return;
-  if (event.altKey) place >= 0 && moveTo(note, list.parentNode.dataset.name, Math.min(place, list.children.length));
-  else (list.children[Math.min(place, list.children.length - 1)] ?? element).focus();
+  if (!event.altKey) (list.children[Math.min(place, list.children.length - 1)] ?? element).focus();
+  else if (place >= 0) moveTo(note, list.parentNode.dataset.name, Math.min(place, list.children.length));
 }
 
 document.addEventListener("keydown", (event) => {
@@ -420,15 +435,16 @@ document.addEventListener("keydown", (event) => {
   (event.target.closest(".column") ?? document).querySelector("form textarea").focus();
 });
 
-// ---- dragging ------------------------------------------------------------------------------------------------------
+// ---- dragging -------------------------------------------------------------------------------------------------
 
 let drag = null;
 
 function startDrag(event, element) {
-  const handle = event.pointerType === "mouse" ? !event.target.closest("button, textarea") : event.target.matches(".grip");
-  if (event.button || !handle) return;
+  const { target, clientX: x, clientY: y } = event;
+  const held = event.pointerType === "mouse" ? !target.closest("button, textarea") : target.matches(".grip");
+  if (event.button || !held) return;
   const box = element.getBoundingClientRect();
-  drag = { element, ghost: null, x: event.clientX, y: event.clientY, dx: event.clientX - box.x, dy: event.clientY - box.y };
+  drag = { element, ghost: null, x, y, dx: x - box.x, dy: y - box.y };
 }
 
 function continueDrag({ clientX: x, clientY: y }) {
@@ -478,7 +494,7 @@ document.addEventListener("pointercancel", () => drag && endDrag());
 document.addEventListener("keydown", (event) => event.key === "Escape" && drag && endDrag());
 document.addEventListener("pointerleave", () => tellHere({ column: null }));
 
-// ---- who is here -----------------------------------------------------------------------------------------------------
+// ---- who is here ----------------------------------------------------------------------------------------------
 
 const here = { column: null, x: 0, y: 0, editing: null };
 let telling = 0;
@@ -491,8 +507,7 @@ function tellHere(part) {
   }, HERE_MS);
 }
 
-// The feed of people tells this page of its own beat, so silence means that the connection is dead and does not know it.
-setInterval(() => tellHere({}), BEAT_MS);
+// The feed of people tells every few seconds that we are here, so silence means a connection that died unnoticed.
 setInterval(() => {
   if (socket && performance.now() - heard > SILENCE_MS) away();
   drawSoon();
@@ -509,7 +524,7 @@ function random(below) {
   return Math.floor(Math.random() * below);
 }
 
-// ---- the head of the page --------------------------------------------------------------------------------------------
+// ---- the head of the page -------------------------------------------------------------------------------------
 
 let hiding = 0;
 
@@ -537,12 +552,13 @@ nameField.onchange = () => {
   Object.assign(localStorage, myself);
   send({ type: "me", name: myself.name });
 };
-nameField.onkeydown = (event) => void (event.key === "Enter" && nameField.blur()); // a handler that gives false undoes the key
+nameField.onkeydown = (event) => void (event.key === "Enter" && nameField.blur());
 
 const root = document.documentElement;
 if (localStorage.scheme) root.style.colorScheme = localStorage.scheme;
 $("theme").onclick = () => {
-  const dark = root.style.colorScheme ? root.style.colorScheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const dark = (root.style.colorScheme || system) === "dark";
   root.style.colorScheme = localStorage.scheme = dark ? "light" : "dark";
 };
 $("help").onclick = () => $("hints").showModal();
