@@ -35,6 +35,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache_size: str | None = None  # megabytes, or "auto"; None: as at the last start
     journal_hours: float = 24.0
     journal_size: int = 64  # megabytes a database
+    scrub_days: float = 7.0  # every file is searched for damage this often; 0: never
+    scrub_rate: float = 8.0  # megabytes a second
 
     # Who this server is.
     server_name: str | None = None
@@ -196,6 +198,10 @@ def check(config: Config) -> None:
         raise ConfigError("--audit-data needs --audit-log.")
     if config.journal_hours < 0 or config.journal_size < 0:
         raise ConfigError("journal-hours and journal-size should not be negative")
+    if config.scrub_days < 0:
+        raise ConfigError("scrub-days should not be negative")
+    if config.scrub_rate <= 0:
+        raise ConfigError("scrub-rate should be greater than zero")
     if config.slow_query_seconds < 0:
         raise ConfigError("slow-query-seconds should not be negative")
     check_tls(config)

@@ -41,11 +41,13 @@ if TYPE_CHECKING:
     from rethought.store import Group
     from rethought.system import Node
     from rethought.system.reporting import Reporter
+    from rethought.system.scrubbing import Scrubbing
     from rethought.web.server import WebServer
 
 log = logging.getLogger("rethought.server")
 
 MEGABYTE: Final = 1 << 20
+SECONDS_A_DAY: Final = 86_400
 CACHE_AUTO_RESERVED_MB: Final = 1_024
 CACHE_MIN_MB: Final = 100
 SYSTEM_CACHE_BYTES: Final = 8 * MEGABYTE
@@ -86,6 +88,7 @@ class Server:
         self.listener: Listener | None = None
         self.engine: Any = None
         self.web: WebServer | None = None
+        self.scrubbing: Scrubbing | None = None
         self.stopping = False
 
     async def start(self) -> None:
@@ -102,6 +105,8 @@ class Server:
         if ports.http is not None:
             self.web = build_web(self, node, reporter)
             await self.web.open(ports.http, tls=ports.http_tls)
+        if self.config.scrub_days:
+            self.scrubbing = start_scrubbing(catalog, self.config, node)
 
     async def stop(self) -> None:
         self.stopping = True
@@ -112,6 +117,8 @@ class Server:
             await self.web.close()
         notice("All client connections closed.")
         notice("Shutting down storage engine...")
+        if self.scrubbing is not None:
+            await self.scrubbing.stop()
         close_engine(self.engine)
         self.data.catalog.close()
         notice("Storage engine shut down.")
@@ -472,6 +479,19 @@ def install_system(catalog: "Catalog", node: "Node", loop: asyncio.AbstractEvent
     from rethought.system import install
 
     install(catalog, node, loop)
+
+
+def start_scrubbing(catalog: "Catalog", config: Config, node: "Node") -> "Scrubbing":
+    from rethought.system.scrubbing import Scrubbing
+
+    scrubbing = Scrubbing(
+        catalog,
+        every_seconds=config.scrub_days * SECONDS_A_DAY,
+        bytes_per_second=config.scrub_rate * MEGABYTE,
+    )
+    node.scrub = scrubbing.state
+    scrubbing.start()
+    return scrubbing
 
 
 def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer":

@@ -125,6 +125,25 @@ def test_an_index_that_differs_from_its_table_is_noticed_by_samples(opened: Open
     assert "lead to no document" in group.damage.places["index 2"]
 
 
+def test_a_damaged_index_can_be_dropped_and_made_again(opened: Open) -> None:
+    home = opened(step_seconds=1e-6)  # the build takes many steps
+    filled(home)
+    home.close()
+    page = next(page for page, name in pages_in_use(home.path, home).items() if name == "i_2")
+    flip(home.path, (page - 1) * 4096 + 2_000)
+    group = home.reopen()
+    (table,) = group.tables
+    (index,) = group.indexes(table)
+    group.set_rules(table, {index: FieldRule("a")})
+    group.drop_index(index)
+    made = group.create_index(table, FieldRule("a"))
+    for _ in range(20):  # what cannot be removed must not keep other work from its end
+        home.loop.settle()
+        home.loop.pass_time(2.0)
+    assert group.index_ready(made)
+    assert findings(home.path, home) == set()
+
+
 def test_pieces_are_small_whatever_the_size_of_rows() -> None:
     assert next_rows(500, 1_000) == 500
     assert next_rows(8, 8 << 20) == 1

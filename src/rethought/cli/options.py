@@ -48,6 +48,13 @@ JournalHours = Annotated[
 JournalSize = Annotated[
     int | None, option(DATA, "Megabytes of changes kept for each database; default: 64.")
 ]
+ScrubDays = Annotated[
+    float | None,
+    option(DATA, "Every file is searched for damage once in so many days; default: 7; 0: never."),
+]
+ScrubRate = Annotated[
+    float | None, option(DATA, "Megabytes a second read in search of damage; default: 8.")
+]
 ConfigFile = Annotated[
     Path | None,
     option(SERVER, "TOML file with these options; those given here win."),

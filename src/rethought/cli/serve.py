@@ -33,6 +33,8 @@ def serve(
     cache_size: o.CacheSize = None,
     journal_hours: o.JournalHours = None,
     journal_size: o.JournalSize = None,
+    scrub_days: o.ScrubDays = None,
+    scrub_rate: o.ScrubRate = None,
     config_file: o.ConfigFile = None,
     server_name: o.ServerName = None,
     server_tag: o.ServerTag = None,

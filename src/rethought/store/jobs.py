@@ -56,10 +56,13 @@ class Jobs:
         self._scheduled = False
         self._resting = False
         self._closed = False
+        self._given_up: set[str] = set()  # work that comes upon damage would do so for ever
         self.held = False  # while writers wait for a checkpoint
 
     def add(self, job: Job) -> None:
-        """Does nothing when that is being done already."""
+        """Does nothing when that is being done already, or cannot be done."""
+        if job.name in self._given_up:
+            return
         if all(other.name != job.name for other in self._queue):
             self._queue.append(job)
         self.wake()
@@ -97,9 +100,17 @@ class Jobs:
         job = self._queue.popleft()
         try:
             done = job.step(writer, writer.options.monotonic() + writer.options.step_seconds)
-        except ReqlError:
+        except ReqlError as error:
             self.rest()
-            done = False
+            done = isinstance(error.__cause__, apsw.CorruptError | apsw.NotADBError)
+            if done:
+                self._given_up.add(job.name)
+                log.error(
+                    "Work on %s of %s is given up until the next start: %s",
+                    job.name,
+                    writer.path.name,
+                    error.message,
+                )
         except (
             Exception
         ):  # a bug, of a rule's perhaps; the server goes on and the job is tried again

@@ -1,13 +1,14 @@
 """Reads everything a group's file holds, piece by piece, while the group is in use: the slow search for damage.
 
-What always holds: every page in use is authenticated as it is read (pages that are free hold nothing, `doctor` looks at
-them too); a piece is one short read of its own, so that the log can be carried over meanwhile; the cache of those who
-serve queries is left alone, and so is the group: `scrub` has a connection of its own and may run in another thread.
-`sample_index` compares some documents with their index entries; it belongs on the loop. Called by `system.scrubbing`.
+What always holds: every page in use is authenticated as it is read (what is free or about to be holds nothing, `doctor`
+looks at that too); a piece is one short read of its own, so that the log can be carried over meanwhile; the cache of
+those who serve queries is left alone, and so is the group: `scrub` has a connection of its own and may run in another
+thread. `sample_index` compares some documents with their index entries; it belongs on the loop. Called by `group` and
+`system.scrubbing`.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from rethought.store.batch import numbered
 from rethought.store.connection import connect, damaged
 from rethought.store.damage import CATALOG, JOURNAL
 from rethought.store.options import GroupOptions
-from rethought.store.tables import Index, Table
+from rethought.store.tables import DROPPED, Index, Table
 
 log = logging.getLogger("rethought.store")
 
@@ -47,13 +48,15 @@ class Walk(NamedTuple):
     start: Any
 
 
-def scrub(path: Path, options: GroupOptions) -> Iterator[Step]:
+def scrub(path: Path, options: GroupOptions) -> Generator[Step]:
     """One pass over the whole file."""
     connection = None
     try:
         connection = connect(path, options.key, vfs=options.vfs, cache_bytes=CACHE_BYTES)
         rows: list[Any] = connection.execute(
-            "SELECT name FROM sqlite_schema WHERE type='table' ORDER BY rootpage"
+            "SELECT name FROM sqlite_schema WHERE type='table' AND ? || name NOT IN "
+            "(SELECT name FROM meta) ORDER BY rootpage",
+            (DROPPED,),
         ).fetchall()
         for (name,) in rows:
             for walk in walks(name):

@@ -142,6 +142,7 @@ class Stats:
                     **engine,
                     **{f"{name}_total": total for name, total in totals.items()},
                 },
+                **_scrub_field(self._node),
             },
         ]
         usages = {table.db: table.group.usage() for table in tables}
@@ -191,6 +192,22 @@ class Stats:
                 },
             },
         ]
+
+
+def _scrub_field(node: Node) -> Row:
+    """What a server's row says of the slow search for damage; nothing when there is none."""
+    state = node.scrub()
+    if state is None:
+        return {}
+    finished = state.finished
+    return {
+        "scrub": {
+            "database": state.database,
+            "progress": state.progress,
+            "finished": None if finished is None else make_time(round(finished, 3), "+00:00"),
+            "read_bytes_total": state.read_bytes,
+        }
+    }
 
 
 class Logs:

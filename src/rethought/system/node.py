@@ -44,6 +44,16 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrubState:
+    """The slow search for damage: where it is (None: at rest), when every file had been looked through last."""
+
+    database: str | None
+    progress: float
+    finished: float | None
+    read_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogEntry:
     """A line of the log."""
 
@@ -106,3 +116,4 @@ class Node:
     counters: Callable[["Env | None"], Counters] = lambda asking: Counters()
     logs: Callable[[], list[LogEntry]] = list
     issues: Callable[[], list[Issue]] = list
+    scrub: Callable[[], ScrubState | None] = lambda: None

@@ -14,8 +14,9 @@ from rethought import VERSION
 from rethought import log as server_log
 from rethought.store import Usage
 from rethought.system.counting import Writes
+from rethought.system.damage import damage_issues
 from rethought.system.lockouts import Guessing, lockout_issues
-from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery
+from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery, ScrubState
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
@@ -61,7 +62,6 @@ class Reporter:
         self.catalog = catalog
         self.engine = engine
         self.listener: Connections | None = None
-        self.damaged: dict[str, str] = {}  # a file and what was found there
         self._lockouts = lockouts
         self._free_bytes = free_bytes
         self._log = log
@@ -126,16 +126,7 @@ class Reporter:
         return [] if self.listener is None else lockout_issues(self.listener.guessing())
 
     def _damage(self) -> list[Issue]:
-        found = [
-            Issue(
-                type="damaged_file",
-                subject=file,
-                critical=True,
-                info={"file": file, "message": message},
-                description=message,
-            )
-            for file, message in self.damaged.items()
-        ]
+        found = damage_issues(self.catalog)
         found += [
             Issue(
                 type="unknown_file",
@@ -212,6 +203,7 @@ class Reporter:
             _gauge("oldest_query_seconds", "Age of the oldest query under way.", max(0.0, oldest)),
             _gauge("cache_limit_bytes", "Memory set aside for pages.", node.cache_mb() * (1 << 20)),
             *self._issue_metrics(node),
+            *_scrub_metrics(node.scrub()),
             *self._database_metrics(),
             *self._table_metrics(),
         ]
@@ -238,6 +230,11 @@ class Reporter:
             for database in self.catalog.user_databases()
             if database.group is not None
         ]
+        damaged: list[Sample] = [
+            ({"database": database.name}, len(database.group.damage.places))
+            for database in self.catalog.user_databases()
+            if database.group is not None
+        ]
         return [
             ("commits", "gauge", "Number of the newest commit.", commits),
             *(
@@ -252,6 +249,7 @@ class Reporter:
                     )
                 )
             ),
+            ("damaged_places", "gauge", "Tables, indexes and other parts with damage.", damaged),
         ]
 
     def _table_metrics(self) -> list[Family]:
@@ -272,6 +270,23 @@ class Reporter:
             ("table_read_documents_total", "counter", "Documents read from it.", reads),
             ("table_written_documents_total", "counter", "Documents written to it.", writes),
         ]
+
+
+def _scrub_metrics(state: ScrubState | None) -> list[Family]:
+    if state is None:
+        return []
+    return [
+        _gauge(
+            "scrub_running", "1 while a file is searched for damage.", state.database is not None
+        ),
+        _gauge("scrub_progress", "How much of that file is done, 0 to 1.", state.progress),
+        _gauge(
+            "scrub_finished_seconds",
+            "When the last pass over the file that has waited longest ended; 0: never.",
+            state.finished or 0,
+        ),
+        _counter("scrub_read_bytes_total", "Bytes read in search of damage.", state.read_bytes),
+    ]
 
 
 def _gauge(name: str, help_: str, value: float, labels: dict[str, str] | None = None) -> Family:
