@@ -35,3 +35,26 @@ def test_a_long_query_is_seen_and_ended(machine: Machine) -> None:
     assert response["e"] == 4_200_000
     assert response["r"] == ["Query terminated by the `rethinkdb.jobs` table."]
     assert machine.value(delete(get(system("jobs"), key)))["skipped"] == 1
+
+
+def test_an_index_that_is_built_is_a_job_with_its_progress(machine: Machine) -> None:
+    machine.value([57, ["slow"]])
+    slow = [15, [[14, ["slow"]], "t"]]
+    machine.value([60, [[14, ["slow"]], "t"]])
+    rows = [2, [{"id": n, "n": n} for n in range(3_000)]]
+    machine.value([56, [slow, rows]])
+    _, jobs = machine.value([2, [[75, [slow, "n"]], [51, [system("jobs"), "array"]]]])
+    (job,) = [each for each in jobs if each["type"] == "index_construction"]
+    assert job["id"][0] == "index_construction"
+    assert job["servers"] == ["here"]
+    assert job["duration_sec"] > 0
+    assert set(job["info"]) == {"db", "table", "index", "progress"}
+    assert (job["info"]["db"], job["info"]["table"], job["info"]["index"]) == ("slow", "t", "n")
+    assert 0 <= job["info"]["progress"] < 1
+    key = [2, job["id"]]
+    assert (
+        machine.first_error(delete(get(system("jobs"), key)))
+        == "Jobs of type `index_construction` cannot be interrupted."
+    )
+    machine.value([140, [slow]])
+    assert all(each["type"] == "query" for each in machine.value(system("jobs")))

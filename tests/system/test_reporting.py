@@ -128,3 +128,35 @@ def test_metrics_name_every_table(machine: Machine, reporter: Reporter) -> None:
     assert families["written_documents_total"] == [({}, 50)]
     assert families["file_bytes"][0][1] > 0
     assert families["issues"] == []
+
+
+def test_totals_do_not_shrink_when_tables_and_databases_are_dropped(
+    machine: Machine, reporter: Reporter
+) -> None:
+    filled(machine)
+    machine.value([43, [[39, [table("t"), {"text": "y"}]]]])
+    assert (reporter.counters().read_docs, reporter.counters().written_docs) == (50, 50)
+    machine.value([61, ["t"]])
+    assert reporter.counters().read_docs == 50
+    machine.value([58, ["test"]])
+    assert (reporter.counters().read_docs, reporter.counters().written_docs) == (50, 50)
+
+
+def test_the_disk_is_measured_and_shared_out_by_size(machine: Machine, reporter: Reporter) -> None:
+    filled(machine)
+    machine.value(create("small"))
+    machine.value(insert(table("small"), {"id": 1}))
+    server = machine.catalog.identity.id
+    disks = {}
+    for handle in machine.catalog.user_tables():
+        found = row(machine, "table_server", handle.id, server)
+        storage = found["storage_engine"]
+        assert isinstance(storage, dict)
+        disks[handle.name] = storage["disk"]
+    assert disks["t"]["written_bytes_total"] > 50 * 100 > disks["small"]["written_bytes_total"]
+    traffic = machine.catalog.user_tables()[0].group.traffic()
+    total = sum(disk["written_bytes_total"] for disk in disks.values())
+    assert traffic.written_bytes - 2 <= total <= traffic.written_bytes
+    usage = machine.catalog.user_tables()[0].group.usage()
+    space = sum(sum(disk["space_usage"].values()) for disk in disks.values())
+    assert usage.file_bytes - 8 <= space <= usage.file_bytes

@@ -22,6 +22,7 @@ from rethought.store.model import (
     Position,
     Size,
     TableId,
+    Traffic,
     Usage,
 )
 from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
@@ -48,6 +49,7 @@ __all__ = [
     "Snapshot",
     "TableId",
     "Ticket",
+    "Traffic",
     "Usage",
     "WriteBatch",
     "check_file",

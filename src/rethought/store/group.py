@@ -37,6 +37,7 @@ from rethought.store.model import (
     Listener,
     Loop,
     TableId,
+    Traffic,
     Usage,
 )
 from rethought.store.options import DEFAULT_OPTIONS, GroupOptions
@@ -73,6 +74,8 @@ class Group:
         self._waiting: list[Any] = []
         self._ready_waiting: dict[IndexId, list[Any]] = {}
         self._log = LogState()
+        self._missed = 0  # pages fetched for the writer's connection
+        self._written = 0  # pages written to the log and from there to the file
         self._round_pages = self.options.checkpoint_bytes // PAGE
         self._log_pages_max = self.options.log_bytes // PAGE
         self._checkpointer = Checkpointer(path, writer.options, loop, self._checkpointed)
@@ -125,6 +128,12 @@ class Group:
             cache_bytes=connection.status(apsw.SQLITE_DBSTATUS_CACHE_USED)[0],
             documents_bytes=sum(table.bytes for table in self._writer.tables.values()),
         )
+
+    def traffic(self) -> Traffic:
+        """What was read and written so far, from counters too."""
+        seen = self._writer.connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
+        self._missed += (seen - self._missed) & 0xFFFF_FFFF  # SQLite's counter has 32 bits
+        return Traffic((self._missed + self._readers.missed) * PAGE, self._written * PAGE)
 
     def subscribe(self, listener: Listener) -> None:
         """Calls back right after each commit, in order."""
@@ -229,6 +238,10 @@ class Group:
             if finding is not None:
                 self.damage.note(place_of_index(index), finding)
 
+    def index_seconds(self, index: IndexId) -> float | None:
+        """How long this process has been building an index; None when it is not."""
+        return self._jobs.seconds(layout.index_name(index))
+
     def when_index_ready(self, index: IndexId) -> Any:
         """A future that is done when the index can be read, or was dropped."""
         future = self._loop.create_future()
@@ -309,6 +322,7 @@ class Group:
     def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         """SQLite's hook, after each commit: how many pages the log has."""
         log = self._log
+        self._written += pages - log.size if pages > log.size else pages
         log.grew(pages)
         if pages - log.carried >= self._round_pages or pages >= self._log_pages_max:
             self._loop.call_soon(self._consider_checkpoint)
@@ -345,6 +359,7 @@ class Group:
         moved = False
         if result is not None:
             moved = result[1] > log.carried
+            self._written += max(0, result[1] - log.carried)
             log.carried = result[1]
             if log.carried == log.size:
                 self._writer.end_reading()  # so that the next write may start the log again

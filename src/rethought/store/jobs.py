@@ -56,6 +56,7 @@ class Jobs:
         self._scheduled = False
         self._resting = False
         self._closed = False
+        self._began: dict[str, float] = {}
         self._given_up: set[str] = set()  # work that comes upon damage would do so for ever
         self.held = False  # while writers wait for a checkpoint
 
@@ -63,9 +64,15 @@ class Jobs:
         """Does nothing when that is being done already, or cannot be done."""
         if job.name in self._given_up:
             return
+        self._began.setdefault(job.name, self._writer.options.monotonic())
         if all(other.name != job.name for other in self._queue):
             self._queue.append(job)
         self.wake()
+
+    def seconds(self, name: str) -> float | None:
+        """How long a job has been under way; None when it is not."""
+        began = self._began.get(name)
+        return None if began is None else self._writer.options.monotonic() - began
 
     def wake(self) -> None:
         if self._queue and not self._scheduled and not self._closed and not self._resting:
@@ -117,7 +124,9 @@ class Jobs:
             log.exception("work on %s of %s failed", job.name, writer.path.name)
             self.rest()
             done = False
-        if not done:
+        if done:
+            self._began.pop(job.name, None)
+        else:
             self._queue.append(job)
         self.wake()
 

@@ -66,6 +66,13 @@ class Usage(NamedTuple):
     documents_bytes: int
 
 
+class Traffic(NamedTuple):
+    """Bytes of pages fetched from the file and written to it and its log, since the group was opened."""
+
+    read_bytes: int
+    written_bytes: int
+
+
 class IndexRule(Protocol):
     """How documents become index keys. The store knows no more of a query language than this."""
 

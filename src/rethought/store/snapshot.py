@@ -43,6 +43,7 @@ class Readers:
         self._options = options
         self._idle: list[apsw.Connection] = []
         self.busy = 0
+        self.missed = 0  # pages that had to be fetched, by connections that were given back
         self._closed = False
 
     def take(self) -> apsw.Connection:
@@ -55,6 +56,7 @@ class Readers:
 
     def give(self, connection: apsw.Connection) -> None:
         self.busy -= 1
+        self.missed += connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS, True)[0]
         end_transaction(connection)
         if not self._closed and len(self._idle) < self._options.readers_idle_max:
             self._idle.append(connection)

@@ -1,10 +1,9 @@
-"""`jobs`, `stats`, `logs` and `current_issues`: what the server does and how it fares.
+"""`jobs`, `logs` and `current_issues`: what the server does and how it fares.
 
-What always holds: everything is computed when somebody looks; rates are of the second before. Users who are not `admin`
+What always holds: everything is computed when somebody looks. Users who are not `admin`
 see and end only their own queries.
 """
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
@@ -12,8 +11,6 @@ from rethought.catalog.model import TableHandle
 from rethought.catalog.permissions import ADMIN
 from rethought.datum.time import make_time
 from rethought.errors import OpFailedError
-from rethought.store import Usage
-from rethought.system.counting import Rates, Writes
 from rethought.system.node import LogEntry, Node
 from rethought.system.table import Asking, Row, Write
 
@@ -77,7 +74,7 @@ class Jobs:
             "id": ["index_construction", str(id_)],
             "type": "index_construction",
             "servers": [self._server(asking)],
-            "duration_sec": None,
+            "duration_sec": table.group.index_seconds(index.number),
             "info": {
                 "db": table.db.name if asking.by_name else table.db.id,
                 "table": table.name if asking.by_name else table.id,
@@ -98,116 +95,6 @@ class Jobs:
             id_ = asked.old["id"][1]
             self._node.kill(id_, TERMINATED)
             self._catalog.changed("job", id_)
-
-
-class Stats:
-    """The rows of `stats`. Rates need two looks; the first one says zero.
-
-    A file holds all tables of a database, so what a table takes of it beyond its documents (indexes, journal, free
-    pages) and of the cache is its part by size.
-    """
-
-    def __init__(self, catalog: "Catalog", node: Node) -> None:
-        self._catalog = catalog
-        self._node = node
-        self._writes = Writes(catalog)
-        self._rates = Rates(node.clock())
-
-    def rows(self, asking: Asking) -> list[Row]:
-        identity = self._catalog.identity
-        server = identity.name if asking.by_name else identity.id
-        counters = self._node.counters(asking.env)
-        tables = self._catalog.user_tables()
-        written: dict[Hashable, int] = {
-            table: self._writes.of(table.group, table.number) for table in tables
-        }
-        read: dict[Hashable, int] = {(table, "read"): table.reads for table in tables}
-        totals: dict[Hashable, int] = {
-            "queries": counters.queries,
-            "read_docs": counters.read_docs,
-            "written_docs": counters.written_docs or self._writes.total(),
-        }
-        self._rates.look(self._node.clock(), {**totals, **written, **read})
-        engine = {
-            "client_connections": counters.client_connections,
-            "clients_active": counters.clients_active,
-            **{f"{name}_per_sec": self._rates[name] for name in totals},
-        }
-        rows: list[Row] = [
-            {"id": ["cluster"], "query_engine": engine},
-            {
-                "id": ["server", identity.id],
-                "server": server,
-                "query_engine": {
-                    **engine,
-                    **{f"{name}_total": total for name, total in totals.items()},
-                },
-                **_scrub_field(self._node),
-            },
-        ]
-        usages = {table.db: table.group.usage() for table in tables}
-        for table in tables:
-            rows += self._table_rows(table, written[table], usages[table.db], server, asking)
-        return rows
-
-    def _table_rows(
-        self, table: TableHandle, written: int, usage: Usage, server: str, asking: Asking
-    ) -> list[Row]:
-        names = {
-            "db": table.db.name if asking.by_name else table.db.id,
-            "table": table.name if asking.by_name else table.id,
-        }
-        size = table.group.snapshot().size(table.number).bytes
-        part = size / usage.documents_bytes if usage.documents_bytes else 0.0
-        used = usage.file_bytes - usage.free_bytes
-        rates = {
-            "read_docs_per_sec": self._rates[table, "read"],
-            "written_docs_per_sec": self._rates[table],
-        }
-        return [
-            {"id": ["table", table.id], **names, "query_engine": rates},
-            {
-                "id": ["table_server", table.id, self._catalog.identity.id],
-                **names,
-                "server": server,
-                "query_engine": {
-                    **rates,
-                    "read_docs_total": table.reads,
-                    "written_docs_total": written,
-                },
-                "storage_engine": {
-                    "cache": {"in_use_bytes": int(usage.cache_bytes * part)},
-                    "disk": {
-                        "read_bytes_per_sec": 0.0,
-                        "read_bytes_total": 0,
-                        "written_bytes_per_sec": 0.0,
-                        "written_bytes_total": 0,
-                        "space_usage": {
-                            "data_bytes": size,
-                            "garbage_bytes": int(usage.free_bytes * part),
-                            "metadata_bytes": int(max(0, used - usage.documents_bytes) * part),
-                            "preallocated_bytes": 0,
-                        },
-                    },
-                },
-            },
-        ]
-
-
-def _scrub_field(node: Node) -> Row:
-    """What a server's row says of the slow search for damage; nothing when there is none."""
-    state = node.scrub()
-    if state is None:
-        return {}
-    finished = state.finished
-    return {
-        "scrub": {
-            "database": state.database,
-            "progress": state.progress,
-            "finished": None if finished is None else make_time(round(finished, 3), "+00:00"),
-            "read_bytes_total": state.read_bytes,
-        }
-    }
 
 
 class Logs:

@@ -1,18 +1,19 @@
-"""Counts what is written, and makes rates of totals.
+"""Counts what is read and written, and makes rates of totals.
 
-What always holds: counting costs one look at each commit, in C for large ones; a rate is the growth since the last look
-that was at least a second ago. Used by `stats`.
+What always holds: counting writes costs one look at each commit, in C for large ones; totals never shrink, whatever is
+dropped; a rate is the growth over the last one to two seconds. Used by `stats` and the metrics, which share one
+`Traffic`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rethought.store import META, Commit
 
 if TYPE_CHECKING:
-    from rethought.catalog import Catalog
+    from rethought.catalog import Catalog, TableHandle
     from rethought.store import Group, TableId
 
 RATE_SECONDS: Final = 1.0
@@ -20,12 +21,15 @@ RATE_SECONDS: Final = 1.0
 _table_of: Final = itemgetter(0)
 
 
-class Writes:
-    """How many documents were written since the start, by table. Listens to every group of the catalog."""
+class Traffic:
+    """Documents read and written since the start, in all and by table. Listens to every group of the catalog."""
 
     def __init__(self, catalog: "Catalog") -> None:
         self._catalog = catalog
         self._groups: dict[Group, Counter[TableId]] = {}
+        self._tables: set[TableHandle] = set()
+        self._read_of_gone = 0
+        self._written_of_gone = 0
         catalog.watch(self._changed)
         self._listen()
 
@@ -40,17 +44,26 @@ class Writes:
                 counter: Counter[TableId] = Counter()
                 self._groups[group] = counter
                 group.subscribe(_counting(counter))
-        self._groups = {
-            group: counter for group, counter in self._groups.items() if group in groups
-        }
+        for group in self._groups.keys() - groups:
+            self._written_of_gone += _documents(self._groups.pop(group))
 
-    def of(self, group: "Group", table: "TableId") -> int:
-        counter = self._groups.get(group)
-        return 0 if counter is None else counter[table]
+    def written(self, table: "TableHandle") -> int:
+        counter = self._groups.get(table.group)
+        return 0 if counter is None else counter[table.number]
 
-    def total(self) -> int:
-        """All documents of all tables."""
-        return sum(counter.total() - counter[META] for counter in self._groups.values())
+    def written_in_all(self) -> int:
+        return self._written_of_gone + sum(map(_documents, self._groups.values()))
+
+    def read_in_all(self) -> int:
+        tables = self._catalog.user_tables()
+        now = set(tables)
+        self._read_of_gone += sum([table.reads for table in self._tables - now])
+        self._tables = now
+        return self._read_of_gone + sum([table.reads for table in tables])
+
+
+def _documents(counter: "Counter[TableId]") -> int:
+    return counter.total() - counter[META]
 
 
 def _counting(counter: "Counter[TableId]") -> Callable[[Commit], None]:
@@ -64,22 +77,21 @@ def _counting(counter: "Counter[TableId]") -> Callable[[Commit], None]:
     return count
 
 
+Totals = Mapping[Hashable, float]
+
+
 class Rates:
-    """Growth per second of named totals."""
+    """Growth per second of named totals, since the newest of two samples that is a second old."""
 
-    def __init__(self, now: float) -> None:
-        self._at = now
-        self._before: Mapping[Hashable, int] = {}
-        self._rates: dict[Hashable, float] = {}
+    def __init__(self, now: float, totals: Totals) -> None:
+        self._older = self._newer = (now, totals)
 
-    def look(self, now: float, totals: Mapping[Hashable, int]) -> None:
-        spent = now - self._at
-        if spent >= RATE_SECONDS:
-            before = self._before
-            self._rates = {
-                name: (total - before.get(name, 0)) / spent for name, total in totals.items()
-            }
-            self._at, self._before = now, dict(totals)
+    def sample(self, now: float, totals: Totals) -> None:
+        """Called about once a second; more often does no harm."""
+        if now - self._newer[0] >= RATE_SECONDS:
+            self._older, self._newer = self._newer, (now, totals)
 
-    def __getitem__(self, name: Any) -> float:
-        return self._rates.get(name, 0.0)
+    def of(self, now: float, totals: Totals) -> dict[Hashable, float]:
+        since, before = self._newer if now - self._newer[0] >= RATE_SECONDS else self._older
+        spent = max(RATE_SECONDS, now - since)
+        return {name: (total - before.get(name, 0)) / spent for name, total in totals.items()}

@@ -15,6 +15,7 @@ from rethought import VERSION
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
+    from rethought.system.counting import Traffic
 
 COMPATIBLE_VERSION = "2.4.4"
 """The version of the protocol's original that clients are told; tools read it from `server_status`."""
@@ -117,3 +118,4 @@ class Node:
     logs: Callable[[], list[LogEntry]] = list
     issues: Callable[[], list[Issue]] = list
     scrub: Callable[[], ScrubState | None] = lambda: None
+    traffic: "Traffic | None" = None

@@ -7,10 +7,11 @@ here, in each of the tables that say something about it.
 from typing import TYPE_CHECKING, Final
 
 from rethought.system.access import PermissionsContent, UsersContent
-from rethought.system.activity import Issues, Jobs, Logs, Stats
+from rethought.system.activity import Issues, Jobs, Logs
 from rethought.system.node import Node
 from rethought.system.scratch import Scratch
 from rethought.system.server import ClusterConfig, ServerConfig, ServerStatus
+from rethought.system.stats import Stats
 from rethought.system.table import NO_REFUSALS, Content, Few, Refusals, SystemTable
 from rethought.system.tables import DatabaseConfig, TableConfig, TableStatus
 
@@ -94,7 +95,7 @@ def system_tables(
     catalog: "Catalog", node: Node, loop: "AbstractEventLoop | None" = None
 ) -> dict[str, SystemTable]:
     """All system tables by name. Without a loop, changes are noticed at once and never polled."""
-    stats = Stats(catalog, node).rows
+    stats = Stats(catalog, node, loop).rows
     contents: dict[str, Content] = {
         "table_config": TableConfig(catalog),
         "server_config": ServerConfig(catalog),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from rethought import VERSION
 from rethought import log as server_log
 from rethought.store import Usage
-from rethought.system.counting import Writes
+from rethought.system.counting import Traffic
 from rethought.system.damage import damage_issues
 from rethought.system.lockouts import Guessing, lockout_issues
 from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery, ScrubState
@@ -65,11 +65,12 @@ class Reporter:
         self._lockouts = lockouts
         self._free_bytes = free_bytes
         self._log = log
-        self._writes = Writes(catalog)
+        self.traffic = Traffic(catalog)
 
     def fill(self, node: Node) -> None:
         """Gives the system tables what they ask of the process."""
         node.counters = self.counters
+        node.traffic = self.traffic
         node.logs = self.logs
         node.issues = self.issues
 
@@ -81,8 +82,8 @@ class Reporter:
         connections = [] if listener is None else listener.connections
         return Counters(
             queries=self.engine.queries,
-            read_docs=sum(table.reads for table in self.catalog.user_tables()),
-            written_docs=self._writes.total(),
+            read_docs=self.traffic.read_in_all(),
+            written_docs=self.traffic.written_in_all(),
             client_connections=len(connections),
             clients_active=sum(not connection.session.idle for connection in connections)
             + (
@@ -263,7 +264,7 @@ class Reporter:
             documents.append((labels, size.documents))
             sizes.append((labels, size.bytes))
             reads.append((labels, table.reads))
-            writes.append((labels, self._writes.of(table.group, table.number)))
+            writes.append((labels, self.traffic.written(table)))
         return [
             ("table_documents", "gauge", "Documents in the table.", documents),
             ("table_bytes", "gauge", "Their size.", sizes),
