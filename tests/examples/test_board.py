@@ -197,11 +197,13 @@ def test_a_cut_connection_goes_on_without_gap_or_repeat(board: Board, open_page:
         bob = open_page(board.url)
         expect_live(ada)
         expect_live(bob)
+        add(bob, "Ideas", "seen before")
+        wait_for_changes(ada, 1)
         way.cut()
         expect_words(ada.locator("#link"), "Away, trying again")
         for number in range(5):
             add(bob, "Ideas", f"while away {number}")
-        expect_words(texts(bob, "Ideas").nth(6), "while away 4")
+        expect_words(texts(bob, "Ideas").nth(7), "while away 4")
         note(bob, "while away 0").focus()
         bob.keyboard.press("Delete")
         expect_count(note(bob, "while away 0"), 0)
@@ -209,15 +211,22 @@ def test_a_cut_connection_goes_on_without_gap_or_repeat(board: Board, open_page:
         add(ada, "Done", "written in the tunnel")
         expect_words(texts(ada, "Done").nth(1), "written in the tunnel")
         expect_count(ada.locator(".note.pending"), 1)
-        wait_for_changes(bob, 6)
+        wait_for_changes(bob, 7)
         way.mend()
         expect_words(ada.locator("#link"), "Resumed, 6 changes caught up")
         expect_words(texts(bob, "Done").nth(1), "written in the tunnel")
         expect_count(ada.locator(".note.pending"), 0)
-        wait_for_changes(ada, 7)
-        wait_for_changes(bob, 7)
+        wait_for_changes(ada, 8)
+        wait_for_changes(bob, 8)
+        way.cut()
+        expect_words(ada.locator("#link"), "Away, trying again")
+        add(bob, "Ideas", "and again")
+        wait_for_changes(bob, 9)
+        way.mend()
+        expect_words(ada.locator("#link"), "Resumed, 1 change caught up")
+        wait_for_changes(ada, 9)
         assert texts(ada, "Ideas").all_inner_texts() == texts(bob, "Ideas").all_inner_texts()
-    assert len(board.rows(r.db("board").table("activity"))) == 7
+    assert len(board.rows(r.db("board").table("activity"))) == 9
 
 
 def wait_for_changes(page: "Page", count: int) -> None:
