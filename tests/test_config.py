@@ -25,6 +25,33 @@ def test_limits_are_a_table_of_the_file(tmp_path: Path) -> None:
     assert (limits.connections_max, limits.handshake_seconds) == (7, 1.5)
 
 
+def test_a_limit_can_be_given_everywhere_and_the_nearest_counts(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("[limits]\narray-limit = 1\ncursors_max = 1\nqueries_max = 1\n")
+    environment = {"RETHOUGHT_LIMIT_ARRAY_LIMIT": "2", "RETHOUGHT_LIMIT_CURSORS_MAX": "2"}
+    given = {"limit": ["array_limit=3", "query-seconds = 0.5"]}
+    limits = load(given, environment, file).limits
+    assert (limits.array_limit, limits.cursors_max, limits.queries_max) == (3, 2, 1)
+    assert limits.query_seconds == 0.5
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("array_limit", "A limit is given as name=value, got 'array_limit'"),
+        ("array_limit=0", "The limit array_limit should be more than 0, got 0"),
+        ("query_seconds=-1", "The limit query_seconds should be not negative, got -1.0"),
+        ("refused_share=2", "The limit refused_share should be at most 1, got 2.0"),
+        ("cursors_max=many", "cursors_max"),
+        ("primary_key_chars=5", "primary_key_chars"),
+    ],
+)
+def test_mistakes_in_limits_are_named(setting: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"limit": [setting]}, {})
+    assert complaint in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

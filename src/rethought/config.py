@@ -8,13 +8,13 @@ an environment variable, else from the configuration file, else from its default
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from rethought.limits import Limits
+from rethought.limits import MAY_BE_ZERO, Limits
 
 DEFAULT_DIRECTORY: Final = "rethought_data"
 ENVIRONMENT_PREFIX: Final = "RETHOUGHT_"
@@ -121,7 +121,9 @@ def load(
     if config_file is not None:
         settings |= read_file(config_file)
     settings |= from_environment(environment)
-    settings |= {name.replace("_", "-"): value for name, value in given.items()}
+    settings |= {name.replace("_", "-"): value for name, value in given.items() if name != "limit"}
+    limits = settings.get("limits", {}) | limits_of_environment(environment)
+    settings["limits"] = limits | limits_given(given.get("limit", ()))
     if "initial-password" in settings and "initial-password-file" in settings:
         raise ConfigError(
             "Only one of --initial-password and --initial-password-file can be given."
@@ -166,6 +168,27 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
+def limits_of_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Limits from variables such as `RETHOUGHT_LIMIT_ARRAY_LIMIT`."""
+    prefix = ENVIRONMENT_PREFIX + "LIMIT_"
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in environment.items()
+        if name.startswith(prefix)
+    }
+
+
+def limits_given(settings: Iterable[str]) -> dict[str, str]:
+    """Limits from the command line, each as `name=value`."""
+    limits = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"A limit is given as name=value, got '{setting}'")
+        limits[name.strip().replace("-", "_")] = value.strip()
+    return limits
+
+
 def convert(settings: dict[str, Any], what: str) -> Config:
     try:
         return msgspec.convert(settings, Config, strict=False, dec_hook=_decode)
@@ -204,7 +227,20 @@ def check(config: Config) -> None:
         raise ConfigError("scrub-rate should be greater than zero")
     if config.slow_query_seconds < 0:
         raise ConfigError("slow-query-seconds should not be negative")
+    check_limits(config.limits)
     check_tls(config)
+
+
+def check_limits(limits: Limits) -> None:
+    for field in msgspec.structs.fields(Limits):
+        value = getattr(limits, field.name)
+        if value < 0 or not (value or field.name in MAY_BE_ZERO):
+            least = "not negative" if field.name in MAY_BE_ZERO else "more than 0"
+            raise ConfigError(f"The limit {field.name} should be {least}, got {value}")
+    if limits.refused_share > 1:
+        raise ConfigError(
+            f"The limit refused_share should be at most 1, got {limits.refused_share}"
+        )
 
 
 def check_tls(config: Config) -> None:

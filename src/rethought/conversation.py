@@ -74,3 +74,6 @@ class Engine(Protocol):
 
     def verifier(self, user: str) -> Verifier | None:
         """What to check the password of `user` against; None when there is no such user."""
+
+    def decoy(self, user: str) -> Verifier:
+        """What to lead somebody on with who wants to be a user that does not exist."""

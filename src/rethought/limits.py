@@ -5,6 +5,8 @@ for that client alone. Names end in their unit: `_bytes`, `_seconds`, `_rows`, `
 this module; only `config.py` builds a `Limits` that differs from the defaults.
 """
 
+from typing import Final
+
 import msgspec
 
 
@@ -17,6 +19,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections_max: int = 10_000
     # From accept to an authenticated connection, TLS included.
     handshake_seconds: float = 10.0
+    # Connections of one address that have not logged in yet.
+    handshakes_per_address: int = 1_000
+    # Delayed refusals of one user; while there are more, no further password for that user is looked at.
+    guesses_per_user: int = 64
     # The longest wait before somebody who keeps failing to log in hears of it.
     login_delay_seconds: float = 5.0
     # One handshake message, its NUL included (P).
@@ -86,14 +92,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # V0_3 and HTTP: an idle feed answers with an empty batch after this time.
     serial_feed_seconds: float = 0.5
 
-    # ---- Keys
-
-    primary_key_chars: int = 127
-
     # ---- Shutting down
 
     # For queries under way to finish before they are interrupted.
     shutdown_seconds: float = 5.0
 
+
+MAY_BE_ZERO: Final = frozenset(
+    {
+        "login_delay_seconds",
+        "refused_share",
+        "refused_wait_seconds",
+        "query_seconds",
+        "shutdown_seconds",
+    }
+)
+"""Where 0 has a meaning: no delay, or no limit."""
 
 DEFAULT_LIMITS = Limits()

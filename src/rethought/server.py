@@ -500,13 +500,13 @@ def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer"
 
     listener = server.listener
     assert listener is not None
-    loop, limits = listener.loop, server.config.limits
+    limits = server.config.limits
     reql = ReqlEndpoint(
         server.engine,
         limits,
         names={"localhost", socket.gethostname(), *server.config.http_host},
-        secret=listener.secret,
-        failed=lambda address, user: listener.throttle.failed(address, user, loop.time()),
+        failed=listener.failed,
+        may_guess=listener.may_guess,
         random_bytes=os.urandom,
     )
     return WebServer(

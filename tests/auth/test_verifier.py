@@ -11,7 +11,7 @@ from rethought.auth.verifier import (
     Verifier,
     check_password,
     client_key,
-    fake_verifier,
+    decoy_verifier,
     make_verifier,
     proof_matches,
     salted_password,
@@ -51,5 +51,19 @@ def test_a_verifier_survives_being_stored() -> None:
 
 
 def test_an_unknown_user_looks_the_same_every_time() -> None:
-    assert fake_verifier(b"key", "ann") == fake_verifier(b"key", "ann")
-    assert fake_verifier(b"key", "ann").salt != fake_verifier(b"key", "bob").salt
+    assert decoy_verifier(b"key", "ann", [4096]) == decoy_verifier(b"key", "ann", [4096])
+    ann, bob = (decoy_verifier(b"key", name, [4096]) for name in ("ann", "bob"))
+    assert ann.salt != bob.salt
+
+
+def test_users_that_do_not_exist_have_the_iterations_that_users_have() -> None:
+    names = [f"user{number}" for number in range(200)]
+
+    def counts(*of: int) -> list[int]:
+        return [decoy_verifier(b"key", name, of).iterations for name in names]
+
+    before, after = counts(4096, 10_000), counts(10_000, 4096, 20_000)
+    assert set(before) == {4096, 10_000}
+    assert set(after) == {4096, 10_000, 20_000}
+    # Nobody changes between old counts because a new one came.
+    assert all(new in (old, 20_000) for old, new in zip(before, after, strict=True))

@@ -187,7 +187,7 @@ def test_settings_are_kept_and_go_with_the_user(machine: Machine) -> None:
 
 
 def test_guessing_is_an_issue() -> None:
-    throttle = Throttle(5.0)
+    throttle = Throttle(5.0, 64)
     for number in range(6):
         throttle.failed("10.0.0.1", f"user{number % 2}", float(number))
     (issue,) = lockout_issues(throttle.guessing(6.0))

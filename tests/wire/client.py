@@ -135,3 +135,13 @@ def log_in(raw: Raw, login: Login) -> dict[str, Any]:
         raw.send(login.final(answer["authentication"]))
         answer = json.loads(raw.until_nul())
     return answer
+
+
+def first_answer(port: int, user: str) -> tuple[str, str]:
+    """Salt and number of iterations that the server names for a user."""
+    with Raw(port) as raw:
+        raw.send(struct.pack("<I", V1_0) + Login(user).first())
+        raw.until_nul()
+        answer = json.loads(raw.until_nul())["authentication"]
+    fields = dict(part.split("=", 1) for part in answer.split(","))
+    return fields["s"], fields["i"]

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from rethought.auth.verifier import Verifier, make_verifier
+from rethought.auth.verifier import Verifier, decoy_verifier, make_verifier
 from rethought.conversation import Refusal, Reply
 
 Done = Callable[[Any], None]
@@ -82,6 +82,9 @@ class FakeEngine:
 
     def verifier(self, user: str) -> Verifier | None:
         return self.verifiers.get(user)
+
+    def decoy(self, user: str) -> Verifier:
+        return decoy_verifier(b"secret", user, (4096,))
 
     def server_info(self, client: str) -> bytes:
         return b'{"t":5,"r":[{"id":"fake","name":"fake","proxy":false}]}'

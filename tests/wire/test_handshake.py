@@ -201,7 +201,10 @@ def test_the_handshake_does_not_depend_on_how_bytes_arrive() -> None:
 
     def make() -> Handshake:
         return Handshake(
-            lookup=engine.verifier, secret=b"s", random_bytes=bytes, message_bytes_max=2048
+            lookup=engine.verifier,
+            decoy=engine.decoy,
+            random_bytes=bytes,
+            message_bytes_max=2048,
         )
 
     login = Login()

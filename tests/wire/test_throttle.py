@@ -10,13 +10,13 @@ from tests.wire.fake_engine import FakeEngine
 
 
 def test_the_delay_doubles_after_the_first_mistakes() -> None:
-    throttle = Throttle(1.0)
+    throttle = Throttle(1.0, 64)
     assert [throttle.failed("a", "u", 0) for _ in range(8)] == [0, 0, 0, 0.1, 0.2, 0.4, 0.8, 1.0]
     assert throttle.failed("b", "v", 0) == 0
 
 
 def test_success_and_time_make_it_forget() -> None:
-    throttle = Throttle(1.0)
+    throttle = Throttle(1.0, 64)
     for _ in range(5):
         throttle.failed("a", "u", 0)
     throttle.succeeded("a", "u")
@@ -27,7 +27,7 @@ def test_success_and_time_make_it_forget() -> None:
 
 
 def test_it_remembers_a_bounded_number_of_addresses() -> None:
-    throttle = Throttle(1.0)
+    throttle = Throttle(1.0, 64)
     for number in range(ADDRESSES_MAX + 10):
         throttle.failed(str(number), "u", 0)
     assert len(throttle._failures) == ADDRESSES_MAX

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -56,16 +56,17 @@ def make_verifier(
     )
 
 
-def fake_verifier(secret: bytes, user: str) -> Verifier:
+def decoy_verifier(secret: bytes, user: str, counts: Iterable[int]) -> Verifier:
     """A verifier nobody can meet, the same one every time for the same name.
 
-    An unknown user is led through a whole exchange with it, so that the first answers do not tell who exists.
+    An unknown user is led through a whole exchange with it, so that the first answers do not tell who exists. Its
+    number of iterations is one of `counts`, those that users have; a name keeps its own when another one joins them,
+    mostly.
     """
     seed = hmac.digest(secret, user.encode(), "sha256")
     key = hmac.digest(seed, b"key", "sha256")
-    return Verifier(
-        salt=seed[:SALT_BYTES], iterations=DEFAULT_ITERATIONS, stored_key=key, server_key=key
-    )
+    iterations = max(counts, key=lambda count: hmac.digest(seed, b"%d" % count, "sha256"))
+    return Verifier(salt=seed[:SALT_BYTES], iterations=iterations, stored_key=key, server_key=key)
 
 
 def check_password(verifier: Verifier, password: str) -> bool:

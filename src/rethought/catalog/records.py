@@ -13,6 +13,7 @@ DATABASE: Final = "database/"  # + uuid -> DatabaseRecord, in the system group
 CREATING: Final = "creating/"  # + uuid: a database file that may be there, but does not count yet
 DROPPING: Final = "dropping/"  # + uuid: a database file that does not count any more
 USER: Final = "user/"  # + name -> UserRecord
+DECOYS: Final = "decoys"  # a secret that the salts of users who do not exist are made from
 USER_SETTINGS: Final = "user_settings/"  # + name -> UserSettings
 PERMISSION: Final = "permission/"  # + JSON array of its scope -> PermissionRecord
 SERVER: Final = "server"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rethought.auth.saslprep import saslprep
-from rethought.auth.verifier import Verifier, make_verifier
+from rethought.auth.verifier import DEFAULT_ITERATIONS, Verifier, decoy_verifier, make_verifier
 from rethought.catalog.permissions import ADMIN
-from rethought.catalog.records import USER, USER_SETTINGS, UserSettings, decode, encode
+from rethought.catalog.records import DECOYS, USER, USER_SETTINGS, UserSettings, decode, encode
 from rethought.catalog.storing import commit
 from rethought.errors import OpFailedError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rethought.store import Group
 
 NO_SETTINGS: Final = UserSettings()
+SECRET_BYTES: Final = 32
 
 RandomBytes = Callable[[int], bytes]
 
@@ -31,6 +32,7 @@ class Users:
         self._group = group
         self._changed = changed
         self._random_bytes = random_bytes
+        self._secret = group.meta_get(DECOYS) or random_bytes(SECRET_BYTES)
         self._users: dict[str, Verifier] = {
             name.removeprefix(USER): decode(value, type=Verifier)
             for name, value in group.meta_items(USER)
@@ -42,11 +44,19 @@ class Users:
 
     def create_admin(self) -> None:
         """A new data directory gets its first user, without a password."""
+        if self._group.meta_get(DECOYS) is None:
+            self._group.meta_put(DECOYS, self._secret)
         if ADMIN not in self._users:
             self.set_password(ADMIN, "")
 
     def verifier(self, name: str) -> Verifier | None:
         return self._users.get(name)
+
+    def decoy(self, name: str) -> Verifier:
+        """What to lead somebody on with who wants to be a user that does not exist. It stays the same over restarts, as
+        that of a user does, and looks like one of a user with a password: who has none can be told by logging in."""
+        counts = {each.iterations for each in self._users.values() if not each.empty}
+        return decoy_verifier(self._secret, name, counts | {DEFAULT_ITERATIONS})
 
     def names(self) -> list[str]:
         return sorted(self._users)

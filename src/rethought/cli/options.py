@@ -126,6 +126,11 @@ SlowQuerySeconds = Annotated[
     option(LOGGING, "Log queries that take this long, with their text; default: 0 (none)."),
 ]
 
+Limit = Annotated[
+    list[str] | None,
+    option(SERVER, "A limit, as name=value (array_limit=200000); may be repeated."),
+]
+
 # Options of RethinkDB that mean nothing here. Scripts that give them go on working.
 WithoutEffect = Annotated[str | None, option(SERVER, "Has no effect.", show=False)]
 CoresWithoutEffect = Annotated[

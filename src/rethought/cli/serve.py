@@ -40,6 +40,7 @@ def serve(
     server_tag: o.ServerTag = None,
     initial_password: o.InitialPassword = None,
     initial_password_file: o.InitialPasswordFile = None,
+    limit: o.Limit = None,
     pid_file: o.PidFile = None,
     bind: o.Bind = None,
     bind_driver: o.BindDriver = None,
@@ -80,7 +81,11 @@ def serve(
     settings.pop("config_file", None)
 
     from rethought import server
+    from rethought.cli.hiding import hide_password
     from rethought.config import load
+
+    if initial_password is not None:
+        hide_password()
 
     config = load(settings, config_file=config_file)
     server.run(config, without_effect=ignored)

@@ -171,6 +171,10 @@ class Engine:
         found: Verifier | None = self.catalog.users.verifier(user)
         return found
 
+    def decoy(self, user: str) -> Verifier:
+        found: Verifier = self.catalog.users.decoy(user)
+        return found
+
     # ---- what evaluation calls
 
     def table(self, handle: Any, form: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from rethought.auth.saslprep import saslprep
-from rethought.auth.verifier import Verifier, check_password, fake_verifier
+from rethought.auth.verifier import Verifier, check_password
 from rethought.conversation import Engine
 from rethought.web.http import Request, Response
 
@@ -23,6 +23,10 @@ LOGIN: Final = {"WWW-Authenticate": 'Basic realm="Rethought", charset="UTF-8"'}
 
 Failed = Callable[[str, str], float]
 """Notes a wrong password from an address for a user; gives the seconds to wait before saying so."""
+
+
+MayGuess = Callable[[str, str], bool]
+"""Whether a password from an address for a user is looked at."""
 
 
 class RefusedError(Exception):
@@ -68,7 +72,9 @@ def is_address(name: str) -> bool:
     return True
 
 
-async def authenticate(request: Request, engine: Engine, secret: bytes, failed: Failed) -> str:
+async def authenticate(
+    request: Request, engine: Engine, failed: Failed, may_guess: MayGuess
+) -> str:
     """The user a request comes from; raises `RefusedError`. Without credentials: `admin`, if it has no password."""
     address = request.peer[0]
     given = credentials(request.headers.get("authorization"))
@@ -79,7 +85,10 @@ async def authenticate(request: Request, engine: Engine, secret: bytes, failed: 
         user = ADMIN
     else:
         user = given[0]
-        if not await is_user(engine.verifier(user), *given, secret):
+        if not may_guess(address, user):
+            engine.login(user, address, "too many guesses")
+            raise refuse(401, "Wrong user or password.\n", LOGIN)
+        if not await is_user(engine, *given):
             engine.login(user, address, "wrong password")
             await asyncio.sleep(failed(address, user))
             raise refuse(401, "Wrong user or password.\n", LOGIN)
@@ -90,9 +99,10 @@ async def authenticate(request: Request, engine: Engine, secret: bytes, failed: 
     return user
 
 
-async def is_user(found: Verifier | None, user: str, password: str, secret: bytes) -> bool:
+async def is_user(engine: Engine, user: str, password: str) -> bool:
     """Takes as long for a user who does not exist."""
-    verifier = found or fake_verifier(secret, user)
+    found = engine.verifier(user)
+    verifier = found or engine.decoy(user)
     loop = asyncio.get_running_loop()
     right = await loop.run_in_executor(None, password_is_right, verifier, password)
     return right and found is not None

@@ -18,7 +18,7 @@ import msgspec
 from rethought.conversation import Engine
 from rethought.errors import OpIndeterminateError
 from rethought.limits import Limits
-from rethought.web.door import Failed, RefusedError, authenticate, check_site
+from rethought.web.door import Failed, MayGuess, RefusedError, authenticate, check_site
 from rethought.web.http import Request, Response
 from rethought.wire import envelope
 from rethought.wire.session import HEADER, HEADER_BYTES, Session
@@ -128,15 +128,15 @@ class ReqlEndpoint:
         limits: Limits,
         *,
         names: Collection[str],
-        secret: bytes,
         failed: Failed,
+        may_guess: MayGuess,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._names = frozenset(name.lower() for name in names)
-        self._secret = secret
         self._failed = failed
+        self._may_guess = may_guess
         self._random_bytes = random_bytes
         self._open: dict[str, Conversation] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -157,7 +157,7 @@ class ReqlEndpoint:
         return await self._query(id_, request.body)
 
     async def _begin(self, request: Request) -> Response:
-        user = await authenticate(request, self._engine, self._secret, self._failed)
+        user = await authenticate(request, self._engine, self._failed, self._may_guess)
         if len(self._open) >= CONNECTIONS_MAX:
             return Response(503, b"Too many connections.\n")
         id_ = base64.b64encode(self._random_bytes(16)).decode()

@@ -32,14 +32,8 @@ class Greeting(asyncio.Protocol):
 
     def __init__(self, listener: "Listener") -> None:
         self._listener = listener
-        self._handshake = Handshake(
-            lookup=listener.engine.verifier,
-            secret=listener.secret,
-            random_bytes=os.urandom,
-            message_bytes_max=listener.limits.handshake_message_bytes,
-            turn_away=listener.reason_to_turn_away(),
-            refusal=self._reason_to_refuse,
-        )
+        self.address = ""
+        self._handshake: Handshake
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,10 +41,22 @@ class Greeting(asyncio.Protocol):
         # uvloop's transports are not subclasses of asyncio's, but behave like them.
         self._transport = cast(asyncio.Transport, transport)
         keep_alive(self._transport)
-        self._listener.admit(self)
-        self._timer = self._listener.loop.call_later(
-            self._listener.limits.handshake_seconds, self._too_slow
+        listener = self._listener
+        self.address, _ = listener.peer_of(self._transport)
+        turn_away = listener.reason_to_turn_away(self.address)
+        self._handshake = Handshake(
+            lookup=listener.engine.verifier,
+            decoy=listener.engine.decoy,
+            random_bytes=os.urandom,
+            message_bytes_max=listener.limits.handshake_message_bytes,
+            turn_away=turn_away,
+            refusal=self._reason_to_refuse,
+            unheard=lambda user: not listener.may_guess(self.address, user),
         )
+        listener.greet(self)
+        self._timer = listener.loop.call_later(listener.limits.handshake_seconds, self._too_slow)
+        if turn_away is not None and listener.crowded(self.address):
+            self._transport.abort()  # not even worth a word
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
@@ -90,24 +96,24 @@ class Greeting(asyncio.Protocol):
     def _reason_to_refuse(self, user: str) -> str | None:
         if self._transport is None:
             return None
-        address, _ = self._listener.peer_of(self._transport)
         engine = self._listener.engine
-        refusal = engine.refusal(user, address)
-        engine.login(user, address, refusal or "accepted")
+        refusal = engine.refusal(user, self.address)
+        engine.login(user, self.address, refusal or "accepted")
         return refusal
 
     def _refuse(self, step: Refused) -> None:
         self._log_refusal(step.reason)
         assert self._transport is not None
         listener = self._listener
-        address, _ = listener.peer_of(self._transport)
-        now = listener.loop.time()
         delay = 0.0
         if step.failed_login:
-            listener.engine.login(step.user, address, "wrong password")
-            delay = listener.throttle.failed(address, step.user, now)
+            listener.engine.login(step.user, self.address, "wrong password")
+            delay = listener.failed(self.address, step.user)
+        elif step.unheard:
+            listener.engine.login(step.user, self.address, "too many guesses")
+            delay = listener.turnstile.wait(listener.loop.time(), LOGIN_SECONDS)
         elif step.user:  # proved who it is, and is one too many
-            delay = listener.turnstile.wait(now, LOGIN_SECONDS)
+            delay = listener.turnstile.wait(listener.loop.time(), LOGIN_SECONDS)
         if delay:
             listener.loop.call_later(delay, self._part, step.data)
         else:
@@ -136,7 +142,7 @@ class Greeting(asyncio.Protocol):
         transport.set_protocol(connection)
         self._transport = None
         self._leave()
-        self._listener.throttle.succeeded(connection.peer[0], step.user)
+        self._listener.throttle.succeeded(self.address, step.user)
         self._listener.admit(connection)
         if step.rest:
             connection.data_received(step.rest)
@@ -155,7 +161,7 @@ class Greeting(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._listener.forget(self)
+        self._listener.part(self)
 
 
 def key_is_right(step: CheckKey) -> bool:

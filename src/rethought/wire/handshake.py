@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from rethought.auth.verifier import Verifier
-from rethought.wire.scram import AuthenticationError, Scram
+from rethought.wire.scram import AuthenticationError, Scram, wrong_password
 
 V0_1: Final = 0x3F61BA36
 V0_2: Final = 0x723081E1
@@ -53,6 +53,7 @@ class Refused:
     reason: str
     failed_login: bool = False
     user: str = ""
+    unheard: bool = False  # the password was not looked at
 
 
 @dataclass(slots=True, frozen=True)
@@ -93,16 +94,20 @@ class Handshake:
         self,
         *,
         lookup: Callable[[str], Verifier | None],
-        secret: bytes,
+        decoy: Callable[[str], Verifier],
         random_bytes: Callable[[int], bytes],
         message_bytes_max: int,
         turn_away: str | None = None,
         refusal: Callable[[str], str | None] = lambda user: None,
+        unheard: Callable[[str], bool] = lambda user: False,
     ) -> None:
         self._lookup = lookup
-        self._scram = Scram(lookup, secret, random_bytes)
+        self._scram = Scram(lookup, decoy, random_bytes)
         self._message_bytes_max = message_bytes_max
         self._turn_away = turn_away
+        self._unheard = (
+            unheard  # whether too many guess to be that user for one more to be looked at
+        )
         self._refusal = refusal  # why a user who proved who it is may not come in
         self._buffer = bytearray()
         self._at = _At.MAGIC
@@ -194,6 +199,9 @@ class Handshake:
             text = key.decode()
         except UnicodeDecodeError:
             return self._refuse_legacy("Incorrect authorization key.")
+        if self._unheard(LEGACY_USER):
+            self._at = _At.OVER
+            return _legacy_refusal("Incorrect authorization key.", unheard=True)
         self._at = _At.KEY_CHECK
         return CheckKey(self._lookup(LEGACY_USER), text)
 
@@ -230,7 +238,10 @@ class Handshake:
         return Send(_message({"authentication": answer, "success": True}))
 
     def _final(self, message: dict[str, Any]) -> Step:
-        answer = self._scram.final(_authentication(message))
+        final = _authentication(message)
+        if self._unheard(self._scram.user):
+            return self._refuse(wrong_password(), unheard=True)
+        answer = self._scram.final(final)
         refusal = self._refusal(self._scram.user)
         if refusal is not None:
             raise AuthenticationError(20, refusal)
@@ -238,14 +249,15 @@ class Handshake:
         data = _message({"authentication": answer, "success": True})
         return Accepted(data, self._scram.user, False, self._take_rest())
 
-    def _refuse(self, error: AuthenticationError) -> Refused:
+    def _refuse(self, error: AuthenticationError, *, unheard: bool = False) -> Refused:
         self._at = _At.OVER
         user = f" for user `{self._scram.user}`" if self._scram.user else ""
         return Refused(
             _message({"error": error.message, "error_code": error.code, "success": False}),
             f"{error.message}{user}",
-            failed_login=error.code == WRONG_PASSWORD,
+            failed_login=error.code == WRONG_PASSWORD and not unheard,
             user=self._scram.user,
+            unheard=unheard,
         )
 
     def _refuse_legacy(self, text: str) -> Refused:
@@ -261,8 +273,8 @@ class Handshake:
         return self._take(len(self._buffer))
 
 
-def _legacy_refusal(text: str, *, failed_login: bool = False) -> Refused:
-    return Refused(f"ERROR: {text}\n\0".encode(), text, failed_login, LEGACY_USER)
+def _legacy_refusal(text: str, *, failed_login: bool = False, unheard: bool = False) -> Refused:
+    return Refused(f"ERROR: {text}\n\0".encode(), text, failed_login, LEGACY_USER, unheard)
 
 
 def _message(content: dict[str, object]) -> bytes:

@@ -6,9 +6,9 @@ the loop leave in one pass at its end. Only `server.py` builds a `Listener`.
 
 import asyncio
 import logging
-import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +16,7 @@ from rethought.conversation import Engine
 from rethought.limits import Limits
 from rethought.wire.connection import Connection
 from rethought.wire.greeting import Greeting
-from rethought.wire.throttle import Guessing, Throttle
+from rethought.wire.throttle import Guessing, Throttle, place
 from rethought.wire.turnstile import Turnstile
 
 log = logging.getLogger("rethought.wire")
@@ -43,12 +43,12 @@ class Listener:
         self.engine = engine
         self.limits = limits
         self.loop = loop
-        self.secret = os.urandom(32)
-        self.throttle = Throttle(limits.login_delay_seconds)
+        self.throttle = Throttle(limits.login_delay_seconds, limits.guesses_per_user)
         self.turnstile = Turnstile(limits.refused_share, limits.refused_wait_seconds)
         self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._members: set[Greeting | Connection] = set()
+        self._greetings: Counter[str] = Counter()  # by address
         self._awake: list[Connection] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._refusals = 0
@@ -67,7 +67,7 @@ class Listener:
                 backlog=self.limits.listen_backlog_max,
             )
             self._servers.append(server)
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweep()
 
     def stop_accepting(self) -> None:
         for server in self._servers:
@@ -102,6 +102,31 @@ class Listener:
 
     # For greetings and connections
 
+    def greet(self, greeting: Greeting) -> None:
+        self._members.add(greeting)
+        self._greetings[place(greeting.address)] += 1
+
+    def part(self, greeting: Greeting) -> None:
+        """It is a connection now, or gone. May be called twice."""
+        if greeting not in self._members:
+            return
+        where = place(greeting.address)
+        self._greetings[where] -= 1
+        if not self._greetings[where]:
+            del self._greetings[where]
+        self.forget(greeting)
+
+    def may_guess(self, address: str, user: str) -> bool:
+        """Whether a password from there is looked at."""
+        return self.throttle.may_guess(address, user)
+
+    def failed(self, address: str, user: str) -> float:
+        """Notes a wrong password; the seconds to wait before saying so."""
+        delay = self.throttle.failed(address, user, self.loop.time())
+        if delay:
+            self.loop.call_later(delay, self.throttle.begin(address, user))
+        return delay
+
     def admit(self, member: Greeting | Connection) -> None:
         self._members.add(member)
 
@@ -109,10 +134,18 @@ class Listener:
         self._members.discard(member)
         self._notice()
 
-    def reason_to_turn_away(self) -> str | None:
+    def reason_to_turn_away(self, address: str) -> str | None:
         if len(self._members) >= self.limits.connections_max:
             return f"Too many connections (limit {self.limits.connections_max})."
+        most = self.limits.handshakes_per_address
+        if self._greetings[place(address)] >= most:
+            return f"Too many logins under way from this address (limit {most})."
         return None
+
+    def crowded(self, address: str) -> bool:
+        """Whether so many are turned away that it costs too much to tell them."""
+        too_many = len(self._members) > 2 * self.limits.connections_max
+        return too_many or self._greetings[place(address)] > 2 * self.limits.handshakes_per_address
 
     def wake_later(self, connection: Connection) -> None:
         """Write its replies at the end of this turn: one callback serves all connections."""
@@ -152,7 +185,8 @@ class Listener:
         if self._refusals > REFUSALS_LOGGED_MAX:
             log.warning("%d more clients were refused", self._refusals - REFUSALS_LOGGED_MAX)
         self._refusals = 0
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        seconds = min(SWEEP_SECONDS, self.limits.frame_seconds / 2)
+        self._sweeper = self.loop.call_later(seconds, self._sweep)
 
     def _all_idle(self) -> bool:
         return all(connection.session.idle for connection in self.connections)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rethought.auth.saslprep import saslprep
-from rethought.auth.verifier import Verifier, fake_verifier, proof_matches, server_signature
+from rethought.auth.verifier import Verifier, proof_matches, server_signature
 
 NONCE_BYTES: Final = 18
 
@@ -56,7 +56,7 @@ class Scram:
     """One exchange: `first` answers the client's first message, `final` its second. Raises `AuthenticationError`."""
 
     lookup: Lookup
-    secret: bytes  # of this server; makes the salts of users that do not exist
+    decoy: Callable[[str], Verifier]  # for users that do not exist
     random_bytes: Callable[[int], bytes]
     user: str = ""
     _nonce: str = ""
@@ -77,7 +77,7 @@ class Scram:
         self.user = decode_username(attributes["n"])
         verifier = self.lookup(self.user)
         self._known = verifier is not None
-        self._verifier = verifier or fake_verifier(self.secret, self.user)
+        self._verifier = verifier or self.decoy(self.user)
         self._nonce = attributes["r"] + base64.b64encode(self.random_bytes(NONCE_BYTES)).decode()
         salt = base64.b64encode(self._verifier.salt).decode()
         reply = f"r={self._nonce},s={salt},i={self._verifier.iterations}"
