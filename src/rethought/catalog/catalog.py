@@ -342,7 +342,7 @@ class Catalog:
 
     def create_index(self, table: TableHandle, name: str, definition: IndexDefinition) -> Index:
         """Creates an index; it is built in the background."""
-        _check_index_name(table, name)
+        check_index_name(table, name)
         if name in table.indexes:
             raise OpFailedError(
                 f"Index `{name}` already exists on table `{table.db.name}.{table.name}`."
@@ -367,8 +367,8 @@ class Catalog:
 
     def rename_index(self, table: TableHandle, old: str, new: str, *, overwrite: bool) -> bool:
         """Renames an index, replacing one of the new name if told so; False when there was nothing to do."""
-        _check_index_name(table, old)
-        _check_index_name(table, new)
+        check_index_name(table, old)
+        check_index_name(table, new)
         index = table.indexes.get(old)
         replaced = table.indexes.get(new)
         if index is None or (replaced is not None and new != old and not overwrite):
@@ -488,6 +488,7 @@ def _end_builds(table: TableHandle) -> None:
             table.group.drop_index(index.number)
 
 
-def _check_index_name(table: TableHandle, name: str) -> None:
+def check_index_name(table: TableHandle, name: str) -> None:
+    """Raises for the name of the primary key."""
     if name == table.primary_key:
         raise QueryLogicError(f"Index name conflict: `{name}` is the name of the primary key.")

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.jsonbytes import decode
-from rethought.datum.keys import decode_key, index_bound, index_key, primary_bound, primary_key
-from rethought.datum.text import pretty
-from rethought.datum.values import MAXVAL, MINVAL, document_bytes, type_name
+from rethought.datum.keys import decode_key, index_bound, primary_bound, primary_key
+from rethought.datum.values import MAXVAL, MINVAL, document_bytes
 from rethought.errors import OpFailedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range, check_readable
@@ -163,17 +162,10 @@ class LocalTable:
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:
-            for key in selected.keys:
-                if key.__class__ is dict and "$reql_type$" not in key:
-                    raise QueryLogicError(
-                        "Secondary keys must be a number, string, bool, pseudotype, or array "
-                        f"(got {pretty(key)} of type {type_name(key)}).",
-                        frames=(),
-                    )
-                with _at_root():
-                    bound = index_key(key)
-                if bound is not None:
-                    yield from self._index_documents(env, index, (bound, bound), selected, first)
+            with _at_root():
+                keys = [index_bound(key) for key in selected.keys]
+            for key in keys:
+                yield from self._index_documents(env, index, (key, key), selected, first)
             return
         bounds = _bounds(selected, index_bound)
         if bounds[0] is not _END:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rethought.datum.keys import primary_key as encoded_key
 from rethought.datum.order import equal, order_key
 from rethought.datum.text import pretty
-from rethought.datum.values import check_storable, type_name
+from rethought.datum.values import MAXVAL, MINVAL, check_storable, type_name
 from rethought.errors import QueryLogicError, ReqlError, RowDeniedError
 from rethought.exec.functions import Function
 from rethought.exec.settling import part_of
@@ -171,7 +171,7 @@ class InsertStatistics(Statistics):
         if self.first_error is None:
             self.first_error = self._rejection
         if self.first_error is None:
-            self.first_error = min(self._errors, key=lambda error: part_of(error[1]))[0]
+            self.first_error = min(self._errors, key=lambda error: _part(error[1]))[0]
         self._rejection = None
         self._errors.clear()
 
@@ -184,7 +184,7 @@ class InsertStatistics(Statistics):
         limit = self.env.array_limit
         if len(told) > limit:
             self.changes_dropped = True
-            told = sorted(told, key=lambda entry: part_of(entry[0]))[:limit]
+            told = sorted(told, key=lambda entry: _part(entry[0]))[:limit]
         places = sorted(((self._place(entry), at) for at, entry in enumerate(told)))
         changes = []
         for key, _, change in noted:
@@ -202,6 +202,11 @@ class InsertStatistics(Statistics):
         if not is_object(document):  # the original cannot tell whose change it is, and says so
             raise wrong_datum("OBJECT", document)
         return order_key(document.get(self._primary_key, key))
+
+
+def _part(key: Any) -> int:
+    """The part of the table that a key belongs to; a bound is no key, and is refused before it is one."""
+    return 0 if key is MINVAL or key is MAXVAL else part_of(key)
 
 
 def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: Statistics) -> None:

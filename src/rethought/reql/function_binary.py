@@ -79,7 +79,7 @@ def decode_hook(data: bytes) -> tuple[list[int], Any]:
     if not data.startswith(HOOK_PREFIX):
         raise QueryLogicError(
             "Cannot create a write hook except from a reql_write_hook_function returned from "
-            "`get_write_hook` in the field `function`."
+            "`get_write_hook`."
         )
     params, body, _ = _decode(data[len(HOOK_PREFIX) :])
     return params, body

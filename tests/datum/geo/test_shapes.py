@@ -95,9 +95,8 @@ def test_kept_shapes_are_bounded() -> None:
 
 
 def test_polygon_closes_its_ring_and_keeps_numbers_as_they_came() -> None:
-    assert construct.polygon(([180, 0], [180, 1], construct.point(179, 1)))["coordinates"] == [
-        [[180, 0], [180, 1], [179, 1], [180, 0]]
-    ]
+    corners = construct.pairs([[180, 0], [180, 1], construct.point(179, 1)])
+    assert construct.polygon(corners)["coordinates"] == [[[180, 0], [180, 1], [179, 1], [180, 0]]]
 
 
 def test_places_are_pairs_or_points() -> None:

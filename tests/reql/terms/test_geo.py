@@ -9,7 +9,7 @@ from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitEr
 from rethought.exec.env import Options
 from rethought.reql.terms import geo
 
-env: Any = SimpleNamespace(array_limit=100_000, defaults={})
+env: Any = SimpleNamespace(array_limit=100_000, defaults={}, in_place=False, tick=lambda: None)
 ORIGIN = geo.point(env, 0, 0)
 
 

@@ -15,7 +15,15 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from rethought.datum.geo import sphere
-from rethought.datum.geo.shapes import Line, Point, Shape, read
+from rethought.datum.geo.shapes import (
+    TICK_POSITIONS,
+    Line,
+    Point,
+    Shape,
+    Tick,
+    no_tick,
+    read,
+)
 from rethought.datum.values import Datum, is_geometry
 from rethought.errors import QueryLogicError
 
@@ -59,16 +67,16 @@ def shape_cells(shape: Shape) -> list[bytes]:
     return [_key(cell) for cell in sorted([*cells, *_missed_corners(shape, cells)])]
 
 
-def query_ranges(geometry: dict[str, Datum]) -> list[KeyRange]:
+def query_ranges(geometry: dict[str, Datum], tick: Tick = no_tick) -> list[KeyRange]:
     """Where to look for geometries that may meet this one."""
-    return shape_ranges(read(geometry))
+    return shape_ranges(read(geometry, tick), tick)
 
 
-def shape_ranges(shape: Shape) -> list[KeyRange]:
+def shape_ranges(shape: Shape, tick: Tick = no_tick) -> list[KeyRange]:
     if isinstance(shape, Point):
         return _ranges(sphere.leaf_cells(shape.vertex))
     cells = sphere.covering(_region(shape), cells_max=QUERY_CELLS_MAX, level_max=sphere.LEAF_LEVEL)
-    return _ranges([*cells, *_missed_corners(shape, cells)])
+    return _ranges([*cells, *_missed_corners(shape, cells, tick)])
 
 
 def cap_ranges(center: Point, radius: float) -> list[KeyRange]:
@@ -77,22 +85,62 @@ def cap_ranges(center: Point, radius: float) -> list[KeyRange]:
     return _ranges(sphere.covering(region, cells_max=QUERY_CELLS_MAX, level_max=sphere.LEAF_LEVEL))
 
 
+def without(ranges: list[KeyRange], known: list[KeyRange]) -> list[KeyRange]:
+    """What is in `ranges` and in none of `known`; both are in order and do not overlap."""
+    rest = []
+    at = 0
+    for start, last in ranges:
+        while at < len(known) and known[at][1] < start:
+            at += 1
+        ahead = at
+        low = start
+        while ahead < len(known) and known[ahead][0] <= last:
+            if low < known[ahead][0]:
+                rest.append((low, _before(known[ahead][0])))
+            low = max(low, _after(known[ahead][1]))
+            ahead += 1
+        if low <= last:
+            rest.append((low, last))
+    return rest
+
+
+def together(one: list[KeyRange], other: list[KeyRange]) -> list[KeyRange]:
+    """What is in either of two lists of ranges, in order and without overlap."""
+    merged: list[KeyRange] = []
+    for start, last in sorted(one + other):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((start, last))
+    return merged
+
+
+def _after(key: bytes) -> bytes:
+    return (int.from_bytes(key, "big") + 1).to_bytes(9, "big")[-8:]
+
+
+def _before(key: bytes) -> bytes:
+    return (int.from_bytes(key, "big") - 1).to_bytes(8, "big")
+
+
 def _region(shape: Shape) -> object:
     assert not isinstance(shape, Point)
     return shape.polyline if isinstance(shape, Line) else shape.region
 
 
-def _missed_corners(shape: Shape, cells: list[int]) -> set[int]:
+def _missed_corners(shape: Shape, cells: list[int], tick: Tick = no_tick) -> set[int]:
     """Smallest cells at corners, outside the covering: things may touch exactly there, on the line between cells."""
     assert not isinstance(shape, Point)
     if isinstance(shape, Line):
         corners: Iterable[sphere.Vertex] = shape.vertices
     else:
-        corners = [corner for loop in sphere.polygon_loops(shape.region) for corner in loop]
+        corners = (corner for loop in sphere.polygon_loops(shape.region) for corner in loop)
     covered = [sphere.cell_range(cell) for cell in cells]
     finest = max(map(sphere.cell_level, cells), default=0)
     missed = set()
-    for corner in corners:
+    for at, corner in enumerate(corners, 1):
+        if at % TICK_POSITIONS == 0:
+            tick()
         if sphere.is_near_cell_edge(sphere.components(corner), finest):
             for leaf in sphere.leaf_cells(corner):
                 if not any(lowest <= leaf <= highest for lowest, highest in covered):

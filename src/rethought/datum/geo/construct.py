@@ -4,9 +4,12 @@ What always holds: what leaves here is a checked GEOMETRY value; the numbers of 
 Callers: `reql.terms.geo`, and `nearest` for the limit of a circle's radius.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import Final
+
 from rethought.datum.geo import shapes, sphere
 from rethought.datum.geo.geodesic import Ellipsoid, travel
-from rethought.datum.geo.shapes import Point
+from rethought.datum.geo.shapes import TICK_POSITIONS, Point, Tick, no_tick
 from rethought.datum.kinds import GEOMETRY, TYPE_KEY, Datum, number
 from rethought.datum.text import number_text, pretty
 from rethought.errors import NonExistenceError, QueryLogicError
@@ -18,8 +21,8 @@ def geometry(kind: str, coordinates: list[Datum]) -> dict[str, Datum]:
     return {TYPE_KEY: GEOMETRY, "type": kind, "coordinates": coordinates}
 
 
-def checked(value: dict[str, Datum]) -> dict[str, Datum]:
-    shapes.read(value)
+def checked(value: dict[str, Datum], tick: Tick = no_tick) -> dict[str, Datum]:
+    shapes.read(value, tick)
     return value
 
 
@@ -28,54 +31,63 @@ def point(longitude: float, latitude: float) -> dict[str, Datum]:
     return geometry("Point", [longitude, latitude])
 
 
-def place_coordinates(value: Datum) -> Datum:
-    """The coordinates of a Point or a pair, checked but as they were written."""
-    shapes.read_place(value)
-    return value["coordinates"] if isinstance(value, dict) else value
+def pairs(places: Iterable[Datum], tick: Tick = no_tick) -> list[Datum]:
+    """The coordinates of Points and pairs, as they were written; their range is checked later."""
+    found: list[Datum] = []
+    for at, place in enumerate(places, 1):
+        found.append(list(shapes.pair(place)))
+        if at % TICK_POSITIONS == 0:
+            tick()
+    return found
 
 
-def line(places: tuple[Datum, ...]) -> dict[str, Datum]:
-    return checked(geometry("LineString", [place_coordinates(place) for place in places]))
+def line(coordinates: Sequence[Datum], tick: Tick = no_tick) -> dict[str, Datum]:
+    return checked(geometry("LineString", list(coordinates)), tick)
 
 
-def polygon(places: tuple[Datum, ...]) -> dict[str, Datum]:
-    return checked(geometry("Polygon", [_closed([place_coordinates(place) for place in places])]))
+def polygon(coordinates: Sequence[Datum], tick: Tick = no_tick) -> dict[str, Datum]:
+    """A polygon without holes, closed when it is not."""
+    return checked(geometry("Polygon", [closed(coordinates)]), tick)
 
 
-def _closed(positions: list[Datum]) -> list[Datum]:
-    return positions if positions[0] == positions[-1] else [*positions, positions[0]]
+def closed(positions: Sequence[Datum]) -> list[Datum]:
+    """The positions of a ring, whose last is the first again."""
+    end = [] if positions[:1] == positions[-1:] else positions[:1]
+    return [*positions, *end]
 
 
-def fill(value: dict[str, Datum]) -> dict[str, Datum]:
-    """The polygon inside a line, closed when it is not."""
+def line_coordinates(value: dict[str, Datum], tick: Tick = no_tick) -> list[Datum]:
+    """The coordinates of a LineString that need not be a valid one."""
     shapes.expect_kind(value, "LineString")
-    shapes.read(value)
-    positions = value["coordinates"]
-    assert isinstance(positions, list)
-    return checked(geometry("Polygon", [_closed(positions)]))
+    return [list(position) for position in shapes.pairs(value, tick)]
 
 
-def polygon_with_hole(outer: dict[str, Datum], hole: dict[str, Datum]) -> dict[str, Datum]:
+def polygon_with_hole(
+    outer: dict[str, Datum], hole: dict[str, Datum], tick: Tick = no_tick
+) -> dict[str, Datum]:
     shell, cut = _only_shell(outer), _only_shell(hole)
-    outer_shape, hole_shape = shapes.read(outer), shapes.read(hole)
+    outer_shape, hole_shape = shapes.read(outer, tick), shapes.read(hole, tick)
     assert isinstance(outer_shape, shapes.Polygon)
     assert isinstance(hole_shape, shapes.Polygon)
+    tick()
     if not sphere.polygon_holds_polygon(outer_shape.region, hole_shape.region):
         raise QueryLogicError(
             "The second argument to `polygon_sub` is not contained in the first one."
         )
-    return checked(geometry("Polygon", [shell, cut]))
+    if not cut:
+        raise NonExistenceError("Index out of bounds: 0")
+    return checked(geometry("Polygon", [*shell, *cut]), tick)
 
 
-def _only_shell(value: dict[str, Datum]) -> Datum:
+def _only_shell(value: dict[str, Datum]) -> list[Datum]:
+    """The rings of a polygon: one, or none."""
     if value["type"] != "Polygon":
         raise QueryLogicError(f"Expected a Polygon but found a {value['type']}.")
     rings = value["coordinates"]
-    if not isinstance(rings, list) or not rings:
-        raise QueryLogicError("The polygon is empty. It must have at least an outer shell.")
+    assert isinstance(rings, list)
     if len(rings) > 1:
         raise QueryLogicError("Expected a Polygon with only an outer shell.  This one has holes.")
-    return rings[0]
+    return rings
 
 
 # ---- circles
@@ -93,34 +105,38 @@ def check_radius(radius: float, earth: Ellipsoid) -> None:
 
 
 def circle(
-    center: Point, radius: float, vertices: int, earth: Ellipsoid, *, filled: bool
-) -> dict[str, Datum]:
-    """A regular polygon with its corners `radius` from the centre, the first one due south."""
+    center: Point, radius: float, vertices: int, earth: Ellipsoid, tick: Tick = no_tick
+) -> list[Datum]:
+    """The corners of a regular polygon, `radius` from the centre; the first one is due south, and the last again."""
     check_radius(radius, earth)
-    if vertices <= 0:
-        raise QueryLogicError("num_vertices must be positive.")
     start = (center.longitude, center.latitude)
     corners: list[Datum] = []
     for index in range(vertices):
+        if index % TICK_CORNERS == 0:
+            tick()
         longitude, latitude = travel(start, -180 + 360 * index / vertices, radius, earth)
         corners.append([number(longitude), number(latitude)])
     corners.append(corners[0])
-    return checked(geometry("Polygon", [corners]) if filled else geometry("LineString", corners))
+    return corners
+
+
+TICK_CORNERS: Final = 64
+"""Corners of a circle between two ticks: each takes some 60 microseconds."""
 
 
 # ---- GeoJSON
 
 
-def from_geojson(value: dict[str, Datum]) -> dict[str, Datum]:
+def from_geojson(value: dict[str, Datum], tick: Tick = no_tick) -> dict[str, Datum]:
     for key in ("type", "coordinates"):
         if key not in value:
             raise NonExistenceError(f"No attribute `{key}` in object:\n{pretty(value)}")
     result: dict[str, Datum] = {k: v for k, v in value.items() if k != "bbox"}
     shapes.check_crs(value)
-    shapes.read(result)
+    shapes.read(result, tick)
     if TYPE_KEY in value:
         raise QueryLogicError(f"GeoJSON object already had a {TYPE_KEY} field.")
-    for key in value:
+    for key in sorted(value):
         if key not in _FIELDS:
             raise QueryLogicError(f"Unrecognized field `{key}` found in geometry object.")
     result[TYPE_KEY] = GEOMETRY

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from math import cos, pi
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from rethought.datum.geo.cells import KeyRange, cap_ranges
+from rethought.datum.geo.cells import KeyRange, cap_ranges, together, without
 from rethought.datum.geo.construct import check_radius
 from rethought.datum.geo.geodesic import Ellipsoid, distance_to
 from rethought.datum.geo.shapes import Point, Shape
@@ -44,16 +44,20 @@ def nearest(
 ) -> list[tuple[float, Item]]:
     """Up to `results_max` items within `distance_max` (ellipsoid's unit, included), nearest first.
 
-    `search` reads the index. Rings contain the ones before; it may give a candidate again or leave out those it gave.
+    `search` reads the index; each time it is asked for what was not searched before. It may give a candidate again.
     Raises QueryLogicError when the search would have to go further than circles may be large.
     """
     known: set[Hashable] = set()
     waiting: list[tuple[float, Any, Item]] = []
     found: list[tuple[float, Item]] = []
+    searched: list[KeyRange] = []
     radius = min(distance_max, earth.equator_radius * FIRST_RADIUS)
     while True:
         _check_reach(radius, earth)
-        for identity, shape, item in search(cap_ranges(center, earth.angle_max(radius))):
+        ring = cap_ranges(center, earth.angle_max(radius))
+        fresh = without(ring, searched)
+        searched = together(searched, ring)
+        for identity, shape, item in search(fresh):
             if identity in known:
                 continue
             known.add(identity)

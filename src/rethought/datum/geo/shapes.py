@@ -6,17 +6,30 @@ the same constant meets every row of a table. Callers: the rest of `datum.geo` a
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from itertools import chain, islice
+from typing import Final, TypeAlias, TypeVar, cast
 
 from rethought.datum.geo import sphere
 from rethought.datum.text import number_text
 from rethought.datum.values import Datum, is_geometry, wrong_type
 from rethought.errors import QueryLogicError
 
+Item = TypeVar("Item")
+
 Position: TypeAlias = tuple[float, float]
 """Longitude and latitude in degrees."""
+
+Tick: TypeAlias = Callable[[], None]
+"""Called now and then by work that may take long."""
+
+TICK_POSITIONS: Final = 1_000
+"""Positions between two ticks."""
+
+
+def no_tick() -> None:
+    """For whoever need not let others have a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ _KEPT_MAX: Final = 64
 _kept: "OrderedDict[int, tuple[dict[str, Datum], Shape]]" = OrderedDict()
 
 
-def read(geometry: dict[str, Datum]) -> Shape:
+def read(geometry: dict[str, Datum], tick: Tick = no_tick) -> Shape:
     """The shape of a geometry. The value must not be changed afterwards (no datum ever is)."""
     kind = geometry.get("type")
     if kind == "Point":
@@ -70,20 +83,20 @@ def read(geometry: dict[str, Datum]) -> Shape:
     if kept is not None and kept[0] is geometry:
         _kept.move_to_end(id(geometry))
         return kept[1]
-    shape = _read(geometry)
+    shape = _read(geometry, tick)
     _kept[id(geometry)] = (geometry, shape)
     if len(_kept) > _KEPT_MAX:
         _kept.popitem(last=False)
     return shape
 
 
-def _read(geometry: dict[str, Datum]) -> Shape:
+def _read(geometry: dict[str, Datum], tick: Tick) -> Shape:
     check_crs(geometry)
     match geometry["type"]:
         case "LineString":
-            return read_line(_coordinates(geometry))
+            return read_line(_coordinates(geometry), tick)
         case "Polygon":
-            return read_polygon(_coordinates(geometry))
+            return read_polygon(_coordinates(geometry), tick)
         case str(kind) if kind in _UNSUPPORTED:
             raise QueryLogicError(f"GeoJSON type `{kind}` is not supported.")
         case str(kind):
@@ -114,15 +127,27 @@ def read_point(geometry: dict[str, Datum]) -> Point:
 
 def read_place(value: Datum) -> Point:
     """An argument that names a place: a Point or a pair of longitude and latitude."""
+    return Point(*checked_position(*pair(value)))
+
+
+def pair(value: Datum) -> Position:
+    """Longitude and latitude of an argument that names a place, whatever their range."""
     if is_geometry(value):
-        return read_point(value)  # type: ignore[arg-type]
-    pair = _array(value)
-    if len(pair) != 2:
+        geometry = cast(dict[str, Datum], value)
+        expect_kind(geometry, "Point")
+        return _pair(_coordinates(geometry))
+    numbers = _array(value)
+    if len(numbers) != 2:
         raise QueryLogicError(
             "Expected point coordinate pair.  "
-            f"Got {len(pair)} element array instead of a 2 element one."
+            f"Got {len(numbers)} element array instead of a 2 element one."
         )
-    return Point(*checked_position(_number(pair[0]), _number(pair[1])))
+    return _number(numbers[0]), _number(numbers[1])
+
+
+def pairs(geometry: dict[str, Datum], tick: Tick = no_tick) -> list[Position]:
+    """The coordinates of a line, whatever their range."""
+    return [_pair(value) for part in _parts(_coordinates(geometry), tick) for value in part]
 
 
 # ---- coordinates
@@ -155,6 +180,10 @@ def checked_position(longitude: float, latitude: float) -> Position:
 
 
 def read_position(value: Datum) -> Position:
+    return checked_position(*_pair(value))
+
+
+def _pair(value: Datum) -> Position:
     numbers = _array(value)
     if len(numbers) < 2:
         raise QueryLogicError("Too few coordinates.  Need at least longitude and latitude.")
@@ -167,25 +196,53 @@ def read_position(value: Datum) -> Position:
         raise QueryLogicError(
             "A third altitude coordinate in GeoJSON positions was found, but is not supported."
         )
-    return checked_position(_number(numbers[0]), _number(numbers[1]))
+    return _number(numbers[0]), _number(numbers[1])
 
 
-def _vertices(positions: list[Datum]) -> list[sphere.Vertex]:
-    return [sphere.vertex(*read_position(position)) for position in positions]
+def _positions(values: list[Datum], tick: Tick) -> list[Position]:
+    return [position for part in _parts(values, tick) for position in map(read_position, part)]
 
 
-def read_line(coordinates: list[Datum]) -> Line:
+def _vertices(positions: list[Position], tick: Tick) -> list[sphere.Vertex]:
+    vertex = sphere.vertex
+    return [vertex(*position) for part in _parts(positions, tick) for position in part]
+
+
+def _parts(items: list[Item], tick: Tick) -> Iterable[list[Item]]:
+    """A list a part at a time, with ticks between."""
+    if len(items) <= TICK_POSITIONS:
+        return (items,)
+    return _ticking(items, tick)
+
+
+def _ticking(items: list[Item], tick: Tick) -> Iterator[list[Item]]:
+    for start in range(0, len(items), TICK_POSITIONS):
+        tick()
+        yield items[start : start + TICK_POSITIONS]
+
+
+def read_line(coordinates: list[Datum], tick: Tick = no_tick) -> Line:
     if len(coordinates) < 2:
         raise QueryLogicError("GeoJSON LineString must have at least two positions.")
-    vertices = _vertices(coordinates)
+    vertices = _vertices(_positions(coordinates, tick), tick)
     line = sphere.polyline(vertices)
     if line is None:
         raise QueryLogicError("Invalid LineString.  Are there antipodal or duplicate vertices?")
     return Line(line, vertices)
 
 
-def read_polygon(coordinates: list[Datum]) -> Polygon:
-    region = sphere.polygon([_ring(positions) for positions in coordinates])
+def read_polygon(coordinates: list[Datum], tick: Tick = no_tick) -> Polygon:
+    rings = []
+    loops = []
+    for ring in coordinates:
+        positions = _ring(ring, tick)
+        loop = sphere.ring(_vertices(positions, tick))
+        if loop is None:
+            raise QueryLogicError(_RING_INVALID)
+        rings.append(positions)
+        loops.append(loop)
+        tick()
+    region = sphere.polygon(loops, shared=len(rings) > 1 and _share_edges(rings))
     if region is None:
         raise QueryLogicError(
             "Some edges in GeoJSON polygon could not be used.  Are they intersecting?"
@@ -193,13 +250,23 @@ def read_polygon(coordinates: list[Datum]) -> Polygon:
     return Polygon(region, sphere.may_hold(region))
 
 
-def _ring(value: Datum) -> Any:
-    positions = _array(value)
-    if len(positions) < 4:
+def _ring(value: Datum, tick: Tick) -> list[Position]:
+    """The positions of a ring, without the last, which is the first again."""
+    values = _array(value)
+    if len(values) < 4:
         raise QueryLogicError("GeoJSON LinearRing must have at least four positions.")
-    if read_position(positions[0]) != read_position(positions[-1]):
+    positions = _positions(values, tick)
+    if positions[0] != positions[-1]:
         raise QueryLogicError("First and last vertex of GeoJSON LinearRing must be identical.")
-    loop = sphere.ring(_vertices(positions[:-1]))
-    if loop is None:
-        raise QueryLogicError(_RING_INVALID)
-    return loop
+    return positions[:-1]
+
+
+def _share_edges(rings: list[list[Position]]) -> bool:
+    """Whether two rings of a polygon have an edge in common."""
+    edges: set[tuple[Position, Position]] = set()
+    count = 0
+    for ring in rings:
+        count += len(ring)
+        following = chain(islice(ring, 1, None), ring[:1])
+        edges.update((a, b) if a < b else (b, a) for a, b in zip(ring, following, strict=True))
+    return len(edges) != count

@@ -4,7 +4,7 @@ What always holds: S2 sees only what `shapes` checked or is about to check with 
 than `TOUCH` from where it was put. The library is loaded on first use. Callers: the rest of `datum.geo` only.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from math import asin, atan2, cos, degrees, hypot, pi, sin, sqrt
 from typing import Any, Final, TypeAlias
@@ -83,6 +83,12 @@ def line_touches(line: Polyline, point: Vertex) -> bool:
     return angle(components(nearest_on_line(line, point)), components(point)) <= TOUCH
 
 
+def latitudes(line: Polyline) -> tuple[float, float]:
+    """The lowest and the highest latitude on a line, or a little beyond, in radians."""
+    bound = line.GetRectBound()
+    return bound.lat_lo().radians() - 1e-14, bound.lat_hi().radians() + 1e-14
+
+
 def lines_meet(one: Polyline, other: Polyline) -> bool:
     return bool(one.Intersects(other))
 
@@ -100,9 +106,9 @@ def ring(vertices: list[Vertex]) -> Any | None:
     return loop
 
 
-def polygon(loops: list[Any]) -> Polygon | None:
-    """The region inside an odd number of the loops; None when they cross."""
-    if len(loops) > 1 and _share_edges(loops):
+def polygon(loops: list[Any], *, shared: bool = False) -> Polygon | None:
+    """The region inside an odd number of the loops; None when they cross. `shared`: some have an edge in common."""
+    if shared:
         return _without_shared_edges(loops)
     region = library().S2Polygon()
     region.InitNested(loops)
@@ -112,11 +118,6 @@ def polygon(loops: list[Any]) -> Polygon | None:
 def _edges(loop: Any) -> Iterable[tuple[Vertex, Vertex]]:
     vertices = [loop.vertex(index) for index in range(loop.num_vertices())]
     return zip(vertices, vertices[1:] + vertices[:1], strict=True)
-
-
-def _share_edges(loops: Sequence[Any]) -> bool:
-    edges = [frozenset((components(a), components(b))) for loop in loops for a, b in _edges(loop)]
-    return len(set(edges)) != len(edges)
 
 
 def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
@@ -258,5 +259,7 @@ def cell_parents(cell: int, level_step: int) -> list[int]:
     return parents
 
 
-def polygon_loops(region: Polygon) -> list[list[Vertex]]:
-    return [[a for a, _ in _edges(region.loop(index))] for index in range(region.num_loops())]
+def polygon_loops(region: Polygon) -> Iterator[Iterator[Vertex]]:
+    for index in range(region.num_loops()):
+        loop = region.loop(index)
+        yield map(loop.vertex, range(loop.num_vertices()))

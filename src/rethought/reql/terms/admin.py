@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from greenlet import getcurrent
 
-from rethought.catalog.catalog import check_name
+from rethought.catalog.catalog import check_name, refuse_taken
 from rethought.catalog.model import SYSTEM_DATABASE, Database
 from rethought.datum.jsonbytes import decode
-from rethought.datum.values import to_int
+from rethought.datum.values import is_truthy, to_int
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.env import Env, Options
 from rethought.exec.values import (
@@ -77,10 +77,11 @@ def database_or_table(env: Env, value: Any) -> Any:
 
 def _database_and_name(env: Env, args: tuple[Any, ...]) -> tuple[Database, str]:
     """`[database,] name`."""
-    if len(args) == 1:
-        name = need_string(env, args[0], 0)
-        return env.database(), name
-    return need_database(env, args[0], 0), need_string(env, args[1], 1)
+    at = len(args) - 1
+    database = need_database(env, args[0], 0) if at else env.database()
+    name = need_string(env, args[at], at)
+    _check_name("Table", name, at)
+    return database, name
 
 
 # ---- databases
@@ -97,6 +98,7 @@ def db_create(env: Env, name: str) -> Any:
 
 
 def db_drop(env: Env, name: str) -> Any:
+    _check_name("Database", name, 0)
     if name == SYSTEM_DATABASE:
         raise special("you can't delete it.")
     database = env.catalog.database(name)
@@ -122,14 +124,14 @@ def db_list(env: Env) -> Any:
 
 
 def table_create(env: Env, *args: Any, opts: Options) -> Any:
-    database, name = _database_and_name(env, args)
-    _check_name("Table", name, len(args) - 1)
+    placement = read_placement(env, opts)
     primary_key = _string_option(opts, "primary_key", "id")
     durability = _durability(opts)
-    placement = read_placement(opts)
+    database, name = _database_and_name(env, args)
     env.require("config", database)
     if database.system:
         raise special("you can't create new tables in it.")
+    refuse_taken(database, name)
     check_placement(placement, env.catalog.identity.server.tags, env.catalog.identity.name)
     begin(env, database.group)
     table = env.catalog.create_table(
@@ -231,9 +233,11 @@ def wait(env: Env, *args: Any, opts: Options) -> Any:
         if wanted.__class__ is not str:
             raise wrong_datum("STRING", wanted, "wait_for")
         if wanted not in READINESS:
-            options = "', '".join(READINESS)
+            *others, last = READINESS
+            options = "', '".join(others)
             raise QueryLogicError(
-                f"Unknown table readiness state: '{wanted}', must be one of '{options}'",
+                f"Unknown table readiness state: '{wanted}', must be one of '{options}', or "
+                f"'{last}'",
                 "wait_for",
             )
     if opts.has("timeout"):
@@ -265,13 +269,13 @@ def reconfigure(env: Env, *args: Any, opts: Options) -> Any:
     if not args:
         raise QueryLogicError("`reconfigure` can only be called on a table or database.")
     target = database_or_table(env, args[0])
-    dry_run = _bool_option(opts, "dry_run")
+    dry_run = opts.has("dry_run") and is_truthy(opts.value("dry_run"))
     if opts.has("emergency_repair") and opts.value("emergency_repair") is not None:
         return _emergency_repair(env, target, opts)
     for name in ("shards", "replicas"):
         if not opts.has(name):
             raise QueryLogicError(f"Missing required argument `{name}`.")
-    placement = read_placement(opts)
+    placement = read_placement(env, opts)
     tables = _configurable(env, target, "you can't configure the tables in it.")
     identity = env.catalog.identity
     changes: list[dict[str, Any]] = []
@@ -361,15 +365,6 @@ def _settling(status: Any, moved: bool) -> Any:
     if not moved:
         return status
     return {**status, "status": {**status["status"], "all_replicas_ready": False}}
-
-
-def _bool_option(opts: Options, name: str) -> bool:
-    value = opts.value(name)
-    if value is None and not opts.has(name):
-        return False
-    if value.__class__ is not bool:
-        raise wrong_datum("BOOL", value, name)
-    return bool(value)
 
 
 _WRITE: Final = Effect.READ | Effect.WRITE

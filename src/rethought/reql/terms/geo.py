@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from rethought.datum.geo import construct, geodesic, shapes
 from rethought.datum.geo.geodesic import WGS84, Ellipsoid
 from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
+from rethought.datum.geo.shapes import Tick
 from rethought.datum.text import pretty
 from rethought.datum.values import Datum, is_truthy, number, to_uint32, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
-from rethought.exec.env import too_many
+from rethought.exec.env import MustWait, too_many
 from rethought.exec.values import need_geometry
 from rethought.reql.compiler import PLAIN
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, at_least, exactly
@@ -30,11 +31,22 @@ Geometry = dict[str, Datum]
 VERTICES_DEFAULT: Final = 32
 
 
+def ticks(env: "Env") -> Tick:
+    """How work on large geometry lets others have their turn."""
+    return lambda: _give_way(env)
+
+
+def _give_way(env: "Env") -> None:
+    if env.in_place:
+        raise MustWait
+    env.tick()
+
+
 def geojson(env: "Env", value: Datum) -> Geometry:
     """OBJECT -> GEOMETRY. `bbox` is dropped; a geometry is refused."""
     if value.__class__ is not dict:
         raise wrong_type("OBJECT", value)
-    return construct.from_geojson(value)
+    return construct.from_geojson(value, ticks(env))
 
 
 def to_geojson(env: "Env", geometry: Geometry) -> Geometry:
@@ -49,40 +61,55 @@ def point(env: "Env", longitude: float, latitude: float) -> Geometry:
 
 def line(env: "Env", *places: Datum) -> Geometry:
     """(ARRAY | Point)... -> LineString"""
-    return construct.line(places)
+    tick = ticks(env)
+    return construct.line(_limited(env, construct.pairs(places, tick)), tick)
 
 
 def polygon(env: "Env", *places: Datum) -> Geometry:
     """(ARRAY | Point)... -> Polygon, closed when it is not"""
-    return construct.polygon(places)
+    tick = ticks(env)
+    coordinates = construct.closed(construct.pairs(places, tick))
+    return construct.polygon(_limited(env, coordinates), tick)
 
 
-def circle(env: "Env", center: Datum, radius: float, *, opts: "Options") -> Geometry:
-    """(ARRAY | Point), NUMBER -> Polygon, or LineString when not to be filled"""
-    place = shapes.read_place(center)
-    vertices = _vertices(opts)
-    earth = geo_system(opts)
-    metres = radius * unit(opts)
-    filled = not opts.has("fill") or is_truthy(opts.value("fill"))
-    if vertices > env.array_limit:
+def _limited(env: "Env", coordinates: list[Datum]) -> list[Datum]:
+    if len(coordinates) > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
-    return construct.circle(place, metres, vertices, earth, filled=filled)
+    return coordinates
 
 
-def _vertices(opts: "Options") -> int:
-    if not opts.has("num_vertices"):
-        return VERTICES_DEFAULT
-    return to_uint32(_number(opts.value("num_vertices")))
+def circle(env: "Env", center: Datum, radius: Datum, *, opts: "Options") -> Geometry:
+    """(ARRAY | Point), NUMBER -> Polygon, or LineString when not to be filled"""
+    filled = not opts.has("fill") or is_truthy(opts.value("fill"))
+    vertices = VERTICES_DEFAULT
+    if opts.has("num_vertices"):
+        vertices = to_uint32(_number(opts.value("num_vertices")))
+        if not vertices:
+            raise QueryLogicError("num_vertices must be positive.", "num_vertices")
+    earth = geo_system(opts)
+    metres = unit(opts)
+    place = shapes.read_place(center)
+    length = _number(radius) * metres
+    construct.check_radius(length, earth)
+    if vertices >= env.array_limit:
+        raise ResourceLimitError(too_many(env.array_limit))
+    tick = ticks(env)
+    corners = construct.circle(place, length, vertices, earth, tick)
+    return construct.polygon(corners, tick) if filled else construct.line(corners, tick)
 
 
-def distance(env: "Env", one: Geometry, other: Geometry, *, opts: "Options") -> int | float:
+def distance(env: "Env", one: Datum, other: Datum, *, opts: "Options") -> int | float:
     """GEOMETRY, GEOMETRY -> NUMBER. One of them must be a Point."""
     earth = geo_system(opts)
     metres = unit(opts)
-    if one["type"] == "Point":
-        length = geodesic.distance_to(shapes.read_point(one), shapes.read(other), earth)
+    tick = ticks(env)
+    first = need_geometry(env, one, 0)
+    if first["type"] == "Point":
+        start = shapes.read_point(first)
+        length = geodesic.distance_to(start, shapes.read(need_geometry(env, other, 1), tick), earth)
     else:
-        length = geodesic.distance_to(shapes.read_point(other), shapes.read(one), earth)
+        start = shapes.read_point(need_geometry(env, other, 1))
+        length = geodesic.distance_to(start, shapes.read(first, tick), earth)
     return number(length / metres)
 
 
@@ -99,18 +126,19 @@ def includes(env: "Env", value: Datum, inner: Geometry) -> bool | list[Datum]:
 def _each(
     env: "Env",
     name: str,
-    holds: Callable[[Geometry, Geometry], bool],
+    holds: Callable[[Geometry, Geometry, Tick], bool],
     value: Datum,
     other: Geometry,
 ) -> bool | list[Datum]:
+    tick = ticks(env)
     if not isinstance(value, list):
-        return holds(need_geometry(env, value, 0), other)
+        return holds(need_geometry(env, value, 0), other, tick)
     kept: list[Datum] = []
     for row in value:
         if isinstance(row, list):
             raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
         try:
-            if holds(need_geometry(env, row, None), other):
+            if holds(need_geometry(env, row, None), other, tick):
                 kept.append(row)
         except NonExistenceError:  # as a filter does
             continue
@@ -127,12 +155,14 @@ def compile_predicate(c: "Compiler", term: "Term") -> "Node":
 
 def fill(env: "Env", geometry: Geometry) -> Geometry:
     """LineString -> Polygon"""
-    return construct.fill(geometry)
+    tick = ticks(env)
+    coordinates = construct.closed(construct.line_coordinates(geometry, tick))
+    return construct.polygon(_limited(env, coordinates), tick)
 
 
 def polygon_sub(env: "Env", outer: Geometry, hole: Geometry) -> Geometry:
     """Polygon, Polygon -> Polygon with a hole"""
-    return construct.polygon_with_hole(outer, hole)
+    return construct.polygon_with_hole(outer, hole, ticks(env))
 
 
 # ---- optional arguments shared with GET_NEAREST
@@ -189,7 +219,7 @@ TERMS: Final = (
         "distance",
         exactly(2),
         distance,
-        args=(Arg.GEOMETRY, Arg.GEOMETRY),
+        args=(Arg.DATUM, Arg.DATUM),
         optargs=("geo_system", "unit"),
         determinism=_GEO,
     ),
@@ -218,7 +248,7 @@ TERMS: Final = (
         "circle",
         exactly(2),
         circle,
-        args=(Arg.DATUM, Arg.NUMBER),
+        args=(Arg.DATUM, Arg.DATUM),
         optargs=("num_vertices", "geo_system", "unit", "fill"),
         determinism=_GEO,
     ),

@@ -16,15 +16,15 @@ from rethought.datum.geo.nearest import Candidate, nearest
 from rethought.datum.geo.predicates import geometries_intersect
 from rethought.datum.geo.shapes import read, read_place
 from rethought.datum.keys import primary_key
-from rethought.datum.values import number, to_uint32
+from rethought.datum.values import number
 from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
-from rethought.exec.env import Env, Options
+from rethought.exec.env import Env, Options, too_many
 from rethought.exec.functions import Function
 from rethought.exec.table import Selection, Table
-from rethought.exec.values import Generated, Stream, need_number
+from rethought.exec.values import Generated, Stream, need_geometry, need_int, need_number
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
-from rethought.reql.terms.geo import geo_system, unit
+from rethought.reql.terms.geo import geo_system, ticks, unit
 from rethought.reql.terms.selecting import index_name
 
 RESULTS_DEFAULT: Final = 100
@@ -37,12 +37,15 @@ def get_intersecting(env: Env, target: Selection, geometry: Any, *, opts: Option
     table = target.table
     assert table is not None
     index = _index_of(table, opts, "get_intersecting")
+    geometry = need_geometry(env, geometry, 1)
 
     def chunks(env: Env) -> Iterator[Chunk]:
         out: list[Any] = []
         total = 0
-        for _, shape, row in _found(env, table, index, "get_intersecting", query_ranges(geometry)):
-            if not geometries_intersect(geometry, shape):
+        tick = ticks(env)
+        ranges = query_ranges(geometry, tick)
+        for _, shape, row in _found(env, table, index, "get_intersecting", ranges):
+            if not geometries_intersect(geometry, shape, tick):
                 continue
             out.append(row)
             total += 1
@@ -74,19 +77,22 @@ def get_nearest(env: Env, target: Selection, center: Any, *, opts: Options) -> l
             raise QueryLogicError("max_dist must be positive.", "max_dist")
     most = RESULTS_DEFAULT
     if opts.has("max_results"):
-        most = to_uint32(need_number(env, opts.value("max_results"), "max_results"))
+        most = need_int(env, opts.value("max_results"), "max_results")
         if most <= 0:
             raise QueryLogicError("max_results must be positive.", "max_results")
+    tick = ticks(env)
 
     def search(ranges: list[KeyRange]) -> Iterable[Candidate[Any]]:
         for identity, shape, row in _found(env, table, index, "get_nearest", ranges):
-            yield Candidate(identity, read(shape), row)
+            yield Candidate(identity, read(shape, tick), row)
 
     try:
         found = nearest(place, earth, distance_max=reach, results_max=most, search=search)
     except QueryLogicError as error:
         error.frames = ()
         raise
+    if len(found) > env.array_limit:
+        raise ResourceLimitError(too_many(env.array_limit))
     return [{"dist": number(distance / metres), "doc": row} for distance, row in found]
 
 
@@ -160,7 +166,7 @@ TERMS: Final = (
         "get_intersecting",
         exactly(2),
         run=get_intersecting,
-        args=(Arg.WHOLE, Arg.GEOMETRY),
+        args=(Arg.WHOLE, Arg.DATUM),
         optargs=("index",),
         effect=Effect.READ,
         determinism=Determinism.NEVER,

@@ -8,13 +8,16 @@ import ast
 from collections.abc import Callable
 from typing import Any, Final
 
+from rethought.catalog.catalog import check_index_name
 from rethought.catalog.model import Index, IndexDefinition, TableHandle
 from rethought.catalog.records import FunctionRecord
 from rethought.datum.binary import binary, binary_bytes
+from rethought.datum.values import is_truthy
 from rethought.errors import InternalError, OpFailedError, QueryLogicError, ReqlError
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
-from rethought.exec.values import need_datum, wrong_datum, wrong_value
+from rethought.exec.values import SingleSelection, wrong_value
+from rethought.reql.checks import string_of
 from rethought.reql.compiler import Compiler, Node
 from rethought.reql.function_binary import (
     UNRECOGNIZED,
@@ -83,10 +86,13 @@ def _outside(term: Term, position: int) -> set[int]:
 
 
 def index_create(
-    env: Env, captured: Captured, table: Any, name: str, *rest: Any, opts: Options
+    env: Env, captured: Captured, table: Any, name: Any, *rest: Any, opts: Options
 ) -> Any:
-    _refuse_system(table)
+    name = string_of(name)
+    check_index_name(table, name)
     definition = _definition(env, captured, name, rest, opts)
+    if table.system:
+        raise special("you can't create secondary indexes on the tables in it.")
     env.require("config", table)
     begin(env, table.group)
     env.catalog.create_index(table, name, definition)
@@ -119,9 +125,7 @@ def _definition(
 
 
 def _from_binary(env: Env, value: Any) -> tuple[FunctionRecord, bool, bool]:
-    data = need_datum(env, value, 2) if _is_datum(value) else value
-    if data.__class__ is not dict or data.get("$reql_type$") != "BINARY":
-        raise wrong_value("FUNCTION", data, 2)
+    data = _binary_of(value, 2)
     try:
         params, body, multi, geo = decode_index(binary_bytes(data))
     except ReqlError as error:
@@ -130,8 +134,12 @@ def _from_binary(env: Env, value: Any) -> tuple[FunctionRecord, bool, bool]:
     return FunctionRecord(params, body), multi, geo
 
 
-def _is_datum(value: Any) -> bool:
-    return not hasattr(value, "chunks")
+def _binary_of(value: Any, at: int) -> Any:
+    """What stands for a function."""
+    data = value.datum() if isinstance(value, SingleSelection) else value
+    if data.__class__ is not dict or data.get("$reql_type$") != "BINARY":
+        raise wrong_value("FUNCTION", value, at)
+    return data
 
 
 def _check_compiles(env: Env, definition: IndexDefinition) -> None:
@@ -143,20 +151,11 @@ def _check_compiles(env: Env, definition: IndexDefinition) -> None:
 
 
 def _flag(opts: Options, name: str, default: bool) -> bool:
-    if not opts.has(name):
-        return default
-    value = opts.value(name)
-    if value.__class__ is not bool:
-        raise wrong_datum("BOOL", value, name)
-    return bool(value)
+    return is_truthy(opts.value(name)) if opts.has(name) else default
 
 
-def _refuse_system(table: Any) -> None:
-    if table.system:
-        raise special("you can't create secondary indexes on the tables in it.")
-
-
-def index_drop(env: Env, table: Any, name: str) -> Any:
+def index_drop(env: Env, table: Any, name: Any) -> Any:
+    name = string_of(name)
     _no_system_index(table, name)
     env.require("config", table)
     begin(env, table.group)
@@ -173,8 +172,10 @@ def _no_system_index(table: Any, name: str) -> None:
 
 
 def index_rename(env: Env, table: Any, old: str, new: str, *, opts: Options) -> Any:
-    _no_system_index(table, old)
+    check_index_name(table, old)
+    check_index_name(table, new)
     overwrite = _flag(opts, "overwrite", False)
+    _no_system_index(table, old)
     env.require("config", table)
     begin(env, table.group)
     renamed = env.catalog.rename_index(table, old, new, overwrite=overwrite)
@@ -203,7 +204,7 @@ def index_wait(env: Env, table: Any, *names: str) -> Any:
 
 def _chosen(table: Any, names: tuple[str, ...]) -> list[Index]:
     """The indexes of these names (none: all), by name."""
-    for name in names:
+    for name in sorted(names):
         if name not in table.indexes:
             raise not_found(table, name)
     return [table.indexes[name] for name in sorted(set(names) or table.indexes)]
@@ -262,12 +263,9 @@ def _hook_source(env: Env, captured: Captured, hook: Any) -> FunctionRecord | No
             )
         function = source_of(hook, captured)
     else:
-        value = need_datum(env, hook, 1) if _is_datum(hook) else hook
-        if value is None:
+        if hook is None or (isinstance(hook, SingleSelection) and hook.datum() is None):
             return None
-        if value.__class__ is not dict or value.get("$reql_type$") != "BINARY":
-            raise wrong_value("FUNCTION", value, 1)
-        params, body = decode_hook(binary_bytes(value))
+        params, body = decode_hook(binary_bytes(_binary_of(hook, 1)))
         function = FunctionRecord(params, body)
         _check_compiles(env, IndexDefinition(function, multi=False, geo=False))
     if len(function.params) != HOOK_PARAMS:
@@ -297,7 +295,8 @@ _WRITE: Final[dict[str, Any]] = {
     "determinism": Determinism.NEVER,
 }
 _READ: Final[dict[str, Any]] = {"effect": Effect.READ, "determinism": Determinism.NEVER}
-_TABLE_NAME: Final = (Arg.TABLE, Arg.STRING)
+_TABLE_NAME: Final = (Arg.TABLE, Arg.DATUM)
+"""That a name is no string is blamed on the term, but for names to be renamed or waited for."""
 
 TERMS: Final = (
     TermSpec(
@@ -335,7 +334,7 @@ TERMS: Final = (
         "index_rename",
         exactly(3),
         index_rename,
-        args=(*_TABLE_NAME, Arg.STRING),
+        args=(Arg.TABLE, Arg.STRING, Arg.STRING),
         optargs=("overwrite",),
         **_WRITE,
     ),

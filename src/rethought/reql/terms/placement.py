@@ -7,10 +7,12 @@ What always holds: reading checks what the query alone shows (QueryLogicError, b
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rethought.datum.values import to_int
+from rethought.catalog.catalog import check_name
+from rethought.datum.text import pretty
+from rethought.datum.values import is_binary, to_int, type_name
 from rethought.errors import OpFailedError, QueryLogicError
-from rethought.exec.env import Options
-from rethought.exec.values import printed, value_type, wrong_datum
+from rethought.exec.env import Env, Options
+from rethought.exec.values import need_datum, need_string, wrong_datum
 
 OPTARGS: Final = ("shards", "replicas", "primary_replica_tag", "nonvoting_replica_tags")
 SHARDS_MAX: Final = 64
@@ -25,49 +27,63 @@ class Placement:
     nonvoting_tags: tuple[str, ...]
 
 
-def read_placement(opts: Options) -> Placement:
+def read_placement(env: Env, opts: Options) -> Placement:
     """The placement a query asks for."""
     shards = 1
     if opts.has("shards"):
         shards = _integer(opts.value("shards"), "shards")
         if shards < 1:
             raise QueryLogicError("Every table must have at least one shard.", "shards")
-    primary_tag = _optional_string(opts, "primary_replica_tag")
-    nonvoting = _tags(opts)
     replicas = {DEFAULT_TAG: 1}
     if opts.has("replicas"):
-        value = opts.value("replicas")
-        if value.__class__ is dict and "$reql_type$" not in value:
-            if primary_tag is None:
-                raise QueryLogicError(
-                    "`primary_replica_tag` must be specified when `replicas` is an OBJECT.",
-                    "replicas",
-                )
-            replicas = {tag: _replica_count(count) for tag, count in value.items()}
-        elif value.__class__ in (int, float):
-            replicas = {DEFAULT_TAG: _integer(value, "replicas")}
-            _refuse_tags(primary_tag, nonvoting)
-        else:
+        replicas = _replicas(env, opts)
+    nonvoting = _tags(env, opts)
+    primary_tag = DEFAULT_TAG
+    if opts.has("primary_replica_tag"):
+        primary_tag = need_string(env, opts.value("primary_replica_tag"), "primary_replica_tag")
+        _check_tag(primary_tag, "primary_replica_tag")
+    return Placement(shards, replicas, primary_tag, nonvoting)
+
+
+def _replicas(env: Env, opts: Options) -> dict[str, int]:
+    value = need_datum(env, opts.value("replicas"), "replicas")
+    if value.__class__ is dict and not is_binary(value):
+        if not opts.has("primary_replica_tag"):
             raise QueryLogicError(
-                f"Expected type OBJECT or NUMBER but found {_kind(value)}:\n{printed(value)}",
-                "replicas",
+                "`primary_replica_tag` must be specified when `replicas` is an OBJECT.", "replicas"
             )
-    else:
-        # without `replicas` the tags only repeat the default, and are taken as such
-        return Placement(shards, replicas, DEFAULT_TAG, ())
-    return Placement(shards, replicas, primary_tag or DEFAULT_TAG, nonvoting)
+        return {tag: _replica_count(tag, value[tag]) for tag in sorted(value)}
+    if value.__class__ not in (int, float):
+        raise QueryLogicError(
+            f"Expected type OBJECT or NUMBER but found {type_name(value)}:\n{pretty(value)}",
+            "replicas",
+        )
+    for name in ("primary_replica_tag", "nonvoting_replica_tags"):
+        if opts.has(name):
+            raise QueryLogicError(
+                f"`replicas` must be an OBJECT if `{name}` is specified.", "replicas"
+            )
+    return {DEFAULT_TAG: _integer(value, "replicas")}
+
+
+def _check_tag(tag: str, at: str) -> None:
+    try:
+        check_name("Server tag", tag)
+    except QueryLogicError as error:
+        error.at = (at,)
+        raise
 
 
 def check_placement(placement: Placement, tags: list[str], server: str) -> None:
     """Refuses what the servers cannot do; `tags` are those of the only server, `server` is its name."""
-    if placement.shards > SHARDS_MAX:
-        raise OpFailedError(f"Maximum number of shards is {SHARDS_MAX}.")
     replicas = placement.replicas
     if not any(replicas.values()):
         raise OpFailedError(
             "You must set `replicas` to at least one. `replicas` includes the primary replica; if "
             "there are zero replicas, there is nowhere to put the data."
         )
+    if placement.shards > SHARDS_MAX:
+        raise OpFailedError(f"Maximum number of shards is {SHARDS_MAX}.")
     if not replicas.get(placement.primary_tag):
         raise OpFailedError(
             f"Can't use server tag `{placement.primary_tag}` for primary replicas because you "
@@ -79,14 +95,13 @@ def check_placement(placement: Placement, tags: list[str], server: str) -> None:
                 f"You specified that the replicas in server tag `{tag}` should be non-voting, but "
                 f"you didn't specify a number of replicas in server tag `{tag}`."
             )
-    used = [tag for tag, count in replicas.items() if count]
-    shared = [tag for tag in used if tag in tags]
+    used = [tag for tag in sorted(replicas) if replicas[tag]]
     for tag in used:
         if tag not in tags:
             raise OpFailedError(f"Could not find any servers with server tag `{tag}`.")
-    if len(shared) > 1:
+    if len(used) > 1:
         raise OpFailedError(
-            f"Server tags `{shared[0]}` and `{shared[1]}` overlap; the server `{server}` has both "
+            f"Server tags `{used[1]}` and `{used[0]}` overlap; the server `{server}` has both "
             "tags. The server tags used for replication settings for a given table must be "
             "non-overlapping."
         )
@@ -100,18 +115,10 @@ def check_placement(placement: Placement, tags: list[str], server: str) -> None:
             )
 
 
-def _refuse_tags(primary_tag: str | None, nonvoting: tuple[str, ...]) -> None:
-    for given, name in (
-        (primary_tag is not None, "primary_replica_tag"),
-        (bool(nonvoting), "nonvoting_replica_tags"),
-    ):
-        if given:
-            raise QueryLogicError(
-                f"`replicas` must be an OBJECT if `{name}` is specified.", "replicas"
-            )
-
-
-def _replica_count(value: Any) -> int:
+def _replica_count(tag: str, value: Any) -> int:
+    _check_tag(tag, "replicas")
+    if value.__class__ is not int and value.__class__ is not float:
+        raise wrong_datum("NUMBER", value)
     count = _integer(value, "replicas")
     if count < 0:
         raise QueryLogicError("Can't have a negative number of replicas", "replicas")
@@ -128,30 +135,22 @@ def _integer(value: Any, name: str) -> int:
         raise
 
 
-def _optional_string(opts: Options, name: str) -> str | None:
-    if not opts.has(name):
-        return None
-    value = opts.value(name)
-    if value.__class__ is not str:
-        raise wrong_datum("STRING", value, name)
-    return str(value)
-
-
-def _tags(opts: Options) -> tuple[str, ...]:
+def _tags(env: Env, opts: Options) -> tuple[str, ...]:
     name = "nonvoting_replica_tags"
     if not opts.has(name):
         return ()
-    value = opts.value(name)
+    value = need_datum(env, opts.value(name), name)
     if value.__class__ is not list:
-        raise wrong_datum("ARRAY", value, name)
+        raise _wrong("ARRAY", value, name)
     for tag in value:
         if tag.__class__ is not str:
-            raise wrong_datum("STRING", tag, name)
-    return tuple(value)
+            raise _wrong("STRING", tag, name)
+        _check_tag(tag, name)
+    return tuple(sorted(set(value)))
 
 
-def _kind(value: Any) -> str:
-    from rethought.datum.values import type_name
-
-    kind = value_type(value)
-    return type_name(value) if kind == "DATUM" else kind
+def _wrong(wanted: str, value: Any, at: str) -> QueryLogicError:
+    """Here the value is shown, and null is like any other."""
+    return QueryLogicError(
+        f"Expected type {wanted} but found {type_name(value)}:\n{pretty(value)}", at
+    )

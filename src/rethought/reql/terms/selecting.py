@@ -3,17 +3,17 @@
 import re
 from typing import Any, Final
 
-from rethought.datum.keys import primary_key
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env, Options
-from rethought.exec.table import Range, Selection, bound_is_open
+from rethought.exec.table import Range, Selection
 from rethought.exec.values import (
     SingleSelection,
     need_database,
-    need_datum,
+    need_string,
     wrong_datum,
 )
+from rethought.reql.checks import CLOSED, OPEN, is_open_bound
 from rethought.reql.compiler import Compiler, Node
 from rethought.reql.rules import narrowed
 from rethought.reql.spec import (
@@ -45,18 +45,13 @@ def db(env: Env, name: str) -> Any:
 
 def table(env: Env, *args: Any, opts: Options) -> Selection:
     """[DB,] STRING -> TABLE"""
-    if len(args) == 2:
-        database = need_database(env, args[0], 0)
-        name = args[1]
-    else:
-        database = env.database()
-        name = args[0]
-    if name.__class__ is not str:
-        raise wrong_datum("STRING", need_datum(env, name, len(args) - 1), len(args) - 1)
-    check_name("Table", name, len(args) - 1)
     form = "name"
     if opts or opts.fallback:
         form = _table_options(opts)
+    at = len(args) - 1
+    database = need_database(env, args[0], 0) if at else env.database()
+    name = need_string(env, args[at], at)
+    check_name("Table", name, at)
     found = env.engine.table(env.catalog.table(database, name), form)
     if env.client.narrowed:
         found = narrowed(env.client, found)
@@ -127,7 +122,7 @@ def _table_options(opts: Options) -> str:
             "The `use_outdated` optarg is no longer supported.  Use the `read_mode` optarg instead."
         )
     mode = opts.value("read_mode") if opts.has("read_mode") else "single"
-    if mode not in ("single", "majority", "outdated"):
+    if mode not in ("single", "majority", "outdated", "_debug_direct"):
         if mode.__class__ is not str:
             raise wrong_datum("STRING", mode, "read_mode")
         raise QueryLogicError(
@@ -144,11 +139,9 @@ def _table_options(opts: Options) -> str:
 
 
 def get(env: Env, target: Selection, key: Any) -> SingleSelection:
-    """TABLE, key -> SELECTION<OBJECT>"""
+    """TABLE, key -> SELECTION<OBJECT>. Whether it can be a key shows when somebody looks at the row."""
     found = target.table
     assert found is not None
-    if key is not MINVAL and key is not MAXVAL:
-        primary_key(key)
     return SingleSelection(found, key, None, env)
 
 
@@ -185,24 +178,29 @@ def index_name(opts: Options) -> str | None:
 
 def between_(env: Env, target: Selection, lower: Any, upper: Any, opts: Options) -> Selection:
     """TABLE | TABLE_SLICE, lower, upper [, index, bounds] -> TABLE_SLICE"""
-    if lower is None or upper is None:
+    lower_open = is_open_bound(opts, "left_bound", CLOSED)
+    _refuse_null(lower, 1)
+    upper_open = is_open_bound(opts, "right_bound", OPEN)
+    _refuse_null(upper, 2)
+    return _between(target, lower, upper, lower_open, upper_open, opts)
+
+
+def _refuse_null(bound: Any, at: int) -> None:
+    if bound is None:
         raise QueryLogicError(
             "Cannot use `null` in BETWEEN, use `r.minval` or `r.maxval` to denote unboundedness.",
-            1 if lower is None else 2,
+            at,
         )
-    return _between(env, target, lower, upper, opts)
 
 
 def between_deprecated(
     env: Env, target: Selection, lower: Any, upper: Any, opts: Options
 ) -> Selection:
-    return _between(
-        env,
-        target,
-        MINVAL if lower is None else lower,
-        MAXVAL if upper is None else upper,
-        opts,
-    )
+    lower_open = is_open_bound(opts, "left_bound", CLOSED)
+    upper_open = is_open_bound(opts, "right_bound", OPEN)
+    lower = MINVAL if lower is None else lower
+    upper = MAXVAL if upper is None else upper
+    return _between(target, lower, upper, lower_open, upper_open, opts)
 
 
 def table_frames(selected: Range) -> tuple[int, ...]:
@@ -210,7 +208,9 @@ def table_frames(selected: Range) -> tuple[int, ...]:
     return (0,) * (1 + selected.bounded + (selected.descending is not None))
 
 
-def _between(env: Env, target: Selection, lower: Any, upper: Any, opts: Options) -> Selection:
+def _between(
+    target: Selection, lower: Any, upper: Any, lower_open: bool, upper_open: bool, opts: Options
+) -> Selection:
     found = target.table
     assert found is not None
     index = index_name(opts)
@@ -229,15 +229,13 @@ def _between(env: Env, target: Selection, lower: Any, upper: Any, opts: Options)
             f"Cannot call BETWEEN on index `{index}` after ordering on index `{ordered_on}`.",
             *table_frames(current),
         )
-    left = opts.value("left_bound") if opts.has("left_bound") else "closed"
-    right = opts.value("right_bound") if opts.has("right_bound") else "open"
     name = None if index == found.primary_key else index
     return target.narrowed(
         index=name,
         lower=lower,
         upper=upper,
-        lower_open=bound_is_open(left, "left_bound"),
-        upper_open=bound_is_open(right, "right_bound"),
+        lower_open=lower_open,
+        upper_open=upper_open,
         bounded=True,
     )
 
