@@ -123,6 +123,34 @@ def test_a_journal_that_was_cut_is_an_error(own_node: Node) -> None:
     assert not node.followed
 
 
+def test_what_a_database_keeps_decides_which_tokens_are_good(
+    node: Node, new_table: NewTable
+) -> None:
+    kept = r.db("rethinkdb").table("journal_config").filter({"db": "test"})
+    table = new_table()
+    feed = node.feed(table.changes(include_resume_tokens=True))
+    node.run(table.insert({"id": 0}))
+    [first] = feed.take()
+    feed.close()
+    for id in range(1, 5):
+        node.run(table.insert({"id": id}))
+    assert node.run(kept.update({"retention_seconds": 0}))["replaced"] == 1
+    node.settle()
+    with pytest.raises(QueryError, match="no longer in the journal"):
+        node.run(table.changes(resume_after=first["resume_token"]))
+    node.run(kept.update({"retention_seconds": 3600, "retention_bytes": 10**9}))
+    feed = node.feed(table.changes(include_resume_tokens=True))
+    node.run(table.insert({"id": 5}))
+    [first] = feed.take()
+    feed.close()
+    for id in range(6, 300):
+        node.run(table.insert({"id": id}))
+    feed = node.feed(table.changes(resume_after=first["resume_token"]))
+    assert [row["new_val"]["id"] for row in feed.take()] == list(range(6, 300))
+    feed.close()
+    node.run(kept.update({"retention_seconds": None, "retention_bytes": None}))
+
+
 def test_a_feed_goes_on_after_a_restart(own_node: Node) -> None:
     node = own_node
     table = node.table("t", "x")

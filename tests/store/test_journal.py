@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.errors import OpFailedError
-from rethought.store import META, Change
+from rethought.store import META, Change, Retention
 from rethought.store.epochs import NONE, Epochs
+from rethought.store.journal import pack
 from tests.store.support import Opened, encode, fill, key_of, put
 
 Open = Callable[..., Opened]
@@ -90,6 +91,41 @@ def test_old_commits_are_forgotten(opened: Open) -> None:
     kept = list(group.journal(0))
     assert now - kept[0].time < 200.0
     assert kept[-1].seq == group.seq
+
+
+def test_a_shorter_retention_counts_at_once_and_survives(opened: Open) -> None:
+    now = 1_000.0
+    home = opened(clock=lambda: now, journal_trim_rows=4)
+    group = home.group
+    table = group.create_table()
+    for i in range(50):
+        fill(group, table, 1, start=i)
+        now += 1.0
+    assert group.journal_first_seq == 1
+    assert group.retention == Retention()
+    group.set_retention(Retention(seconds=10.0))
+    home.loop.run_until(lambda: (group.journal_usage().oldest or 0) >= now - 10.0)
+    usage = group.journal_usage()
+    assert usage.first == group.journal_first_seq == group.seq - usage.commits + 1
+    assert usage.oldest == now - 10.0
+    assert usage.kept_seconds == 10.0
+    assert usage.kept_bytes == home.options.journal_bytes
+    assert usage.bytes == sum(len(pack(commit.changes)) for commit in group.journal(0))
+    group = home.reopen()
+    assert group.retention == Retention(10.0)
+    group.set_retention(Retention(bytes=0))
+    home.loop.run_until(lambda: group.journal_first_seq == group.seq)
+    group.set_retention(Retention())
+    group.flush()
+    assert group.journal_usage().kept_seconds == home.options.journal_seconds
+
+
+def test_a_retention_that_was_undone_does_not_count(opened: Open) -> None:
+    group = opened().group
+    group.set_retention(Retention(seconds=0.0))
+    group._writer.fail(OpFailedError("the disk says no"))
+    assert group.retention == Retention()
+    assert group.journal_usage().kept_seconds > 0
 
 
 def test_sequence_numbers_go_on_when_the_journal_was_emptied(opened: Open) -> None:

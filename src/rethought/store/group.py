@@ -27,15 +27,17 @@ from rethought.store.checkpoint import (
 from rethought.store.commit import Writer
 from rethought.store.connection import connect, damaged, log_path, read_error, wrong_key
 from rethought.store.damage import CATALOG, JOURNAL, place_of_index
-from rethought.store.jobs import BuildIndex, Jobs, RemoveTable
+from rethought.store.jobs import BuildIndex, Jobs, RemoveTable, TrimJournal
 from rethought.store.model import (
     META,
     Change,
     Commit,
     IndexId,
     IndexRule,
+    JournalUsage,
     Listener,
     Loop,
+    Retention,
     TableId,
     Traffic,
     Usage,
@@ -49,6 +51,7 @@ from rethought.store.tables import (
     INDEX,
     NEXT,
     PREFIX,
+    RETENTION,
     TABLE,
     Index,
     IndexRecord,
@@ -149,6 +152,34 @@ class Group:
         except apsw.Error as error:
             self.damage.failed(error, JOURNAL)
             raise read_error(self.path, error) from error
+
+    @property
+    def retention(self) -> Retention:
+        """How much of the journal is kept, as it was set."""
+        return self._writer.journal.retention
+
+    def set_retention(self, retention: Retention) -> None:
+        """Part of the open batch; what is no longer kept is forgotten when that is committed."""
+        batch = self.write()
+        self._put_record(batch, RETENTION, encode(retention))
+        self._writer.journal.keep(retention)
+        batch.ticket(False).add(lambda error: None if error else self._jobs.add(TrimJournal()))
+
+    def journal_usage(self) -> JournalUsage:
+        journal = self._writer.journal
+        try:
+            oldest = journal.oldest
+        except apsw.Error as error:
+            raise read_error(self.path, error) from error
+        return JournalUsage(
+            journal.first,
+            self.seq,
+            journal.rows,
+            journal.bytes,
+            oldest,
+            journal.kept_seconds,
+            journal.kept_bytes,
+        )
 
     # ---- tables
 

@@ -305,3 +305,20 @@ class RemoveTable:
         writer.connection.execute(META_DELETE, (f"{DROPPED}{self.name}",))
         if self.name in writer.tables.dropped:
             writer.tables.dropped.remove(self.name)
+
+
+class TrimJournal:
+    """Forgets what of the journal is no longer kept, when that became less: commits to come would do it by and by."""
+
+    name = "journal"
+
+    def step(self, writer: "Writer", end: float) -> bool:
+        writer.write()
+        monotonic = writer.options.monotonic
+        try:
+            while writer.journal.trim(writer.options.clock()):
+                if monotonic() >= end:
+                    return False
+        except apsw.Error as error:
+            raise writer.fail_write(error) from error
+        return True

@@ -24,12 +24,13 @@ from rethought.store.layout import (
     META_GET,
     META_PUT,
 )
-from rethought.store.model import Change, Commit
+from rethought.store.model import Change, Commit, Retention
 from rethought.store.options import GroupOptions
-from rethought.store.tables import EPOCHS
+from rethought.store.tables import EPOCHS, RETENTION
 
 pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[Change]).decode
+_retention = msgspec.msgpack.Decoder(Retention).decode
 
 READ_ROWS = 64
 TRIM_EVERY_S = 30.0
@@ -51,6 +52,9 @@ class Journal:
         "epoch",
         "epochs",
         "first",
+        "kept_bytes",
+        "kept_seconds",
+        "retention",
         "rows",
         "saved_bytes",
         "saved_rows",
@@ -68,6 +72,9 @@ class Journal:
         self.saved_bytes = 0
         self.epoch = new_epoch(options.random_bytes)  # of what is written from now on
         self.epochs = Epochs()
+        self.retention = Retention()
+        self.kept_seconds = options.journal_seconds
+        self.kept_bytes = options.journal_bytes
         self._trimming = False
         self._next_look = 0.0
 
@@ -79,6 +86,16 @@ class Journal:
         first: Any = self._connection.execute(JOURNAL_FIRST).get
         self.first = first or 0
         self.epochs = Epochs(self._connection.execute(META_GET, (EPOCHS,)).get)
+        kept: Any = self._connection.execute(META_GET, (RETENTION,)).get
+        self.keep(Retention() if kept is None else _retention(kept))
+
+    def keep(self, retention: Retention) -> None:
+        """How much is kept from now on."""
+        seconds, bytes_ = retention
+        self.retention = retention
+        self.kept_seconds = self._options.journal_seconds if seconds is None else seconds
+        self.kept_bytes = self._options.journal_bytes if bytes_ is None else bytes_
+        self._next_look = 0.0
 
     def catch_up(self) -> Iterator[Commit]:
         """The commits since the numbers were saved, each counted when it is given."""
@@ -107,24 +124,22 @@ class Journal:
         self.epochs.forget(self.first)
         self._connection.execute(META_PUT, (EPOCHS, self.epochs.record()))
 
-    def trim(self, now: float) -> None:
-        """Forgets some of the oldest commits if the journal is too large or they are too old; never the newest."""
-        options = self._options
-        if self.bytes > options.journal_bytes + options.journal_bytes // 16:
+    def trim(self, now: float) -> bool:
+        """Forgets some of the oldest commits if the journal is too large or they are too old; never the newest.
+        Whether it could have forgotten more in one step."""
+        if self.bytes > self.kept_bytes + self.kept_bytes // 16:
             self._trimming = True
-        elif self.bytes <= options.journal_bytes:
+        elif self.bytes <= self.kept_bytes:
             self._trimming = False
         if not self._trimming and now < self._next_look:
-            return
+            return False
         oldest: list[Any] = self._connection.execute(
-            JOURNAL_OLDEST, (options.journal_trim_rows,)
+            JOURNAL_OLDEST, (self._options.journal_trim_rows,)
         ).fetchall()
-        before = now - options.journal_seconds
+        before = now - self.kept_seconds
         last = rows = freed = 0
         for seq, time, size in oldest:
-            if seq >= self.saved_seq or (
-                time >= before and self.bytes - freed <= options.journal_bytes
-            ):
+            if seq >= self.saved_seq or (time >= before and self.bytes - freed <= self.kept_bytes):
                 break
             last, rows, freed = seq, rows + 1, freed + size
         if rows:
@@ -137,6 +152,14 @@ class Journal:
             self._put_saved()
         if rows < len(oldest):
             self._next_look = now + TRIM_EVERY_S
+            return False
+        return True
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest commit was written."""
+        row: list[Any] = self._connection.execute(JOURNAL_OLDEST, (1,)).fetchall()
+        return row[0][1] if row else None
 
     def save_due(self, seq: int, now: float) -> bool:
         options = self._options

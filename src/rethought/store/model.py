@@ -73,6 +73,26 @@ class Traffic(NamedTuple):
     written_bytes: int
 
 
+class Retention(NamedTuple):
+    """How long, and how much of, the journal of a group is kept; None is as the options say."""
+
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+class JournalUsage(NamedTuple):
+    """What a group's journal holds: its first commit (0 when it has none) and the last one, how many, their bytes, the
+    time of the oldest; and what is kept."""
+
+    first: int
+    last: int
+    commits: int
+    bytes: int
+    oldest: float | None
+    kept_seconds: float
+    kept_bytes: int
+
+
 class IndexRule(Protocol):
     """How documents become index keys. The store knows no more of a query language than this."""
 

@@ -18,6 +18,7 @@ NEXT: Final = "store/next"
 TABLE: Final = "store/table/"  # + number -> TableRecord
 INDEX: Final = "store/index/"  # + number -> IndexRecord
 EPOCHS: Final = "store/epochs"  # of the journal
+RETENTION: Final = "store/retention"  # of the journal
 DROPPED: Final = "store/dropped/"  # + name of a table of SQLite that is being removed -> b""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rethought.system.access import PermissionsContent, UsersContent
 from rethought.system.activity import Issues, Jobs, Logs
+from rethought.system.journals import JournalConfig, JournalStatus
 from rethought.system.node import Node
 from rethought.system.scratch import Scratch
 from rethought.system.server import ClusterConfig, ServerConfig, ServerStatus
@@ -33,6 +34,8 @@ IDS: Final = {
     "jobs": "69be2167-342c-5d03-918c-730335195ed2",
     "stats": "e078b99f-bbc4-5960-bd94-c74a5826a77d",
     "logs": "3cb0d6bd-57a9-5c7f-b33d-00224d31a18d",
+    "journal_config": "7b0a6a4b-5a1c-5b1e-9d54-3b5f1f0a9e11",
+    "journal_status": "0f6d9c52-8f3e-5d70-8a3b-6d1d2c4f7e22",
     "_debug_scratch": "cd30ca12-d885-5a1c-9f2b-c7c4d360846d",
     "_debug_stats": "a3c774e7-17a0-539c-84e7-d91100035596",
     "_debug_table_status": "59519c39-df02-5737-b9ca-5f516f8c5d7d",
@@ -47,6 +50,7 @@ TOPICS: Final[dict[str, frozenset[str]]] = {
     "server_status": frozenset({"server"}),
     "users": frozenset({"user"}),
     "permissions": frozenset({"permission", "user", "table", "database"}),
+    "journal_config": frozenset({"database"}),
     "_debug_scratch": frozenset({"scratch"}),
     "_debug_table_status": frozenset({"table", "database", "server"}),
 }
@@ -76,11 +80,18 @@ REFUSALS: Final[dict[str, Refusals]] = {
     "current_issues": _never("current_issues"),
     "jobs": Refusals(insert=_ONLY_DELETIONS, update=_ONLY_DELETIONS),
     "stats": _never("stats"),
+    "journal_config": _only_updates("journal_config", "system table"),
+    "journal_status": _never("journal_status", "system table"),
     "logs": _never("logs", "system table"),
     "_debug_stats": _never("_debug_stats"),
     "_debug_table_status": _never("table_status"),
 }
 """What tables refuse whatever the row; what is left is up to their content."""
+
+UNLISTED: Final = frozenset(
+    {"journal_config", "journal_status", "_debug_scratch", "_debug_stats", "_debug_table_status"}
+)
+"""What TABLE_LIST leaves out: it gives exactly the names that the original gives."""
 
 OWN_ORDER: Final = frozenset({"logs"})
 """A scan gives these rows as their content does, and a feed tells of new ones only."""
@@ -108,6 +119,8 @@ def system_tables(
         "permissions": PermissionsContent(catalog),
         "jobs": Jobs(catalog, node),
         "stats": Few(stats),
+        "journal_config": JournalConfig(catalog),
+        "journal_status": JournalStatus(catalog),
         "logs": Few(Logs(catalog, node).rows),
         "_debug_scratch": Scratch(catalog),
         "_debug_stats": Few(stats),
@@ -122,6 +135,7 @@ def system_tables(
             topics=TOPICS.get(name),
             refusals=REFUSALS.get(name, NO_REFUSALS),
             own_order=name in OWN_ORDER,
+            listed=name not in UNLISTED,
             loop=loop,
         )
         for name, content in contents.items()

@@ -125,6 +125,7 @@ class SystemTable:
         topics: frozenset[str] | None,
         refusals: Refusals = NO_REFUSALS,
         own_order: bool = False,
+        listed: bool = True,
         loop: "AbstractEventLoop | None" = None,
     ) -> None:
         """`topics` are the changes of the catalog that rows follow from; None when they must be polled.
@@ -137,6 +138,7 @@ class SystemTable:
         self.content = content
         self.refusals = refusals
         self.own_order = own_order
+        self.listed = listed
         self.indexes: dict[str, Any] = {}
         self._catalog = catalog
         self._topics = topics

@@ -162,7 +162,7 @@ def table_drop(env: Env, *args: Any) -> Any:
 def table_list(env: Env, *args: Any) -> Any:
     database = need_database(env, args[0], 0) if args else env.database()
     if database.system:
-        return sorted(name for name in database.tables if not name.startswith("_debug"))
+        return sorted(name for name, table in database.tables.items() if table.listed)
     return sorted(database.tables)
 
 
