@@ -427,19 +427,19 @@ def need_object(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
 
 def need_time(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
     """Any pseudotype: that it has no `epoch_time` is found by the term, as in the original."""
-    datum = need_datum(env, value, at)
-    return datum if is_pseudotype(datum) else _need_pseudotype(datum, "TIME", at)
+    return _need_pseudotype(need_datum(env, value, at), "TIME", at)
 
 
 def need_geometry(env: "Env", value: Any, at: Frame | None) -> dict[str, Any]:
+    """Any pseudotype: that it has no `type` is found by the term."""
     return _need_pseudotype(need_datum(env, value, at), "GEOMETRY", at)
 
 
 def _need_pseudotype(value: Any, name: str, at: Frame | None) -> dict[str, Any]:
-    if value.__class__ is dict and value.get("$reql_type$") == name:
-        result: dict[str, Any] = value
-        return result
-    raise QueryLogicError(f"Not a {name} pseudotype: `{truncated(value)}`.", *_blame(at))
+    if not is_pseudotype(value):
+        raise QueryLogicError(f"Not a {name} pseudotype: `{truncated(value)}`.", *_blame(at))
+    result: dict[str, Any] = value
+    return result
 
 
 def need_database(env: "Env", value: Any, at: Frame | None) -> Database:

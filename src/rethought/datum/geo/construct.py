@@ -10,7 +10,7 @@ from typing import Final
 from rethought.datum.geo import shapes, sphere
 from rethought.datum.geo.geodesic import Ellipsoid, travel
 from rethought.datum.geo.shapes import TICK_POSITIONS, Point, Tick, no_tick
-from rethought.datum.kinds import GEOMETRY, TYPE_KEY, Datum, number
+from rethought.datum.kinds import GEOMETRY, TYPE_KEY, Datum, is_binary, number, wrong_type
 from rethought.datum.text import number_text, pretty
 from rethought.errors import NonExistenceError, QueryLogicError
 
@@ -81,8 +81,9 @@ def polygon_with_hole(
 
 def _only_shell(value: dict[str, Datum]) -> list[Datum]:
     """The rings of a polygon: one, or none."""
-    if value["type"] != "Polygon":
-        raise QueryLogicError(f"Expected a Polygon but found a {value['type']}.")
+    kind = shapes.kind_of(value)
+    if kind != "Polygon":
+        raise QueryLogicError(f"Expected a Polygon but found a {kind}.")
     rings = value["coordinates"]
     assert isinstance(rings, list)
     if len(rings) > 1:
@@ -144,4 +145,6 @@ def from_geojson(value: dict[str, Datum], tick: Tick = no_tick) -> dict[str, Dat
 
 
 def to_geojson(value: dict[str, Datum]) -> dict[str, Datum]:
+    if is_binary(value):
+        raise wrong_type("OBJECT", value)
     return {key: part for key, part in value.items() if key != TYPE_KEY}

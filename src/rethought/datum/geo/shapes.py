@@ -12,9 +12,9 @@ from itertools import chain, islice
 from typing import Final, TypeAlias, TypeVar, cast
 
 from rethought.datum.geo import sphere
-from rethought.datum.text import number_text
-from rethought.datum.values import Datum, is_geometry, wrong_type
-from rethought.errors import QueryLogicError
+from rethought.datum.text import number_text, pretty
+from rethought.datum.values import Datum, is_binary, is_geometry, wrong_type
+from rethought.errors import NonExistenceError, QueryLogicError
 
 Item = TypeVar("Item")
 
@@ -75,7 +75,7 @@ _kept: "OrderedDict[int, tuple[dict[str, Datum], Shape]]" = OrderedDict()
 
 def read(geometry: dict[str, Datum], tick: Tick = no_tick) -> Shape:
     """The shape of a geometry. The value must not be changed afterwards (no datum ever is)."""
-    kind = geometry.get("type")
+    kind = kind_of(geometry)
     if kind == "Point":
         check_crs(geometry)
         return Point(*read_position(_coordinates(geometry)))
@@ -92,7 +92,7 @@ def read(geometry: dict[str, Datum], tick: Tick = no_tick) -> Shape:
 
 def _read(geometry: dict[str, Datum], tick: Tick) -> Shape:
     check_crs(geometry)
-    match geometry["type"]:
+    match kind_of(geometry):
         case "LineString":
             return read_line(_coordinates(geometry), tick)
         case "Polygon":
@@ -113,9 +113,18 @@ def check_crs(geometry: dict[str, Datum]) -> None:
         )
 
 
+def kind_of(value: dict[str, Datum]) -> Datum:
+    """The type of a geometry. Where one is wanted any pseudotype may stand: here it shows."""
+    if is_binary(value):
+        raise wrong_type("OBJECT", value)
+    if "type" not in value:
+        raise NonExistenceError(f"No attribute `type` in object:\n{pretty(value)}")
+    return value["type"]
+
+
 def expect_kind(geometry: dict[str, Datum], kind: str) -> None:
     """Raises unless the geometry is of this type."""
-    found = geometry.get("type")
+    found = kind_of(geometry)
     if found != kind:
         raise QueryLogicError(f"Expected geometry of type `{kind}` but found `{found}`.")
 

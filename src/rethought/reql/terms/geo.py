@@ -104,7 +104,7 @@ def distance(env: "Env", one: Datum, other: Datum, *, opts: "Options") -> int | 
     metres = unit(opts)
     tick = ticks(env)
     first = need_geometry(env, one, 0)
-    if first["type"] == "Point":
+    if shapes.kind_of(first) == "Point":
         start = shapes.read_point(first)
         length = geodesic.distance_to(start, shapes.read(need_geometry(env, other, 1), tick), earth)
     else:
