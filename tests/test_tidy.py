@@ -24,6 +24,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "limits": frozenset(),
     "stack": frozenset(),
+    "hashchain": frozenset(),
     "datum": frozenset(),
     "auth": frozenset({"datum"}),
     "store": frozenset({"datum"}),
@@ -31,7 +32,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "feed": frozenset({"store", "datum"}),
     "exec": frozenset({"feed", "catalog", "store", "datum", "conversation"}),
     "reql": frozenset({"catalog", "exec", "feed", "store", "datum", "auth", "conversation"}),
-    "system": frozenset({"reql", "catalog", "exec", "feed", "store", "datum", "auth", "log"}),
+    "system": frozenset(
+        {"reql", "catalog", "exec", "feed", "store", "datum", "auth", "log", "hashchain"}
+    ),
     "conversation": frozenset({"auth", "datum"}),
     "wire": frozenset({"conversation", "auth", "datum"}),
     "web": frozenset({"wire", "conversation", "auth", "datum", "config", "log"}),
@@ -39,7 +42,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "cluster": frozenset({"catalog", "exec", "feed", "store", "datum"}),
     "config": frozenset({"store", "datum"}),
     "datadir": frozenset(),
-    "maintenance": frozenset({"catalog", "store"}),
+    "maintenance": frozenset({"catalog", "store", "hashchain"}),
     "log": frozenset({"config"}),
     "cli": frozenset(
         {

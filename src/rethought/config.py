@@ -75,6 +75,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pid_file: Path | None = None
     audit_log: Path | None = None
     audit_data: bool = False  # which tables queries read and write, too
+    audit_size: int = 100  # megabytes; a larger file is moved aside
+    audit_files: int = 10  # that are kept
 
     limits: Limits = Limits()
 
@@ -219,6 +221,8 @@ def check(config: Config) -> None:
             raise ConfigError(f"{name} plus port-offset should be 0 to 65535")
     if config.audit_data and config.audit_log is None:
         raise ConfigError("--audit-data needs --audit-log.")
+    if config.audit_size < 1 or config.audit_files < 1:
+        raise ConfigError("audit-size and audit-files should be at least 1")
     if config.journal_hours < 0 or config.journal_size < 0:
         raise ConfigError("journal-hours and journal-size should not be negative")
     if config.scrub_days < 0:

@@ -525,7 +525,15 @@ def open_audit(engine: Any, catalog: "Catalog", config: Config) -> None:
     if config.audit_log is None:
         return
     try:
-        engine.keep_audit(Audit(config.audit_log, catalog, data=config.audit_data))
+        audit = Audit(
+            config.audit_log,
+            catalog,
+            data=config.audit_data,
+            size_max=config.audit_size * MEGABYTE,
+            files_max=config.audit_files,
+            loop=asyncio.get_running_loop(),
+        )
+        engine.keep_audit(audit)
     except OSError as error:
         raise StartError(f"Could not open the audit log: {error}") from error
 

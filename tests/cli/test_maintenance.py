@@ -117,6 +117,20 @@ def test_a_damaged_page_is_found(directory: Path) -> None:
     assert "damaged" in text
 
 
+def test_an_audit_log_that_was_edited_is_found(start_server: StartServer, tmp_path: Path) -> None:
+    audit = tmp_path / "audit.log"
+    server = start_server("--audit-log", str(audit), "--audit-size", "1", "--audit-files", "2")
+    fill(server.port)
+    server.stop()
+    status, text = rethought("doctor", "-d", server.directory)
+    assert (status, text.splitlines()[-1]) == (0, "All is well.")
+    assert f"Checking audit log {audit}" in text
+    audit.write_text(audit.read_text().replace('"table":"t"', '"table":"u"', 1))
+    status, text = rethought("doctor", "-d", server.directory)
+    assert status == 3
+    assert "is not as it was written" in text
+
+
 def test_a_missing_file_is_found(directory: Path) -> None:
     database_file(directory).unlink()
     status, text = rethought("doctor", "-d", directory)

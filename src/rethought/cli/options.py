@@ -118,6 +118,12 @@ AuditLog = Annotated[
 AuditData = Annotated[
     bool | None, option(LOGGING, "Also which tables every query reads and writes.")
 ]
+AuditSize = Annotated[
+    int | None, option(LOGGING, "Megabytes after which a new file is begun; default: 100.")
+]
+AuditFiles = Annotated[
+    int | None, option(LOGGING, "So many files of the audit log are kept; default: 10.")
+]
 LogFile = Annotated[Path | None, option(LOGGING, "Default: log_file in the data directory.")]
 LogFormat = Annotated[str | None, option(LOGGING, "text or json; default: text.")]
 

@@ -65,6 +65,8 @@ def serve(
     slow_query_seconds: o.SlowQuerySeconds = None,
     audit_log: o.AuditLog = None,
     audit_data: o.AuditData = None,
+    audit_size: o.AuditSize = None,
+    audit_files: o.AuditFiles = None,
     cores: o.CoresWithoutEffect = None,
     io_threads: o.WithoutEffect = None,
     direct_io: o.FlagWithoutEffect = None,

@@ -14,6 +14,7 @@ from rethought.catalog.files import SUFFIX, SYSTEM_FILE
 from rethought.catalog.model import IndexDefinition, LazyRule, MakeRule
 from rethought.catalog.records import DATABASE, TABLE, DatabaseRecord, TableRecord, decode
 from rethought.errors import ReqlError
+from rethought.maintenance.audit import check_audit, log_of
 from rethought.maintenance.rotation import leftovers
 from rethought.store import GroupOptions, IndexId, IndexRule, check_file
 from rethought.store.peek import Contents, peek
@@ -65,6 +66,11 @@ def examine(
         if name.startswith(DATABASE)
     }
     yield from check_presence(directory, databases)
+    audit = log_of(records)
+    if audit is not None:
+        yield Step(f"audit log {audit[0].path}")
+        for broken, where, what in check_audit(*audit):
+            yield Finding(ERROR if broken else WARNING, where, what)
     yield Step(SYSTEM_FILE)
     yield from check_contents(system, options, {})
     for id_, name in sorted(databases.items(), key=lambda item: item[1]):
