@@ -3,7 +3,7 @@
 What always holds: the browser is the machine's own (`CHROMIUM` names another), started with an empty profile and
 nothing that calls home; each page has a context, so storage and cookies, of its own; a page that raised, logged an
 error or was refused a resource fails its test. Without a browser a test is skipped, in CI (`CI=true`) it fails.
-Callers: the fixtures `browser` and `open_page` in `conftest.py`. Wait with `expect` of playwright, never for a while.
+Callers: the fixtures `browser` and `open_page` in `conftest.py`. Wait with `expect`, never for a while.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS: Final = (
@@ -59,16 +59,23 @@ def running_browser() -> Iterator["Browser"]:
     """
     path = find_browser()
     try:
-        from playwright.sync_api import expect, sync_playwright
+        from playwright.sync_api import sync_playwright
     except ImportError:
         missing("the Python package playwright is not installed (make setup)")
-    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
         try:
             yield browser
         finally:
             browser.close()
+
+
+def expect(actual: "Page | Locator") -> Any:
+    """Playwright's `expect`, which waits for what it expects. (Imported late: most test runs need no browser.)"""
+    from playwright.sync_api import expect as expectation
+
+    expectation.set_options(timeout=PATIENCE_MS)
+    return expectation(actual)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from examples.board.web import MESSAGE_BYTES, application
 from tools.serverprocess import NotReadyError, start
 
 CONNECTIONS = 300
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK = ("localhost", "127.0.0.1")
 
 
 def say(line: str) -> None:
@@ -64,43 +64,44 @@ def database(directory: Path) -> Iterator[int]:
         watcher.join()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="examples.board", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder to keep the notes in (default: forget)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8008, help="port of the page; 0 is any free")
-    parser.add_argument("--database", help="host:port of a server that is running, to use that")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+def address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host or "127.0.0.1", int(port)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Raises OSError when the page's port is taken, ReqlDriverError when there is no database."""
     with ExitStack() as stack:
-        try:
-            listening = socket.create_server((given.host, given.port))
-        except OSError as error:
-            parser.error(f"{given.host}:{given.port}: {error.strerror}; choose another --port")
-        stack.enter_context(listening)
-        if given.database:
-            host, _, port = given.database.rpartition(":")
-            place = (host or "127.0.0.1", int(port))
-        else:
+        listening = stack.enter_context(socket.create_server((given.host, given.port)))
+        place = given.database
+        if place is None:
             folder = given.data or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data"
             place = ("127.0.0.1", stack.enter_context(database(folder)))
-        try:
-            asyncio.run(store.prepare(*place))
-        except ReqlDriverError as error:
-            parser.error(str(error))
-        hosts = [*LOOPBACK] if given.host in LOOPBACK else ["*"]
+        asyncio.run(store.prepare(*place))
         config = uvicorn.Config(
-            application(place, hosts),
+            application(place, [*LOOPBACK] if given.host in LOOPBACK else ["*"]),
             ws_max_size=MESSAGE_BYTES,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=1,
             log_level="warning",
         )
         say(f"Board      http://{given.host}:{listening.getsockname()[1]}")
-        try:
-            uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:
-            say("")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="examples.board", description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder to keep the notes in (default: forget)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8008, help="port of the page; 0 is any free")
+    parser.add_argument("--database", type=address, help="host:port of a server that is running")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        run(parser.parse_args())
+    except (OSError, ReqlDriverError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        say("")
     return 0
 
 

@@ -31,7 +31,7 @@ class Hello(Message, frozen=True, tag="hello"):
 
     name: Name
     hue: Hue
-    after: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    after: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
 class Me(Message, frozen=True, tag="me"):

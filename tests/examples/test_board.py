@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rethinkdb import r
 
-from tests.browser import tunnel
+from tests.browser import expect, tunnel
 from tests.examples.board import Board, start
 
 if TYPE_CHECKING:
@@ -62,27 +62,11 @@ def texts(page: "Page", name: str) -> "Locator":
 
 
 def expect_live(page: "Page") -> None:
-    from playwright.sync_api import expect
-
     expect(page.locator("#link")).to_have_text("Live")
 
 
 def expect_texts(page: "Page", name: str, *wanted: str) -> None:
-    from playwright.sync_api import expect
-
     expect(texts(page, name)).to_have_text(list(wanted))
-
-
-def expect_words(locator: "Locator", words: str | re.Pattern[str]) -> None:
-    from playwright.sync_api import expect
-
-    expect(locator).to_have_text(words)
-
-
-def expect_count(locator: "Locator", count: int) -> None:
-    from playwright.sync_api import expect
-
-    expect(locator).to_have_count(count)
 
 
 OpenPage = Callable[..., Any]
@@ -95,30 +79,30 @@ def test_two_people_see_each_others_notes_moves_and_edits(
     expect_texts(bob, "Done", "Start the board.")
     add(ada, "Next", "one")
     add(ada, "Next", "two")
-    expect_words(texts(bob, "Next").nth(1), "one")
-    expect_words(texts(bob, "Next").nth(2), "two")
+    expect(texts(bob, "Next").nth(1)).to_have_text("one")
+    expect(texts(bob, "Next").nth(2)).to_have_text("two")
     # By the pointer, between two others.
     note(bob, "Start the board.").drag_to(note(bob, "two"), target_position={"x": 60, "y": 3})
-    expect_count(texts(ada, "Done"), 0)
-    expect_words(texts(ada, "Next").nth(2), "Start the board.")
-    expect_words(texts(bob, "Next").nth(3), "two")
+    expect(texts(ada, "Done")).to_have_count(0)
+    expect(texts(ada, "Next").nth(2)).to_have_text("Start the board.")
+    expect(texts(bob, "Next").nth(3)).to_have_text("two")
     note(ada, "one").dblclick()
-    expect_words(note(bob, "one").locator(".writer"), re.compile(" writes$"))
+    expect(note(bob, "one").locator(".writer")).to_have_text(re.compile(" writes$"))
     ada.keyboard.type("first")
     ada.keyboard.press("Enter")
-    expect_words(texts(bob, "Next").nth(1), "first")
+    expect(texts(bob, "Next").nth(1)).to_have_text("first")
     note(bob, "two").hover()
     note(bob, "two").get_by_role("button", name="Remove").click()
-    expect_count(note(ada, "two"), 0)
+    expect(note(ada, "two")).to_have_count(0)
     bob.get_by_role("button", name="Undo").click()
-    expect_words(texts(ada, "Next").nth(3), "two")
+    expect(texts(ada, "Next").nth(3)).to_have_text("two")
     # The strip is fed by aggregates, the list by the newest lines of the activity.
-    expect_words(ada.locator("#total"), "7")
-    expect_words(bob.locator("#total"), "7")
-    expect_words(column(ada, "Next").locator("output"), "4")
-    expect_words(ada.locator("#present"), "2")
-    expect_words(ada.locator("#latest li").first, re.compile("added “?two"))
-    expect_count(ada.locator("#latest li"), 6)
+    expect(ada.locator("#total")).to_have_text("7")
+    expect(bob.locator("#total")).to_have_text("7")
+    expect(column(ada, "Next").locator("output")).to_have_text("4")
+    expect(ada.locator("#present")).to_have_text("2")
+    expect(ada.locator("#latest li").first).to_have_text(re.compile("added “?two"))
+    expect(ada.locator("#latest li")).to_have_count(6)
 
 
 def test_a_note_is_dragged_by_its_grip_on_a_touch_screen(board: Board, open_page: OpenPage) -> None:
@@ -136,10 +120,10 @@ def test_a_note_is_dragged_by_its_grip_on_a_touch_screen(board: Board, open_page
     for number, (x, y) in enumerate([*places, (end["x"], end["y"] + end["height"] + 40)]):
         kind = "touchMove" if number else "touchStart"
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-    expect_count(page.locator(".ghost"), 1)
+    expect(page.locator(".ghost")).to_have_count(1)
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect_words(texts(page, "Ideas").nth(1), FIRST)
-    expect_count(page.locator(".ghost"), 0)
+    expect(texts(page, "Ideas").nth(1)).to_have_text(FIRST)
+    expect(page.locator(".ghost")).to_have_count(0)
     wait_for_changes(page, 1)
 
 
@@ -150,7 +134,7 @@ def test_everything_can_be_done_by_keyboard(board: Board, open_page: OpenPage) -
     ada.keyboard.press("n")
     ada.keyboard.type("by hand")
     ada.keyboard.press("Enter")
-    expect_words(texts(bob, "Done").nth(1), "by hand")
+    expect(texts(bob, "Done").nth(1)).to_have_text("by hand")
     ada.keyboard.press("Escape")
     note(ada, "Start the board.").focus()
     ada.keyboard.press("ArrowDown")
@@ -158,14 +142,14 @@ def test_everything_can_be_done_by_keyboard(board: Board, open_page: OpenPage) -
     expect_texts(bob, "Done", "by hand", "Start the board.")
     expect_texts(ada, "Done", "by hand", "Start the board.")
     ada.keyboard.press("Alt+ArrowLeft")
-    expect_words(texts(bob, "Doing").first, "by hand")
+    expect(texts(bob, "Doing").first).to_have_text("by hand")
     ada.keyboard.press("Enter")
     ada.keyboard.type("rewritten")
     ada.keyboard.press("Escape")
     ada.keyboard.press("Enter")
     ada.keyboard.type("written")
     ada.keyboard.press("Enter")
-    expect_words(texts(bob, "Doing").first, "written")
+    expect(texts(bob, "Doing").first).to_have_text("written")
     color = note(bob, "written").get_attribute("data-color")
     ada.keyboard.press("c")
     bob.wait_for_function(
@@ -174,20 +158,20 @@ def test_everything_can_be_done_by_keyboard(board: Board, open_page: OpenPage) -
         arg=color,
     )
     ada.keyboard.press("Delete")
-    expect_count(note(bob, "written"), 0)
+    expect(note(bob, "written")).to_have_count(0)
     assert ada.evaluate("document.activeElement.className").startswith("note")
 
 
 def test_a_page_that_is_loaded_again_shows_the_same(board: Board, open_page: OpenPage) -> None:
     page = open_page(board.url)
     add(page, "Ideas", "stays")
-    expect_words(texts(page, "Ideas").nth(2), "stays")
+    expect(texts(page, "Ideas").nth(2)).to_have_text("stays")
     page.get_by_label("You are").fill("Grace")
     page.get_by_label("You are").press("Enter")
     before = texts(page, "Ideas").all_inner_texts()
     page.reload()
     expect_texts(page, "Ideas", *before)
-    expect_words(page.locator("#total"), "6")
+    expect(page.locator("#total")).to_have_text("6")
     assert page.get_by_label("You are").input_value() == "Grace"
 
 
@@ -200,30 +184,30 @@ def test_a_cut_connection_goes_on_without_gap_or_repeat(board: Board, open_page:
         add(bob, "Ideas", "seen before")
         wait_for_changes(ada, 1)
         way.cut()
-        expect_words(ada.locator("#link"), "Away, trying again")
+        expect(ada.locator("#link")).to_have_text("Away, trying again")
         for number in range(5):
             add(bob, "Ideas", f"while away {number}")
-        expect_words(texts(bob, "Ideas").nth(7), "while away 4")
+        expect(texts(bob, "Ideas").nth(7)).to_have_text("while away 4")
         note(bob, "while away 0").focus()
         bob.keyboard.press("Delete")
-        expect_count(note(bob, "while away 0"), 0)
+        expect(note(bob, "while away 0")).to_have_count(0)
         # What is written meanwhile shows at once, and is sent when the way is open again.
         add(ada, "Done", "written in the tunnel")
-        expect_words(texts(ada, "Done").nth(1), "written in the tunnel")
-        expect_count(ada.locator(".note.pending"), 1)
+        expect(texts(ada, "Done").nth(1)).to_have_text("written in the tunnel")
+        expect(ada.locator(".note.pending")).to_have_count(1)
         wait_for_changes(bob, 7)
         way.mend()
-        expect_words(ada.locator("#link"), "Resumed, 6 changes caught up")
-        expect_words(texts(bob, "Done").nth(1), "written in the tunnel")
-        expect_count(ada.locator(".note.pending"), 0)
+        expect(ada.locator("#link")).to_have_text("Resumed, 6 changes caught up")
+        expect(texts(bob, "Done").nth(1)).to_have_text("written in the tunnel")
+        expect(ada.locator(".note.pending")).to_have_count(0)
         wait_for_changes(ada, 8)
         wait_for_changes(bob, 8)
         way.cut()
-        expect_words(ada.locator("#link"), "Away, trying again")
+        expect(ada.locator("#link")).to_have_text("Away, trying again")
         add(bob, "Ideas", "and again")
         wait_for_changes(bob, 9)
         way.mend()
-        expect_words(ada.locator("#link"), "Resumed, 1 change caught up")
+        expect(ada.locator("#link")).to_have_text("Resumed, 1 change caught up")
         wait_for_changes(ada, 9)
         assert texts(ada, "Ideas").all_inner_texts() == texts(bob, "Ideas").all_inner_texts()
     assert len(board.rows(r.db("board").table("activity"))) == 9
@@ -231,8 +215,6 @@ def test_a_cut_connection_goes_on_without_gap_or_repeat(board: Board, open_page:
 
 def wait_for_changes(page: "Page", count: int) -> None:
     """Until the page has been told of exactly so many changes since it was opened."""
-    from playwright.sync_api import expect
-
     expect(page.locator("#link")).to_have_attribute("title", re.compile(rf"^{count} changes?,"))
 
 
@@ -251,9 +233,9 @@ def test_pages_survive_the_death_of_the_database(board: Board, open_page: OpenPa
         expect_texts(
             page, "Doing", "Kill the database while you write: the command line says how.", *writing
         )
-        expect_count(page.locator(".note.pending"), 0)
+        expect(page.locator(".note.pending")).to_have_count(0)
         wait_for_changes(page, len(writing))
-        expect_words(page.locator("#total"), "17")
+        expect(page.locator("#total")).to_have_text("17")
     done = board.rows(r.db("board").table("activity")["text"])
     assert sorted(done) == sorted(writing)  # each command once, whatever its first answer's fate
 
@@ -264,28 +246,28 @@ def test_pages_survive_a_restart_of_everything(
     first = start_board()
     page = open_page(first.url, forgiven=LOST)
     add(page, "Ideas", "before")
-    expect_words(texts(page, "Ideas").nth(2), "before")
+    expect(texts(page, "Ideas").nth(2)).to_have_text("before")
     expect_live(page)
     assert first.stop() == 0
     add(page, "Ideas", "between")
     start_board(first.port)
-    expect_words(page.locator("#link"), "Resumed, 0 changes caught up")
+    expect(page.locator("#link")).to_have_text("Resumed, 0 changes caught up")
     wait_for_changes(page, 2)
-    expect_words(texts(page, "Ideas").nth(3), "between")
+    expect(texts(page, "Ideas").nth(3)).to_have_text("between")
 
 
 def test_pause_and_resume_show_what_was_missed(board: Board, open_page: OpenPage) -> None:
     ada, bob = open_page(board.url), open_page(board.url)
     expect_live(ada)
     ada.get_by_role("button", name="Pause").click()
-    expect_words(ada.locator("#link"), "Paused")
-    expect_words(bob.locator("#present"), "1")
+    expect(ada.locator("#link")).to_have_text("Paused")
+    expect(bob.locator("#present")).to_have_text("1")
     add(bob, "Done", "missed")
     wait_for_changes(bob, 1)
     ada.get_by_role("button", name="Resume").click()
-    expect_words(ada.locator("#link"), "Resumed, 1 change caught up")
-    expect_words(texts(ada, "Done").nth(1), "missed")
-    expect_words(bob.locator("#present"), "2")
+    expect(ada.locator("#link")).to_have_text("Resumed, 1 change caught up")
+    expect(texts(ada, "Done").nth(1)).to_have_text("missed")
+    expect(bob.locator("#present")).to_have_text("2")
 
 
 def test_markup_in_a_note_or_a_name_stays_text(board: Board, open_page: OpenPage) -> None:
@@ -295,10 +277,10 @@ def test_markup_in_a_note_or_a_name_stays_text(board: Board, open_page: OpenPage
     ada.get_by_label("You are").press("Enter")
     add(ada, "Ideas", evil)
     for page in (ada, bob):
-        expect_words(texts(page, "Ideas").nth(2), evil)
-        expect_words(page.locator("#latest q").first, evil)
+        expect(texts(page, "Ideas").nth(2)).to_have_text(evil)
+        expect(page.locator("#latest q").first).to_have_text(evil)
         assert page.locator("main img, main b, main script, #latest img, #people i").count() == 0
-    expect_words(bob.locator("#latest b").first, "<i>Eve</i>")
+    expect(bob.locator("#latest b").first).to_have_text("<i>Eve</i>")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +290,7 @@ def test_markup_in_a_note_or_a_name_stays_text(board: Board, open_page: OpenPage
 def test_the_page_fits_its_window(board: Board, open_page: OpenPage, viewport: Any) -> None:
     page = open_page(board.url, viewport=viewport)
     add(page, "Ideas", "Donaudampfschifffahrtsgesellschaft" * 4)
-    expect_count(page.locator(".note"), 6)
+    expect(page.locator(".note")).to_have_count(6)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     nameless = page.evaluate(
         "[...document.querySelectorAll('button, input, textarea')].filter(e =>"
