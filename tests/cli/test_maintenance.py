@@ -10,18 +10,23 @@ from pathlib import Path
 import pytest
 from rethinkdb import r
 
+from rethought.store.connection import connect
 from tools.serverprocess import ServerProcess, running, start
 
 StartServer = Callable[..., ServerProcess]
 
 
-def rethought(*arguments: object) -> tuple[int, str]:
+TLS = Path(__file__).parent.parent / "tls"
+
+
+def rethought(*arguments: object, environment: dict[str, str] | None = None) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "rethought", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        env={**os.environ, **(environment or {})},
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
@@ -73,15 +78,42 @@ def test_status_of_a_running_server(start_server: StartServer, tmp_path: Path) -
     status, text = rethought("status", *where, "--password-file", password, "--json")
     found = json.loads(text)
     assert found["tables"] == [{"name": "test.t", "ready": True}]
+    assert found["scrub"] == {"database": None, "progress": 0, "finished": None}
     status, text = rethought("status", *where)
     assert status == 1
     assert "Wrong password" in text
+    status, text = rethought("status", *where, environment={"RETHOUGHT_PASSWORD": "geheim"})
+    assert status == 0
+    status, text = rethought("status", *where, "--tls")
+    assert status == 1
+    assert "Could not speak TLS" in text
+    status, text = rethought("status", *where, "--password-file", tmp_path / "nowhere")
+    assert status == 1
+    assert "Could not read the password" in text
+
+
+def test_status_over_tls(start_server: StartServer) -> None:
+    cert, key = TLS / "cert.pem", TLS / "key.pem"
+    server = start_server("--driver-tls-cert", str(cert), "--driver-tls-key", str(key))
+    where = ("--connect", f"localhost:{server.port}")
+    status, text = rethought("status", *where, "--tls-ca", cert)
+    assert status == 0, text
+    status, text = rethought("status", *where, "--tls")
+    assert status == 1
+    assert "Could not speak TLS" in text
+    status, text = rethought("status", *where)
+    assert status == 1
+    assert "give --tls or --tls-ca" in text
+    status, text = rethought("status", *where, "--tls-ca", TLS / "nowhere.pem")
+    assert status == 1
+    assert "The files for TLS cannot be used" in text
 
 
 def test_status_of_nobody() -> None:
     status, text = rethought("status", "--connect", "127.0.0.1:1")
     assert status == 1
-    assert "Could not connect to 127.0.0.1:1" in text
+    assert "nothing listens there. Is a server running?" in text
+    assert len(text.splitlines()) == 1
 
 
 def test_a_sound_directory_is_well(directory: Path) -> None:
@@ -115,6 +147,54 @@ def test_a_damaged_page_is_found(directory: Path) -> None:
     status, text = rethought("doctor", "-d", directory)
     assert status == 3
     assert "damaged" in text
+    assert "cannot be read completely" in text
+
+
+def test_a_damaged_system_file_does_not_keep_the_others_from_being_examined(
+    directory: Path,
+) -> None:
+    path = directory / "system.db"
+    content = bytearray(path.read_bytes())
+    for page in range(1, len(content) // 4096):  # the first one says what the file is
+        content[page * 4096 + 100] ^= 1
+    path.write_bytes(content)
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 3
+    assert "system.db: The database file `system.db` is damaged" in text
+    assert f"Checking {database_file(directory).name}" in text
+
+
+def test_an_index_that_differs_from_its_table_is_found(directory: Path) -> None:
+    connection = connect(database_file(directory), None, vfs="unix-excl", cache_bytes=1 << 20)
+    connection.execute("DELETE FROM i_2 WHERE r = 17")
+    connection.close()
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 3
+    assert "index 2 of table 1: 1 entries are missing" in text
+
+
+def test_another_version_is_said(directory: Path) -> None:
+    connection = connect(directory / "system.db", None, vfs="unix-excl", cache_bytes=1 << 20)
+    connection.pragma("user_version", 99)
+    connection.close()
+    status, text = rethought("doctor", "-d", directory)
+    assert status == 1
+    assert "has format version 99" in text
+
+
+def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    from rethought.cli.doctor import Progress
+
+    progress = Progress(terminal=True)
+    progress._told -= 1
+    progress.tell(0.42)
+    progress.tell(0.43)  # too soon
+    progress.end()
+    assert capsys.readouterr().out == "  42%\r     \r"
+    progress = Progress(terminal=False)
+    progress._told -= 11
+    progress.tell(0.5)
+    assert capsys.readouterr().out == "  50%\n"
 
 
 def test_an_audit_log_that_was_edited_is_found(start_server: StartServer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from time import monotonic
 from typing import Final
 
 from rethought.cli import options as o
@@ -14,7 +15,33 @@ Example:
 Exit status: 0 all is well, 1 it could not be examined (in use, wrong key, another version),
 2 something should be mended, 3 something is damaged or missing."""
 
+TELL_SECONDS: Final = 10.0
+
 STATUS: Final = {"warning": 2, "error": 3}
+
+
+class Progress:
+    """Says how far a file is: always anew in the same line of a terminal, else now and then in a line of its own."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self._terminal = terminal
+        self._told = monotonic()
+        self._shown = False
+
+    def tell(self, part: float) -> None:
+        now = monotonic()
+        if now - self._told < (0.2 if self._terminal else TELL_SECONDS):
+            return
+        self._told = now
+        self._shown = self._terminal
+        print(f"{part:5.0%}", end="\r" if self._terminal else "\n", flush=True)
+
+    def end(self) -> None:
+        """Something else is about to be printed."""
+        if self._shown:
+            print("     ", end="\r")
+            self._shown = False
+        self._told = monotonic()
 
 
 def doctor(
@@ -38,18 +65,22 @@ def doctor(
         raise StartError(f"There is no directory '{config.directory}'.")
     key = encryption_key(config.encryption_key_file, os.environ)
     status = findings = 0
+    progress = Progress(terminal=sys.stdout.isatty())
     with locked(config.directory):
         for each in examine(
             config.directory,
             GroupOptions(key=key),
             make_index_rule,
             key_file=config.encryption_key_file,
+            tell=progress.tell,
         ):
+            progress.end()
             if isinstance(each, Finding):
                 findings += 1
                 status = max(status, STATUS[each.severity])
                 print(f"  {each.severity}: {each.where}: {each.what}", flush=True)
             else:
                 print(f"Checking {each.what}", flush=True)
+    progress.end()
     print("All is well." if not findings else f"Findings: {findings}.")
     sys.exit(status)

@@ -25,15 +25,32 @@ class DriverError(Exception):
     """The server cannot be reached, or refuses; the text is for the operator."""
 
 
+def reason(error: OSError) -> str:
+    """Without the number of the error."""
+    return error.strerror or str(error)
+
+
 class Driver:
     """A connection. `run` sends one term tree and returns its rows, or its value."""
 
     def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         try:
             plain = socket.create_connection((host, port), timeout=DEADLINE_SECONDS)
+        except ConnectionRefusedError as error:
+            raise DriverError(
+                f"Could not connect to {host}:{port}: nothing listens there. Is a server running?"
+            ) from error
+        except OSError as error:
+            raise DriverError(f"Could not connect to {host}:{port}: {reason(error)}.") from error
+        try:
             self._socket = plain if tls is None else tls.wrap_socket(plain, server_hostname=host)
         except OSError as error:
-            raise DriverError(f"Could not connect to {host}:{port}: {error}.") from error
+            plain.close()
+            raise DriverError(
+                f"Could not speak TLS with {host}:{port}: {reason(error)}. Does the server speak "
+                "TLS there, with a certificate for this name from an authority that is trusted?"
+            ) from error
+        self._tls = tls is not None
         self._buffer = b""
         self._token = 0
 
@@ -44,7 +61,8 @@ class Driver:
         try:
             self._login(user, password)
         except (OSError, msgspec.MsgspecError) as error:
-            raise DriverError(f"The server did not answer as one: {error}.") from error
+            hint = "" if self._tls else " If it speaks TLS, give --tls or --tls-ca."
+            raise DriverError(f"The server did not answer as one: {error}.{hint}") from error
 
     def _login(self, user: str, password: str) -> None:
         self._socket.sendall(V1_0)

@@ -1,6 +1,7 @@
 """`rethought status`: what a running server says of itself."""
 
 import json
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from rethought.cli import options as o
 EXAMPLE: Final = """\
 Example:
 
-  rethought status --connect db.example:28015 --password-file admin.password
+  rethought status --connect db.example:28015 --password-file admin.password --tls
+
+The password can be in the environment too (RETHOUGHT_PASSWORD).
 
 Exit status: 0 all is well, 1 the server could not be asked, 2 a table is not ready or
 current_issues has a critical row."""
@@ -20,10 +23,14 @@ current_issues has a critical row."""
 Connect = Annotated[str, o.option(o.NETWORK, "Where the server is; default: localhost:28015.")]
 User = Annotated[str, o.option(o.NETWORK, "Who asks; default: admin.")]
 PasswordFile = Annotated[Path | None, o.option(o.NETWORK, "File with the user's password.")]
+Tls = Annotated[bool | None, o.option(o.TLS, "Speak TLS; the system's authorities are trusted.")]
 TlsCa = Annotated[
-    Path | None,
-    o.option(o.TLS, "Speak TLS to a server with a certificate of this authority (PEM)."),
+    Path | None, o.option(o.TLS, "Speak TLS; this authority is trusted (PEM) and no other.")
 ]
+TlsCert = Annotated[
+    Path | None, o.option(o.TLS, "Certificate to show to a server that asks for one (PEM).")
+]
+TlsKey = Annotated[Path | None, o.option(o.TLS, "Its private key (PEM).")]
 AsJson = Annotated[bool | None, o.option(o.LOGGING, "Print JSON.", "--json")]
 
 SYSTEM: Final = [14, ["rethinkdb"]]
@@ -35,17 +42,21 @@ def status(
     connect: Connect = "localhost:28015",
     user: User = "admin",
     password_file: PasswordFile = None,
+    tls: Tls = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json_: AsJson = None,
 ) -> None:
     """Ask a running server how it is."""
     from rethought.cli.driver import Driver
 
     host, port = address(connect)
-    tls = None if tls_ca is None else ssl.create_default_context(cafile=str(tls_ca))
-    driver = Driver(host, port, tls=tls)
+    password = secret(password_file)
+    context = tls_context(tls_ca, tls_cert, tls_key) if tls or tls_ca or tls_cert else None
+    driver = Driver(host, port, tls=context)
     try:
-        driver.login(user, "" if password_file is None else secret(password_file))
+        driver.login(user, password)
         found = ask(driver)
     finally:
         driver.close()
@@ -64,9 +75,26 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def secret(path: Path) -> str:
+def tls_context(
+    authority: Path | None, certificate: Path | None, key: Path | None
+) -> ssl.SSLContext:
     from rethought.config import ConfigError
 
+    try:
+        context = ssl.create_default_context(cafile=authority and str(authority))
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise ConfigError(f"The files for TLS cannot be used: {error}") from error
+    return context
+
+
+def secret(path: Path | None) -> str:
+    """The password: from the file, else from the environment, else the empty one."""
+    from rethought.config import ConfigError
+
+    if path is None:
+        return os.environ.get("RETHOUGHT_PASSWORD", "")
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -109,11 +137,27 @@ def ask(driver: Any) -> dict[str, Any]:
         "cache_mb": process["cache_size_mb"],
         "connections": engine["client_connections"],
         "queries_total": engine["queries_total"],
+        "queries_per_second": round(engine["queries_per_sec"], 1),
+        "read_per_second": round(engine["read_docs_per_sec"], 1),
+        "written_per_second": round(engine["written_docs_per_sec"], 1),
+        "scrub": scrub_of(stats["server", server["id"]].get("scrub")),
         "tables": tables,
         "tables_bytes": space,
         "issues": issues,
         "well": all(table["ready"] for table in tables)
         and not any(issue["critical"] for issue in issues),
+    }
+
+
+def scrub_of(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How the search for damage stands; None when there is none."""
+    if row is None:
+        return None
+    finished = row["finished"]
+    return {
+        "database": row["database"],
+        "progress": round(row["progress"], 3),
+        "finished": None if finished is None else finished["epoch_time"],
     }
 
 
@@ -125,14 +169,26 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"  {found['version']}, process {found['pid']}, up for {duration(found['uptime_seconds'])}",
         f"  {found['connections']} connections, {found['queries_total']} queries so far, "
         f"cache {found['cache_mb']} MB",
+        f"  {found['queries_per_second']:g} queries, {found['read_per_second']:g} documents read, "
+        f"{found['written_per_second']:g} written a second",
         f"  {ready} of {len(found['tables'])} tables ready, {found['tables_bytes'] / SIZES:.1f} MB",
     ]
+    if found["scrub"] is not None:
+        shown.append(f"  {scrub_line(found['scrub'])}")
     shown += [f"  not ready: {table['name']}" for table in found["tables"] if not table["ready"]]
     shown += [
         f"  {'critical' if issue['critical'] else 'issue'}: {issue['description']}"
         for issue in found["issues"]
     ]
     return shown
+
+
+def scrub_line(scrub: dict[str, Any]) -> str:
+    if scrub["database"] is not None:
+        return f"searching {scrub['database']} for damage, {scrub['progress']:.0%} done"
+    if scrub["finished"] is None:
+        return "not everything was searched for damage yet"
+    return f"everything was searched for damage {duration(round(time() - scrub['finished']))} ago"
 
 
 def duration(seconds: int) -> str:

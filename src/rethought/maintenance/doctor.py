@@ -13,10 +13,21 @@ from typing import Final, NamedTuple
 from rethought.catalog.files import SUFFIX, SYSTEM_FILE
 from rethought.catalog.model import IndexDefinition, LazyRule, MakeRule
 from rethought.catalog.records import DATABASE, TABLE, DatabaseRecord, TableRecord, decode
-from rethought.errors import ReqlError
+from rethought.errors import InternalError, ReqlError
 from rethought.maintenance.audit import check_audit, log_of
 from rethought.maintenance.rotation import leftovers
-from rethought.store import GroupOptions, IndexId, IndexRule, check_file
+from rethought.store import (
+    GroupOptions,
+    IndexId,
+    IndexRule,
+    TableId,
+    check_file,
+    place_of_index,
+    place_of_table,
+    scrub,
+)
+from rethought.store.check import nobody
+from rethought.store.connection import damaged
 from rethought.store.peek import Contents, peek
 
 SPACE_LOW_BYTES: Final = 256 << 20
@@ -45,9 +56,13 @@ def examine(
     make_rule: MakeRule,
     *,
     key_file: Path | None = None,
+    tell: Callable[[float], None] = nobody,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Iterator[Finding | Step]:
-    """All steps and findings. Raises `ReqlError` when the key is wrong or the version another."""
+    """All steps and findings. Raises `ReqlError` when the key is wrong or the version another.
+
+    `tell` hears now and then how much of a file is done, 0 to 1.
+    """
     yield Step("access rights and space")
     yield from check_access(directory, key_file)
     yield from check_space(directory, free_bytes)
@@ -59,7 +74,15 @@ def examine(
             "it is missing: without it nobody knows databases, users and rights; restore it.",
         )
         return
-    records = peek(system, options).records
+    try:
+        records = peek(system, options).records
+    except InternalError as error:
+        yield Finding(ERROR, SYSTEM_FILE, error.message)
+        for path in sorted(directory.glob(f"*{SUFFIX}")):
+            if path != system:
+                yield Step(path.name)
+                yield from check_database(path, options, make_rule, tell)
+        return
     databases = {
         name.removeprefix(DATABASE): decode(value, type=DatabaseRecord).name
         for name, value in records.items()
@@ -72,12 +95,12 @@ def examine(
         for broken, where, what in check_audit(*audit):
             yield Finding(ERROR if broken else WARNING, where, what)
     yield Step(SYSTEM_FILE)
-    yield from check_contents(system, options, {})
+    yield from check_contents(system, options, {}, {}, tell)
     for id_, name in sorted(databases.items(), key=lambda item: item[1]):
         path = directory / f"{id_}{SUFFIX}"
         if path.exists():
             yield Step(f"{path.name} (database {name})")
-            yield from check_database(path, options, make_rule)
+            yield from check_database(path, options, make_rule, tell)
 
 
 def check_access(directory: Path, key_file: Path | None) -> Iterator[Finding]:
@@ -115,7 +138,9 @@ def check_presence(directory: Path, databases: dict[str, str]) -> Iterator[Findi
         yield Finding(WARNING, path.name, "it is left over from a rotation of the key.")
 
 
-def check_database(path: Path, options: GroupOptions, make_rule: MakeRule) -> Iterator[Finding]:
+def check_database(
+    path: Path, options: GroupOptions, make_rule: MakeRule, tell: Callable[[float], None]
+) -> Iterator[Finding]:
     try:
         contents = peek(path, options)
     except ReqlError as error:
@@ -134,7 +159,13 @@ def check_database(path: Path, options: GroupOptions, make_rule: MakeRule) -> It
         for table in tables
         for index in table.indexes
     }
-    yield from check_contents(path, options, rules)
+    names: dict[str, str] = {}
+    for table in tables:
+        names[place_of_table(TableId(table.number))] = f"table `{table.name}`"
+        for index in table.indexes:
+            place = place_of_index(IndexId(index.number))
+            names[place] = f"index `{index.name}` of table `{table.name}`"
+    yield from check_contents(path, options, rules, names, tell)
 
 
 def check_tables(path: Path, tables: list[TableRecord], contents: Contents) -> Iterator[Finding]:
@@ -152,8 +183,19 @@ def check_tables(path: Path, tables: list[TableRecord], contents: Contents) -> I
 
 
 def check_contents(
-    path: Path, options: GroupOptions, rules: dict[IndexId, IndexRule]
+    path: Path,
+    options: GroupOptions,
+    rules: dict[IndexId, IndexRule],
+    names: dict[str, str],
+    tell: Callable[[float], None],
 ) -> Iterator[Finding]:
-    for finding in check_file(path, options, rules):
-        if finding is not None:
-            yield Finding(ERROR, path.name, finding)
+    """`names` are those of the places where damage can be (`store.damage`)."""
+    for finding in check_file(path, options, rules, tell):
+        if finding is None:
+            continue
+        yield Finding(ERROR, path.name, finding)
+        if finding == damaged(path):  # the examination ends there; the search for damage does not
+            for step in scrub(path, options):
+                if step.finding is not None:
+                    place = names.get(step.place, f"the {step.place}")
+                    yield Finding(ERROR, path.name, f"{place} cannot be read completely.")

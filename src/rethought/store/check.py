@@ -1,11 +1,11 @@
-"""Finds damage in a group's file, for `doctor` and for the slow scrub of a running server.
+"""Finds damage in a group's file, for `doctor`, and for whoever has made a copy.
 
 What always holds: nothing is changed; each finding is one sentence a person can act on; the whole file is read, so that
 every page's authentication is checked. Works on a connection of its own, beside the group when it is open in this
 process. `check_file` yields findings, and None now and then so that a caller may do something else meanwhile.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import msgspec
 
 from rethought.errors import ReqlError
 from rethought.store.batch import numbered
+from rethought.store.cache import pages_of
 from rethought.store.connection import connect, damaged, wrong_key
 from rethought.store.journal import Journal, unpack
 from rethought.store.model import IndexId, IndexRule
@@ -22,16 +23,26 @@ from rethought.store.tables import Index, Table, Tables
 
 CHUNK_ROWS: Final = 500
 FINDINGS_MAX: Final = 100
+STRUCTURE_PART: Final = 0.5  # of the work, about
+PROGRESS_INSTRUCTIONS: Final = 20_000  # of SQLite's machine between two looks at how far it is
 
 Finding = str | None
+
+
+def nobody(part: float) -> None:
+    """Nobody wants to know how far it is."""
 
 
 def check_file(
     path: Path,
     options: GroupOptions,
     rules: Mapping[IndexId, IndexRule] | None = None,
+    tell: Callable[[float], None] = nobody,
 ) -> Iterator[Finding]:
-    """All findings of one file. Without an index's rule only its links to documents are checked, not its keys."""
+    """All findings of one file. Without an index's rule only its links to documents are checked, not its keys.
+
+    `tell` is called now and then with the part that is done, 0 to 1.
+    """
     try:
         connection = connect(path, options.key, vfs=options.vfs, cache_bytes=4 << 20)
     except apsw.NotADBError:
@@ -42,7 +53,7 @@ def check_file(
         return
     try:
         connection.execute("BEGIN")
-        yield from _findings(connection, options, rules or {})
+        yield from _findings(connection, options, rules or {}, tell)
     except (apsw.CorruptError, apsw.NotADBError):
         yield damaged(path)
     except apsw.Error as error:
@@ -52,19 +63,44 @@ def check_file(
 
 
 def _findings(
-    connection: apsw.Connection, options: GroupOptions, rules: Mapping[IndexId, IndexRule]
+    connection: apsw.Connection,
+    options: GroupOptions,
+    rules: Mapping[IndexId, IndexRule],
+    tell: Callable[[float], None],
 ) -> Iterator[Finding]:
+    yield from check_structure(connection, tell)
+    tables = Tables()
+    tables.load(connection)
+    yield from check_journal(connection, options, tables)
+    whole = sum(table.docs * (1 + len(table.indexes)) for table in tables.values())
+    done = 0
+    for table in tables.values():
+        yield from check_table(connection, table)
+        done += table.docs
+        tell(STRUCTURE_PART + (1 - STRUCTURE_PART) * done / max(1, whole))
+        for index in table.indexes.values():
+            yield from check_index(connection, table, index, rules.get(index.id))
+            done += table.docs
+            tell(STRUCTURE_PART + (1 - STRUCTURE_PART) * done / max(1, whole))
+
+
+def check_structure(
+    connection: apsw.Connection, tell: Callable[[float], None]
+) -> Iterator[Finding]:
+    """SQLite's own examination; one long statement that reads every page."""
+    pages = max(1, pages_of(connection))
+
+    def working() -> bool:
+        read = connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
+        tell(STRUCTURE_PART * min(1.0, read / pages))
+        return False
+
+    connection.set_progress_handler(working, PROGRESS_INSTRUCTIONS)
     for (line,) in connection.execute(f"PRAGMA integrity_check({FINDINGS_MAX})"):
         if line != "ok":
             yield f"structure: {line}"
         yield None
-    tables = Tables()
-    tables.load(connection)
-    yield from check_journal(connection, options, tables)
-    for table in tables.values():
-        yield from check_table(connection, table)
-        for index in table.indexes.values():
-            yield from check_index(connection, table, index, rules.get(index.id))
+    connection.set_progress_handler(None)
 
 
 def check_journal(
