@@ -1,5 +1,8 @@
 """Many subscribers: a change costs what those cost whom it concerns, and telling many leaves time for the rest."""
 
+import gc
+import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +11,9 @@ from rethinkdb import r
 
 from rethought.feed import hub
 from rethought.feed.channel import RangeChannel
+from rethought.limits import Limits
+from rethought.reql.feed_sources import feeds_of
+from rethought.wire.session import HEADER, Session
 from tests.feed.node import Feed, Node
 
 NewTable = Callable[..., Any]
@@ -127,3 +133,35 @@ def test_a_change_asks_only_those_whom_it_concerns(
     for feed in feeds:
         feed.close()
     assert not node.followed
+
+
+def send(session: Session, token: int, body: bytes) -> None:
+    session.receive(HEADER.pack(token, len(body)) + body)
+
+
+def test_an_idle_subscription_takes_less_than_a_kilobyte(node: Node, new_table: NewTable) -> None:
+    """With its cursor, its token and its query's text."""
+    table = new_table()
+    client = node.engine.client("admin", "127.0.0.1", 0)
+    limits = Limits(cursors_max=2000)
+    session = Session(node.engine, client, limits, wake=lambda: None)
+
+    def follow_rows(first: int, count: int) -> None:
+        for id in range(first, first + count):
+            body = json.dumps([1, table.get(id).changes(), {}], default=lambda part: part.build())
+            send(session, id, body.encode())
+            node.settle()
+            send(session, id, b"[2]")
+            session.take_out()
+        gc.collect()
+
+    follow_rows(0, 100)  # what is made once
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    follow_rows(100, 400)
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(feeds_of(node.engine).subscriptions()) == 500
+    session.close()
+    assert not node.followed
+    assert taken / 400 < 1024

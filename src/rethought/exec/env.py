@@ -100,6 +100,11 @@ class Env:
         self.snapshots: dict[Any, Any] = {}
 
     @property
+    def id_if_asked(self) -> str | None:
+        """The name of this query, if somebody has asked for it."""
+        return self._id
+
+    @property
     def id(self) -> str:
         """The name of this query in `jobs` and in the log; made when somebody first asks for it."""
         if self._id is None:

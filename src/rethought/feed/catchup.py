@@ -91,7 +91,7 @@ class RangeCatchUp(CatchUp):
         if mark is None:
             tick = ticks(commits).get(self._table)
             batch = None if tick is None else self._batch(self._channel, tick)
-            subscription.queue.extend([] if batch is None else batch.texts)
+            subscription.put([] if batch is None else batch.texts)
         elif mark.span:
             self._tell_merged(subscription, commits, mark)
         else:
@@ -100,7 +100,7 @@ class RangeCatchUp(CatchUp):
                 channel = RangeChannel(channel.view, channel.transform, channel.form)
             tick = tick_of(commits[0], self._table, mark.change - 1)
             batch = self._batch(channel, tick)
-            subscription.queue.extend([] if batch is None else batch.texts[mark.copy + 1 :])
+            subscription.put([] if batch is None else batch.texts[mark.copy + 1 :])
 
     def _tell_merged(self, subscription: Subscription, commits: list[Commit], mark: Mark) -> None:
         merged = self._merged
@@ -111,7 +111,7 @@ class RangeCatchUp(CatchUp):
         if isinstance(batch, EditsBatch):
             merged.add(batch)
         if commits[-1].seq == mark.seq:
-            subscription.queue.extend(merged.texts()[mark.change :])
+            subscription.put(merged.texts()[mark.change :])
             self._merged = None
 
     def _batch(self, channel: RangeChannel, tick: Tick) -> Batch | None:
@@ -187,14 +187,14 @@ class LimitCatchUp(CatchUp):
             gone, come = self._run(commit)
             if mark is None and not channel.merges:
                 seq = commit.seq
-                subscription.queue.extend(channel.told(gone, come, seq - 1, seq))
+                subscription.put(channel.told(gone, come, seq - 1, seq))
         last = commits[-1].seq
         if mark is not None and mark.seq > last:
             return
         if mark is not None or channel.merges:
             gone, come = channel.since(self._rows)
             texts = channel.told(gone, come, self._rows_seq, last)
-            subscription.queue.extend(texts if mark is None else texts[mark.change :])
+            subscription.put(texts if mark is None else texts[mark.change :])
         self._rows_seq = last
         if channel.merges:
             self._rows = channel.rows()

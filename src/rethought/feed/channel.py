@@ -68,8 +68,11 @@ class Channel:
         self.key: Hashable | None = None  # others of equal form find it by this
 
     def join(self, subscription: Subscription) -> None:
-        self.subscriptions.append(subscription)
-        subscription.members.append(self)
+        if self.subscriptions:
+            self.subscriptions.append(subscription)
+        else:
+            self.subscriptions = [subscription]  # without room for more: mostly there is one
+        subscription.members += (self,)
 
     def leave(self, subscription: Subscription) -> None:
         try:

@@ -51,6 +51,10 @@ class Hub:
             feeds = self._tables[table] = TableFeeds(find_index, lambda: self._emptied(table))
         return feeds
 
+    @property
+    def tables(self) -> list[TableFeeds]:
+        return list(self._tables.values())
+
     def _emptied(self, table: TableId) -> None:
         self._tables.pop(table, None)
         if not self._tables:

@@ -5,6 +5,7 @@ every object that leaves the server. `None` stands for null, `ABSENT` for a key 
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from rethought.feed.documents import Encoded
@@ -22,6 +23,7 @@ RANGE, POINT, LIMIT, UNION, STATES = 1, 2, 3, 4, 5
 """Notes of a response: what kind of feed, and whether it tells states."""
 
 
+@lru_cache(maxsize=16)
 def body_end(kind: int, *, states: bool) -> bytes:
     return b'],"n":[%d,5]}' % kind if states else b'],"n":[%d]}' % kind
 

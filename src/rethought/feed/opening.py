@@ -28,6 +28,9 @@ from rethought.store import TableId
 PAGE: Final = 500
 """Rows that are read before others get a turn."""
 
+AS_THEY_ARE: Final = "as they are"
+"""What feeds share that tell documents without transformation."""
+
 
 class Part(Protocol):
     """One table's share in a feed. `begin` is called once; `step` until it says that nothing is left to read."""
@@ -54,8 +57,7 @@ class _Waiting:
         self._subscription = subscription
 
     def leave(self) -> None:
-        self._subscription.members.remove(self.channel)
-        self.channel.leave(self._subscription)
+        self._subscription.part_from(self.channel)
 
 
 class RangePart:
@@ -82,7 +84,7 @@ class RangePart:
         self._view = view
         self._find_index = find_index
         self._transform = transform
-        self._form = form
+        self._form = PLAIN if form == PLAIN else form  # one for all
         self._share = share
         self._merges = merges
         self._point = point
@@ -117,9 +119,7 @@ class RangePart:
             document = snapshot.get(self._table, self._view.keys[0])
         if document is not None and self._transform is not None:
             document = self._transform(Documents([document]))[0]
-        subscription.queue.append(
-            messages.message(document, messages.ABSENT, types=self._form.types)
-        )
+        subscription.put([messages.message(document, messages.ABSENT, types=self._form.types)])
         self._join(subscription)
 
     def _begin_reading(self, subscription: Subscription) -> None:
@@ -146,8 +146,10 @@ class RangePart:
                 wanted=self._wanted if self._view.whole else None,
             )
 
-        key = None
-        if self._share is not None:
+        key: Hashable = None
+        if self._share == AS_THEY_ARE and self._form is PLAIN and not self._merges:
+            key = self._view  # the channel has it anyway; there may be very many
+        elif self._share is not None:
             key = (self._share, self._view, self._form, self._merges)
         channel: RangeChannel = self._feeds().shared(key, make)
         channel.join(subscription)
@@ -170,9 +172,11 @@ class RangePart:
         reader = channel.reader
         assert reader is not None
         with self._source.reading() as snapshot:
-            documents = reader.read(snapshot, min(PAGE, max(1, subscription.queue_max // 2)))
+            documents = reader.read(
+                snapshot, min(PAGE, max(1, subscription.delivery.queue_max // 2))
+            )
         if len(documents):
-            subscription.queue.extend(channel.initial_texts(documents))
+            subscription.put(channel.initial_texts(documents))
         return reader.done
 
 
@@ -212,7 +216,7 @@ class LimitPart:
         if self._resume is None:
             channel = self._join(subscription)
             if initial:
-                subscription.queue.extend(channel.initial_texts())
+                subscription.put(channel.initial_texts())
             return
         self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
         self._catch_up = LimitCatchUp(
@@ -276,9 +280,7 @@ class Opening:
         subscription = self._subscription
         if self._states and self._initial:
             token = text_of(self._resume) if self._resume and self._tokens else None
-            subscription.queue.append(
-                messages.state(b"initializing", types=self._types, token=token)
-            )
+            subscription.put([messages.state(b"initializing", types=self._types, token=token)])
         for part in self._parts:
             part.begin(subscription, initial=self._initial)
         if self._tokens:
@@ -300,7 +302,7 @@ class Opening:
         if subscription.marks is not None:
             subscription.marks.start(marks)
         if not self._resume:
-            subscription.unread = len(subscription.queue)
+            subscription.unread = len(subscription.queue or ())
 
     def step(self) -> None:
         """A little more; sets `done` when the subscription is live."""
@@ -315,4 +317,4 @@ class Opening:
             self._start(marks)
         if self._states:
             token = None if marks is None else text_of(marks)
-            subscription.queue.append(messages.state(b"ready", types=self._types, token=token))
+            subscription.put([messages.state(b"ready", types=self._types, token=token)])

@@ -6,11 +6,13 @@ Invariants:
   2. At most `queue_max` messages wait. When there are more, all are dropped and counted, and the next body is a lone
      error message with the count.
   3. While the subscriber waits and nothing is queued, the body that its channel made for all is handed on as it is.
-An idle subscription is this object and nothing else. `reql.feeds` derives the client's cursor from it; channels push.
+An idle subscription is this object and nothing else: there may be very many, so lists are made when they are filled
+and what many have in common is one `Delivery`. `reql.feeds` derives the client's cursor from it; channels push.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol
 
 from rethought.errors import ReqlError
 from rethought.feed import messages
@@ -23,6 +25,23 @@ ROWS_MAX: Final = 1 << 62
 CallLater = Callable[[float, Callable[[], None]], Any]
 
 
+class Delivery(NamedTuple):
+    """How a subscriber gets its messages. `end` is what bodies end with: the notes."""
+
+    end: bytes
+    queue_max: int = QUEUE_MAX
+    rows_max: int = ROWS_MAX  # of a body
+    bytes_max: int = 1 << 20
+    squash_s: float = 0.0
+    call_later: CallLater | None = None  # with `squash_s`
+
+
+@lru_cache(maxsize=256)
+def usual_delivery(end: bytes, queue_max: int, rows_max: int, bytes_max: int) -> Delivery:
+    """The same object for all who ask for the same."""
+    return Delivery(end, queue_max, rows_max, bytes_max)
+
+
 class Membership(Protocol):
     """What a subscription belongs to, and leaves at its end."""
 
@@ -33,50 +52,31 @@ class Subscription:
     """See the module. Subclasses say in `deliver` and `failed` where bodies and errors go."""
 
     __slots__ = (
-        "_bytes_max",
-        "_call_later",
         "_pending",
-        "_rows_max",
-        "_squash_s",
         "_timer",
         "closed",
-        "end",
+        "delivery",
         "failure",
         "marks",
         "members",
         "queue",
-        "queue_max",
         "skipped",
         "token",
         "unread",
         "waiting",
     )
 
-    def __init__(
-        self,
-        end: bytes,
-        *,
-        queue_max: int = QUEUE_MAX,
-        rows_max: int = ROWS_MAX,
-        bytes_max: int = 1 << 20,
-        squash_s: float = 0.0,
-        call_later: CallLater | None = None,
-    ) -> None:
-        self.end = end  # of a body: the notes
-        self.queue: list[bytes] = []
-        self.queue_max = queue_max
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.queue: list[bytes] | None = None
         self.skipped = 0
         self.waiting = False
         self.closed = False
         self.failure: ReqlError | None = None
-        self.members: list[Membership] = []
+        self.members: tuple[Membership, ...] = ()
         self.token: bytes | None = None  # of the last message that was taken, with resume tokens
         self.marks: Marks | None = None  # of a feed of several parts with resume tokens
         self.unread = 0  # queued messages without which a token would be too early
-        self._rows_max = rows_max
-        self._bytes_max = bytes_max
-        self._squash_s = squash_s
-        self._call_later = call_later
         self._pending: dict[Any, Pending] | None = None
         self._timer: Any = None
 
@@ -97,30 +97,43 @@ class Subscription:
             if self.waiting and not self.queue and not self.skipped and self._fits(batch):
                 self._hand_on(batch)
                 return
-            self.queue.extend(batch.texts)
-        elif self.waiting and not self._squash_s and not self.has_something and self._fits(batch):
+            self.put(batch.texts)
+        elif (
+            self.waiting
+            and not self.delivery.squash_s
+            and not self.has_something
+            and self._fits(batch)
+        ):
             if batch.texts:
                 self._hand_on(batch)
             return
         else:
             self._merge(channel, batch)
-            if self.waiting and self._squash_s and not self._squash_over():
+            if self.waiting and self.delivery.squash_s and not self._squash_over():
                 return
         if self.waiting:
             self._serve()
         self._bound()
 
+    def put(self, texts: list[bytes]) -> None:
+        """Queues messages."""
+        if self.queue is None:
+            self.queue = list(texts)
+        else:
+            self.queue.extend(texts)
+
     def _hand_on(self, batch: Batch) -> None:
         self.waiting = False
         if self.marks is not None:
-            self.deliver(body_of(self._noted(batch.texts), self.end))
+            self.deliver(self.body_of(self._noted(batch.texts)))
             return
         if self.token is not None:
             self._noted(batch.texts)
-        self.deliver(batch.body(self.end))
+        self.deliver(batch.body(self.delivery.end))
 
     def _fits(self, batch: Batch) -> bool:
-        return len(batch.texts) <= self._rows_max and batch.size <= self._bytes_max
+        _, _, rows_max, bytes_max, _, _ = self.delivery
+        return len(batch.texts) <= rows_max and batch.size <= bytes_max
 
     def _merge(self, channel: Any, batch: Batch) -> None:
         pending = self._pending
@@ -133,10 +146,11 @@ class Subscription:
 
     def _squash_over(self) -> bool:
         """Whether enough is merged to answer now; starts the clock if not."""
-        if self.queue or self.skipped or len(self) * 2 >= self.queue_max:
+        delivery = self.delivery
+        if self.queue or self.skipped or len(self) * 2 >= delivery.queue_max:
             return True
-        if self._timer is None and self._call_later is not None:
-            self._timer = self._call_later(self._squash_s, self._time_is_up)
+        if self._timer is None and delivery.call_later is not None:
+            self._timer = delivery.call_later(delivery.squash_s, self._time_is_up)
         return False
 
     def _time_is_up(self) -> None:
@@ -151,13 +165,12 @@ class Subscription:
 
     def _bound(self) -> None:
         count = len(self)
-        if count > self.queue_max:
+        if count > self.delivery.queue_max:
             self.skipped += count
-            self.queue = []
-            self._pending = None
+            self.queue = self._pending = None
 
     def __len__(self) -> int:
-        count = len(self.queue)
+        count = len(self.queue) if self.queue else 0
         if self._pending:
             count += sum([len(part) for part in self._pending.values()])
         return count
@@ -174,9 +187,8 @@ class Subscription:
 
     def cut(self, error: ReqlError) -> None:
         """Nothing more comes, not even what is queued."""
-        self.queue = []
+        self.queue = self._pending = None
         self.skipped = 0
-        self._pending = None
         self.fail(error)
 
     # ---- to the subscriber
@@ -198,13 +210,13 @@ class Subscription:
             return True
         if not self._pending:
             return False
-        return not self._squash_s or len(self) * 2 >= self.queue_max
+        return not self.delivery.squash_s or len(self) * 2 >= self.delivery.queue_max
 
     def _serve(self) -> None:
         texts = self.take()
         if texts:
             self.waiting = False
-            self.deliver(body_of(texts, self.end))
+            self.deliver(self.body_of(texts))
 
     def take(self) -> list[bytes]:
         """The messages of the next body."""
@@ -215,27 +227,28 @@ class Subscription:
             return [text]
         if self._pending:
             for pending in self._pending.values():
-                self.queue.extend(pending.texts())
+                self.put(pending.texts())
             self._pending = None
-        queue = self.queue
-        count = self._count(queue)
-        if count == len(queue):
-            texts, self.queue = queue, []
-        else:
-            texts, self.queue = queue[:count], queue[count:]
+        texts, self.queue = self.queue, None
+        if texts is None:
+            return []
+        count = self._count(texts)
+        if count < len(texts):
+            texts, self.queue = texts[:count], texts[count:]
         if self.token is not None or self.marks is not None:
             texts = self._noted(texts)
         return texts
 
     def _count(self, queue: list[bytes]) -> int:
         """How many messages fit into one body."""
-        if len(queue) <= self._rows_max and sum(map(len, queue)) < self._bytes_max:
+        _, _, rows_max, bytes_max, _, _ = self.delivery
+        if len(queue) <= rows_max and sum(map(len, queue)) < bytes_max:
             return len(queue)
-        rows = min(len(queue), self._rows_max)
+        rows = min(len(queue), rows_max)
         size = 0
         for at in range(rows):
             size += len(queue[at])
-            if size >= self._bytes_max:
+            if size >= bytes_max:
                 return at + 1
         return rows
 
@@ -264,18 +277,21 @@ class Subscription:
 
     def leave(self) -> None:
         self._stop_timer()
-        members, self.members = self.members, []
+        members, self.members = self.members, ()
         for member in members:
             member.leave(self)
+
+    def part_from(self, member: Membership) -> None:
+        """Leaves one of those it belongs to."""
+        self.members = tuple([each for each in self.members if each is not member])
+        member.leave(self)
 
     def close(self) -> None:
         """Lets go of everything; may be called twice."""
         self.closed = True
         self.waiting = False
-        self.queue = []
-        self._pending = None
+        self.queue = self._pending = None
         self.leave()
 
-
-def body_of(texts: list[bytes], end: bytes) -> bytes:
-    return messages.BODY_START + b",".join(texts) + end
+    def body_of(self, texts: list[bytes]) -> bytes:
+        return messages.BODY_START + b",".join(texts) + self.delivery.end

@@ -19,8 +19,9 @@ from rethought.exec.cursor import BatchSize
 from rethought.exec.env import SLICE_S, Env, Killed
 from rethought.exec.ops import Operator, Slice, apply_all
 from rethought.exec.values import Source, Stream
+from rethought.feed.batch import Batch
 from rethought.feed.messages import BODY_START, body_end
-from rethought.feed.subscription import Subscription
+from rethought.feed.subscription import Delivery, Subscription
 from rethought.reql.feed_sources import feeds_of
 from rethought.reql.feeds import Done, FeedSource, guard_of
 from rethought.reql.responses import failure, internal
@@ -36,21 +37,15 @@ class Tap(Subscription):
 
     def __init__(self, env: Env, source: FeedSource) -> None:
         settings = source.settings
+        later = env.scheduler.loop.call_later
         super().__init__(
-            b"",
-            queue_max=settings.queue_max,
-            bytes_max=-1,  # nothing is handed on past the queue
-            squash_s=settings.squash_s,
-            call_later=env.scheduler.loop.call_later if settings.squash_s else None,
+            Delivery(b"", settings.queue_max, squash_s=settings.squash_s, call_later=later)
         )
         self.on_ready: Callable[[], None] = _nothing
 
-    def take(self) -> list[bytes]:
-        self._bytes_max = 1 << 20
-        try:
-            return super().take()
-        finally:
-            self._bytes_max = -1
+    def _fits(self, batch: Batch) -> bool:
+        """Nothing is handed on past the queue."""
+        return False
 
     def _serve(self) -> None:
         self.waiting = False

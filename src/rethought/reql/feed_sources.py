@@ -15,6 +15,7 @@ from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.table import Range
 from rethought.feed.hub import Hub, run
 from rethought.feed.source import Source
+from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex, FoundIndex, View
@@ -52,6 +53,17 @@ class Feeds:
             hub = self._hubs[group] = Hub(group, self.loop, lambda: self._forget(group))
         self._handles[handle] = hub
         return hub, handle.number
+
+    def subscriptions(self) -> set[Subscription]:
+        """Everybody who follows something."""
+        sources: list[Hub | SystemSource] = [*self._hubs.values(), *self._system.values()]
+        return {
+            subscription
+            for source in sources
+            for feeds in source.tables
+            for channel in feeds.channels
+            for subscription in channel.subscriptions
+        }
 
     def _forget(self, group: Any) -> None:
         self._hubs.pop(group, None)
@@ -119,6 +131,10 @@ class SystemSource:
         for chunk in table.chunks(env, Range(), 0):
             for row in chunk.datums():
                 self._rows[primary_key(row[table.primary_key])] = encode(row)
+
+    @property
+    def tables(self) -> list[TableFeeds]:
+        return [self._feeds]
 
     def table(self, table: TableId, find_index: FindIndex) -> TableFeeds:
         return self._feeds

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from rethought.catalog.permissions import ADMIN
@@ -33,14 +33,17 @@ from rethought.exec.values import Source, Stream
 from rethought.feed.channel import Form
 from rethought.feed.limit import LimitChannel, Reading, Top
 from rethought.feed.messages import LIMIT, POINT, UNION, body_end
-from rethought.feed.opening import LimitPart, Opening, Part, RangePart
+from rethought.feed.opening import AS_THEY_ARE, LimitPart, Opening, Part, RangePart
 from rethought.feed.ordered import Order
 from rethought.feed.resume import Mark, Origin, check, check_parts
-from rethought.feed.subscription import Subscription, body_of
+from rethought.feed.subscription import Delivery, Subscription, usual_delivery
 from rethought.feed.view import FindIndex, View
 from rethought.reql.feed_rows import RowTransform
 from rethought.reql.feed_sources import feeds_of, index_finder
 from rethought.reql.responses import failure, internal
+
+if TYPE_CHECKING:
+    from rethought.reql.query import OpenQuery
 
 Done = Callable[[Reply], None]
 
@@ -229,7 +232,7 @@ def _key_function(primary_key: str) -> Callable[[Any], bytes]:
 def _share(sharing: Hashable | None, number: int, part: Followed) -> Hashable | None:
     """What feeds that see the same values have in common; None when that is not known."""
     if not part.ops:
-        return "plain"
+        return AS_THEY_ARE
     if sharing is None or any(operator_determinism(op) for op in part.ops):
         return None
     return (sharing, number)
@@ -304,46 +307,56 @@ def feed_cursor(query: Any, env: Env, stream: Stream) -> tuple[bytes, Any]:
     return body, None if finished else pump
 
 
+class _Reading:
+    """What a cursor needs until it is live: `reply` is the answer when the client was not told to wait (`later`)."""
+
+    __slots__ = ("env", "later", "opening", "reply")
+
+    def __init__(self, env: Env, opening: Opening) -> None:
+        self.env = env
+        self.opening = opening
+        self.reply: Reply | None = None
+        self.later = False
+
+
+def _delivery(env: Env, source: FeedSource) -> Delivery:
+    settings, size = source.settings, BatchSize(env)
+    usual = usual_delivery(source.end, settings.queue_max, size.rows_max, size.bytes_max)
+    if not settings.squash_s:
+        return usual
+    return usual._replace(squash_s=settings.squash_s, call_later=env.scheduler.loop.call_later)
+
+
 class FeedCursor(Subscription):
     """A subscription that is its own cursor."""
 
-    __slots__ = ("__weakref__", "_done", "_guard", "_later", "_opening", "_reply")
+    __slots__ = ("_done", "_guard", "_reading", "query")
 
     def __init__(self, env: Env, source: FeedSource) -> None:
-        size = BatchSize(env)
-        settings = source.settings
-        super().__init__(
-            source.end,
-            queue_max=settings.queue_max,
-            rows_max=size.rows_max,
-            bytes_max=size.bytes_max,
-            squash_s=settings.squash_s,
-            call_later=env.scheduler.loop.call_later if settings.squash_s else None,
-        )
+        super().__init__(_delivery(env, source))
+        self.query: OpenQuery | None = None  # once the first batch has left
         self._done: Done | None = None
         self._guard = guard_of(env, source)
         if self._guard is not None:
             self._guard.watch(self)
-        self._opening: tuple[Env, Opening] | None = (env, source.opening(env, self))
-        self._reply: Reply | None = None
-        self._later = False
+        self._reading: _Reading | None = _Reading(env, source.opening(env, self))
 
     def start(self) -> bytes:
         """Begins to follow; the first batch."""
-        assert self._opening is not None
+        assert self._reading is not None
         try:
-            self._opening[1].begin()
+            self._reading.opening.begin()
         except BaseException:
             self.close()
             raise
-        if self._opening[1].done:
-            self._opening = None
-        return body_of(self.take(), self.end)
+        if self._reading.opening.done:
+            self._reading = None
+        return self.body_of(self.take())
 
     # ---- the wire's side
 
     def more(self, done: Done) -> Reply | Running:
-        if self._opening is not None:
+        if self._reading is not None:
             return self._read_on(done)
         if self._guard is not None:
             refusal = self._guard.refusal()
@@ -352,7 +365,7 @@ class FeedCursor(Subscription):
         if self.may_take:
             texts = self.take()
             if texts:
-                return Reply(body_of(texts, self.end), self)
+                return Reply(self.body_of(texts), self)
         if self.failure is not None:
             return self._ended(self.failure)
         self._done = done
@@ -364,17 +377,17 @@ class FeedCursor(Subscription):
 
     def close(self) -> None:
         self._done = None
-        if self._opening is not None:
-            self._opening[0].cancel()
-            self._opening = None
+        if self._reading is not None:
+            self._reading.env.cancel()
+            self._reading = None
         if self._guard is not None:
             self._guard.forget(self)
         super().close()
 
     def kill(self, message: str) -> None:
         """Somebody ends the query; its client is told when it asks, or now when it waits."""
-        if self._opening is not None:
-            self._opening[0].kill_message = message
+        if self._reading is not None:
+            self._reading.env.kill_message = message
         self.cut(OpIndeterminateError(message))
 
     def _ended(self, error: ReqlError) -> Reply:
@@ -399,24 +412,20 @@ class FeedCursor(Subscription):
     # ---- while there is still something to read
 
     def _read_on(self, done: Done) -> Reply | Running:
-        assert self._opening is not None
+        assert self._reading is not None
         self._done = done
-        self._reply = None
-        self._later = False
-        env = self._opening[0]
-        env.scheduler.spawn(partial(self._read, *self._opening))
-        reply = self._ready_reply()
+        reading = self._reading
+        reading.later = False
+        reading.env.scheduler.spawn(partial(self._read, reading))
+        reply, reading.reply = reading.reply, None
         if reply is not None:
             return reply
-        self._later = True
+        reading.later = True
         return self
 
-    def _ready_reply(self) -> Reply | None:
-        reply, self._reply = self._reply, None
-        return reply
-
-    def _read(self, env: Env, opening: Opening) -> None:
+    def _read(self, reading: _Reading) -> None:
         """Reads until there is something to send, or nothing left to read. In a greenlet."""
+        env, opening = reading.env, reading.opening
         env.slice_end = perf_counter() + SLICE_S
         done = self._done
         try:
@@ -438,20 +447,20 @@ class FeedCursor(Subscription):
             self.wait()
             return
         self._done = None
-        if not self._later:
-            self._reply = reply
+        if not reading.later:
+            reading.reply = reply
         elif done is not None:
             done(reply)
 
     def _read_reply(self, opening: Opening) -> Reply | None:
         if opening.done:
-            self._opening = None
+            self._reading = None
         refusal = None if self._guard is None else self._guard.refusal()
         if refusal is not None:
             return self._ended(refusal)
         texts = self.take() if self.has_something else []
         if texts:
-            return Reply(body_of(texts, self.end), self)
+            return Reply(self.body_of(texts), self)
         return None if self.failure is None else self._ended(self.failure)
 
 

@@ -18,7 +18,7 @@ from rethought.exec.grouping import GroupedStream
 from rethought.exec.transaction import Transaction
 from rethought.exec.values import Stream, need_number
 from rethought.reql.compiled import Plan
-from rethought.reql.feeds import feed_cursor
+from rethought.reql.feeds import FeedCursor, feed_cursor
 from rethought.reql.profiling import Recorder
 from rethought.reql.responses import (
     NO_NOTES,
@@ -227,20 +227,23 @@ class Query:
             self._reply = None
         self._finished = True
         engine = self.env.engine
-        if self._reply is not None and self._reply.cursor is not None:
-            engine.cursors[self._reply.cursor] = OpenQuery(self.env)
+        cursor: Any = None if self._reply is None else self._reply.cursor
+        if cursor.__class__ is FeedCursor:
+            cursor.query = OpenQuery(self.env)
+        elif cursor is not None:
+            engine.cursors[cursor] = OpenQuery(self.env)
         if self._later:
             engine.running.discard(self)
             self._done(self._reply)
 
 
 class OpenQuery:
-    """What `jobs` shows of a query whose cursor is open: a feed may outlive its environment."""
+    """What `jobs` shows of a query whose cursor is open: a feed outlives its environment."""
 
     __slots__ = ("body", "client", "id", "started")
 
     def __init__(self, env: Env) -> None:
-        self.id = env.id
+        self.id = env.id_if_asked  # or it is made when somebody asks
         self.body = env.body
         self.client = env.client
         self.started = env.started

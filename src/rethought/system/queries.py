@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from rethought.reql.feed_sources import feeds_of
+from rethought.reql.feeds import FeedCursor
 from rethought.reql.printing import print_term
 from rethought.reql.slow import without_secrets
 from rethought.system.node import RunningQuery
@@ -27,7 +29,7 @@ TEXT_MAX: Final = 100_000
 def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[RunningQuery]:
     """Every query under way, open cursors and feeds included; `asking` is the one that wants to know."""
     found: list[Env | OpenQuery] = [query.env for query in engine.running]
-    found += engine.cursors.values()
+    found += [known for _, known in _cursors(engine)]
     if asking is not None:
         found.append(asking)
     queries = [_described(each) for each in {each.id: each for each in found}.values()]
@@ -43,18 +45,30 @@ def kill_query(engine: "Engine", id_: str, message: str) -> bool:
             if query.env.wake is not None:
                 engine.loop.call_soon(query.env.wake)
             return True
-    for cursor, known in engine.cursors.items():
+    for cursor, known in _cursors(engine):
         if known.id == id_:
             cursor.kill(message)
             return True
     return False
 
 
+def _cursors(engine: "Engine") -> list[tuple[Any, "OpenQuery"]]:
+    """The open cursors. There may be very many feeds, so each knows its query itself."""
+    found = list(engine.cursors.items())
+    for feed in feeds_of(engine).subscriptions():
+        if isinstance(feed, FeedCursor) and feed.query is not None:
+            found.append((feed, feed.query))
+    for _, known in found:
+        if known.id is None:
+            known.id = engine.chance.uuid()
+    return found
+
+
 def _described(env: "Env | OpenQuery") -> RunningQuery:
     client = env.client
     spent = perf_counter() - env.started if env.started else 0.0
     return RunningQuery(
-        id=env.id,
+        id=env.id or "",
         user=client.user,
         address=client.address,
         port=client.port,

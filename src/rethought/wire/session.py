@@ -27,6 +27,9 @@ log = logging.getLogger("rethought.wire")
 HEADER: Final = struct.Struct("<qI")
 HEADER_BYTES: Final = HEADER.size
 
+CONTINUE: Final = b"[2]"
+"""As drivers send it."""
+
 OUT_BYTES_TURN: Final = 1 << 18
 """Replies of one turn before they are handed to the socket and its high-water mark is asked."""
 
@@ -45,20 +48,36 @@ CallLater = Callable[[float, Callable[[], None]], Timer]
 
 
 class Token:
-    """A live token: a query under way, an open cursor, or a NOREPLY_WAIT."""
+    """A live token: a query under way, an open cursor, or a NOREPLY_WAIT.
 
-    __slots__ = ("continues", "cursor", "noreply", "notes", "number", "ready", "running", "timer")
+    It is also what a cursor calls with a batch: there may be very many that wait, so none has a function of its own.
+    """
 
-    def __init__(self, number: int) -> None:
+    __slots__ = (
+        "continues",
+        "cursor",
+        "notes",
+        "number",
+        "ready",
+        "running",
+        "session",
+        "timer",
+    )
+
+    def __init__(self, session: "Session", number: int) -> None:
+        self.session = session
         self.number = number
         self.running: Running | None = None  # its START or its next batch
         self.cursor: Cursor | None = None
-        self.noreply = False
         self.continues = 0  # CONTINUEs that are not answered yet
         # Only for serial clients: the feed's notes, a batch nobody has asked for yet, the timer of an empty batch.
-        self.notes: list[int] = []
+        self.notes: tuple[int, ...] = ()
         self.ready: Reply | None = None
         self.timer: Timer | None = None
+
+    def __call__(self, reply: Reply) -> None:
+        """The batch that was asked for."""
+        self.session.continued(self, reply)
 
 
 class Session:
@@ -149,6 +168,8 @@ class Session:
                     if self.refused_seconds:
                         self.refused_seconds += clock() - now
                         return at, False
+            elif body == CONTINUE:
+                self._continue(token)
             else:
                 self.query(token, body)
             now = clock()
@@ -214,12 +235,11 @@ class Session:
             self._begun(token, body, reply)
 
     def _begun(self, number: int, body: bytes, reply: Reply | Running) -> None:
-        token = Token(number)
+        token = Token(self, number)
         if isinstance(reply, Reply):
             return self._first_batch(token, reply)
         token.running = reply
-        token.noreply = envelope.asks_noreply(body)
-        if token.noreply:
+        if envelope.asks_noreply(body):
             self._noreplies.add(token)
         self._live[number] = token
         self._under_way += 1
@@ -236,7 +256,7 @@ class Session:
         else:
             self._first_batch(token, reply)
         self._serve(token)
-        if token.noreply:
+        if token in self._noreplies:
             self._noreply_finished(token)
         self._wake()
 
@@ -260,7 +280,7 @@ class Session:
             self._cursors += 1
             self._live[token.number] = token
             if self._serial:
-                token.notes = envelope.notes(reply.body)
+                token.notes = tuple(envelope.notes(reply.body))
         self._send(token.number, reply.body)
 
     def _note_refusal(self, refusal: Refusal) -> None:
@@ -272,10 +292,12 @@ class Session:
         token = self._live.get(number)
         if token is None:
             return self._send(number, envelope.unknown_token(number))
-        self._under_way -= self._weight(token)
+        if token.continues or self._serial:  # see `_weight`
+            self._under_way += 1
         token.continues += 1
-        self._under_way += self._weight(token)
-        return self._serve(token)
+        if token.running is None or self._serial:
+            self._serve(token)
+        return None
 
     def _weight(self, token: Token) -> int:
         """How much a token's CONTINUEs count as queries under way.
@@ -301,7 +323,7 @@ class Session:
 
     def _more(self, token: Token, cursor: Cursor) -> None:
         try:
-            reply = cursor.more(partial(self._continued, token))
+            reply = cursor.more(token)
         except Exception as error:
             cursor.close()
             reply = self._bug(error)
@@ -310,7 +332,7 @@ class Session:
         else:
             token.running = reply
 
-    def _continued(self, token: Token, reply: Reply) -> None:
+    def continued(self, token: Token, reply: Reply) -> None:
         """A batch that was under way has come."""
         if self._closed or self._live.get(token.number) is not token:
             return
@@ -319,7 +341,8 @@ class Session:
             token.ready = reply
             return
         self._batch(token, reply)
-        self._serve(token)
+        if token.continues:
+            self._serve(token)
         self._wake()
 
     def _batch(self, token: Token, reply: Reply) -> None:
@@ -336,9 +359,9 @@ class Session:
         if token.timer is not None:
             token.timer.cancel()
             token.timer = None
-        self._under_way -= self._weight(token)
         token.continues -= 1
-        self._under_way += self._weight(token)
+        if token.continues or self._serial:  # see `_weight`
+            self._under_way -= 1
         self._send(token.number, body)
 
     def _start_timer(self, token: Token) -> None:
@@ -350,7 +373,7 @@ class Session:
     def _empty_batch(self, token: Token) -> None:
         token.timer = None
         if token.continues and not self._closed:
-            self._answer(token, envelope.empty_batch(token.notes))
+            self._answer(token, envelope.empty_batch(list(token.notes)))
             self._wake()
 
     # STOP
@@ -365,7 +388,7 @@ class Session:
             self._cursors -= 1
         elif token.running is not None:
             self._under_way -= 1
-            unanswered += not token.noreply
+            unanswered += token not in self._noreplies
         else:  # a NOREPLY_WAIT
             unanswered += 1
             self._waits = [wait for wait in self._waits if wait[0] is not token]
@@ -373,7 +396,7 @@ class Session:
         for _ in range(unanswered):
             self._send(number, envelope.STREAM_OVER)
         self._send(number, envelope.STREAM_OVER)
-        if token.noreply:
+        if token in self._noreplies:
             self._noreply_finished(token)
         return None
 
@@ -399,7 +422,7 @@ class Session:
             return self._send(number, envelope.duplicate_token(number))
         if not self._noreplies:
             return self._send(number, envelope.WAIT_COMPLETE)
-        token = Token(number)
+        token = Token(self, number)
         self._live[number] = token
         self._waits.append((token, set(self._noreplies)))
         return None
