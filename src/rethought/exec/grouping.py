@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import hash_key, order_key
-from rethought.errors import ResourceLimitError
+from rethought.errors import Frame, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function
 from rethought.exec.ops import Operator, apply_all
@@ -167,9 +167,9 @@ class GroupedStream:
             combined = [[*group, choice] for group in combined for choice in choices]
         return combined
 
-    def collect(self, env: "Env") -> Grouped:
+    def collect(self, env: "Env", at: tuple[Frame, ...] = (0,)) -> Grouped:
         """Every group as an array."""
-        self.stream.refuse_endless()
+        self.stream.refuse_endless(at)
         limit = env.array_limit
         names: dict[Any, Any] = {}
         groups: dict[Any, list[Any]] = {}

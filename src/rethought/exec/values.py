@@ -160,7 +160,7 @@ class Stream:
 
     def to_list(self, env: "Env", at: Frame | None = None) -> list[Any]:
         """All rows as an array."""
-        self.refuse_endless("coerce")
+        self.refuse_endless()
         limit = env.array_limit
         out: list[Any] = []
         for chunk in self.chunks(env):
@@ -174,19 +174,19 @@ class Stream:
             check_weight(env, out)  # one large value many times over
         return out
 
-    def refuse_endless(self, _why: str = "") -> None:
-        """For terms that need every row."""
+    def refuse_endless(self, at: tuple[Frame, ...] = (0,)) -> None:
+        """For terms that need every row; `at` is where the blame is."""
         if self.source.feed:
             raise QueryLogicError(
                 "Cannot call a terminal (`reduce`, `count`, etc.) on an infinite stream "
                 "(such as a changefeed).",
-                0,
+                *at,
             )
         if self.infinite:
             raise QueryLogicError(
                 "Cannot use an infinite stream with an aggregation function "
                 "(`reduce`, `count`, etc.) or coerce it to an array.",
-                0,
+                *at,
             )
 
     @property

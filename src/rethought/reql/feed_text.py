@@ -11,6 +11,7 @@ from typing import Any, Final
 from rethought.datum.jsonbytes import encode
 from rethought.datum.order import hash_key
 from rethought.reql.compiler import Compiler
+from rethought.reql.feed_frames import Frames, eager_at, random_at
 from rethought.reql.spec import Determinism
 from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, MAKE_OBJ, VAR, Term
 
@@ -33,10 +34,13 @@ Value = tuple[int | None, Any]
 class SourceText:
     """`hidden`: a term whose result does not show what it is. `shape`: equal for sources that, with equal parameters,
     transform rows alike; None when that is not known. `field` and `value`: rows must have this value there; without a
-    field, the value is an object and rows must have its fields."""
+    field, the value is an object and rows must have its fields. `eager` and `random`: where the blame is when the
+    source is refused as such."""
 
     hidden: str
     shape: bytes | None
+    eager: Frames
+    random: Frames
     field: str | None = None
     value: Value | None = None
 
@@ -46,9 +50,8 @@ def text_of(c: Compiler, source: Term) -> SourceText:
     places = {id(term): at for at, term in reversed(list(enumerate(c.params)))}
     shape = _shape(c, source, places) if _shareable(source) else None
     field, value = _equality(source)
-    if value is None:
-        return SourceText(_hidden(source), shape)
-    return SourceText(_hidden(source), shape, field, _value(c, value, places))
+    wanted = None if value is None else _value(c, value, places)
+    return SourceText(_hidden(source), shape, eager_at(source), random_at(source), field, wanted)
 
 
 def wanted(text: SourceText, params: Any) -> tuple[str, Hashable] | None:

@@ -52,7 +52,7 @@ def respond(env: Env, value: Any) -> bytes:
             value.to_list(env)
         return ATOM + b"[" + b",".join(parts) + b"]]}"
     if isinstance(value, GroupedStream):
-        value = value.collect(env)
+        value = value.collect(env, ())  # no term asked for it
     if isinstance(value, Grouped):
         data = [[name, part] for name, part in sorted_groups(value)]
         check_answer(data)

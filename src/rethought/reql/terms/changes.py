@@ -40,6 +40,20 @@ AFTER_LIMIT: Final = (
 )
 
 
+class EagerError(QueryLogicError):
+    """There is nothing to follow."""
+
+    def __init__(self) -> None:
+        super().__init__(EAGER, 0)
+
+
+class RandomError(QueryLogicError):
+    """What rows become cannot be told again."""
+
+    def __init__(self) -> None:
+        super().__init__(RANDOM)
+
+
 def changes(c: Compiler, term: Term) -> Node:
     """SEQUENCE | SELECTION<OBJECT> [, ...] -> STREAM of changes"""
     source = term.args[0]
@@ -131,7 +145,7 @@ def live_changes(
         value = value.stream
     followed = _followed(env, value)
     if any(part.kind != RANGE for part in followed):
-        raise QueryLogicError(EAGER, 0)
+        raise EagerError
     for each in (function, *(keys or ())):
         if each is not None:
             _refuse_random(each)
@@ -155,9 +169,16 @@ def changes_(env: Env, value: Any, text: SourceText, params: Any, opts: Options)
     settings = _settings(env, opts)
     if text.hidden == "join":
         raise QueryLogicError("Cannot call `changes` after `concat_map`.")
-    if text.hidden:
-        raise QueryLogicError(EAGER, 0)
-    followed = _followed(env, value)
+    try:
+        if text.hidden:
+            raise EagerError
+        followed = _followed(env, value)
+    except EagerError as error:
+        error.at = text.eager
+        raise
+    except RandomError as error:
+        error.at = text.random
+        raise
     _check_offsets(followed, settings)
     if "default" in env.defaults:  # filters answer otherwise then
         return Stream(FeedSource(followed, settings))
@@ -243,7 +264,7 @@ def _followed(env: Env, value: Any) -> list[Followed]:
         raise error(f"Cannot convert {type_name(value)} to SEQUENCE")
     sequence = need_sequence(env, value, 0)
     if not isinstance(sequence, Stream) or sequence.array or sequence.feed:
-        raise QueryLogicError(EAGER, 0)
+        raise EagerError
     ops, limit = _transformations(sequence.ops)
     return _sourced(env, sequence.source, ops, limit)
 
@@ -254,13 +275,13 @@ def _sourced(env: Env, source: Any, ops: tuple[Operator, ...], limit: int | None
     if isinstance(source, Intersecting):
         return [_part(env, source.table, Range(), (source.test(), *ops), limit)]
     if not isinstance(source, Union):
-        raise QueryLogicError(EAGER, 0)
+        raise EagerError
     if limit is not None:
         raise QueryLogicError("Cannot call `changes` on a slice of a union.")
     parts = []
     for stream in source.parts:
         if stream.array or stream.feed:
-            raise QueryLogicError(EAGER, 0)
+            raise EagerError
         inner, inner_limit = _transformations(stream.ops)
         if inner_limit is not None and any(isinstance(_bare(op), Map) for op in ops):
             raise QueryLogicError(AFTER_LIMIT)
@@ -284,7 +305,7 @@ def _transformations(
         inner = _bare(op)
         if isinstance(inner, Slice):
             if inner.start or inner.end is None:
-                raise QueryLogicError(EAGER, 0)
+                raise EagerError
             limit = inner.end if limit is None else min(limit, inner.end)
         elif isinstance(inner, Filter):
             _refuse_random(inner.predicate)
@@ -299,13 +320,13 @@ def _transformations(
         elif isinstance(inner, Zip):
             raise QueryLogicError("Cannot call `changes` after `zip`.")
         else:
-            raise QueryLogicError(EAGER, 0)
+            raise EagerError
     return tuple(found), limit
 
 
 def _refuse_random(function: Any) -> None:
     if function.determinism >= Determinism.NEVER:
-        raise QueryLogicError(RANDOM)
+        raise RandomError
 
 
 def _point(value: SingleSelection) -> Followed:
