@@ -2,6 +2,7 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from rethought.datum.binary import binary
 from rethought.datum.kinds import MAXVAL, MINVAL
@@ -123,6 +124,20 @@ def test_pretty_print_of_deep_nesting_stops_somewhere():
     for _ in range(100_000):
         deep = [deep]
     assert "..." in pretty(deep)
+
+
+@given(bounded_data, st.integers(0, 60))
+def test_a_long_print_is_cut_off(value, most):
+    whole = pretty(value)
+    assert pretty(value, most) == (whole if len(whole) <= most else whole[:most] + "...")
+
+
+@given(data)
+def test_pace_changes_nothing(value):
+    turns = []
+    value = [value, "\x01e1" * 23_000]
+    assert compact(value, lambda: turns.append(None)) == compact(value)
+    assert turns
 
 
 def test_truncated_print_has_at_most_300_characters():

@@ -3,6 +3,7 @@
 A real server throughout: what is at stake is the process, its stack and its memory.
 """
 
+import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,6 +235,44 @@ def test_a_query_without_end_leaves_time_for_others_and_ends_with_its_client(
         jobs = [43, [[15, [[14, ["rethinkdb"]], "jobs"]]]]
         while other.ask(100, [1, jobs])["r"] != [1]:  # this one
             pass
+
+
+def doubled(times: int, start: str) -> Any:
+    return folded(times, start, [24, [ROW, ROW]])
+
+
+@pytest.mark.parametrize(
+    ("query", "ends_well"),
+    [
+        ([43, [[172, [doubled(20, "\x01e1")]]]], True),
+        ([43, [[51, [array(doubled(20, "\x01e1")), "string"]]]], True),
+        ([52, [[97, [doubled(22, "x y"), "((.)*)*$"]]]], True),
+        ([98, [[24, ["[", doubled(20, "1.0,")]]]], False),
+        ([43, [[197, [doubled(20, "{a}"), {"a": 1}]]]], True),
+        ([43, [[149, [doubled(19, "xe\u0301"), ""]]]], True),
+    ],
+    ids=["json_string", "coerce", "match", "json", "format", "split"],
+)
+def test_work_on_a_long_string_leaves_time_for_others(
+    server: ServerProcess, query: Any, ends_well: bool
+) -> None:
+    with Client(server.port) as client, Client(server.port) as other:
+        client.query(1, [1, query, UNLIMITED])
+        for token in range(1, 11):
+            assert other.ask(token, [1, [16, [TABLE, 50]]])["r"] == [{"id": 50}]
+        answered, _, _ = select.select([client.sock], [], [], 0)
+        assert not answered
+        client.sock.settimeout(60)
+        _, response = client.response()
+        assert response["t"] == (1 if ends_well else 18)
+
+
+def test_an_error_about_a_large_document_does_not_show_all_of_it(server: ServerProcess) -> None:
+    large = {"text": doubled(20, "abcdefgh")}
+    message: str = ask(server, [31, [[64, [function(1, ROW), large]], "absent"]])["r"][0]
+    assert message.startswith("No attribute `absent` in object:\n{")
+    assert message.endswith("...")
+    assert len(message) < 300_000
 
 
 def test_cursors_dropped_by_the_thousand_leave_nothing_behind(server: ServerProcess) -> None:

@@ -19,7 +19,7 @@ from rethought.datum.kinds import (
     number,
     wrong_type,
 )
-from rethought.datum.text import compact, truncated
+from rethought.datum.text import Pace, compact, truncated
 from rethought.datum.utf8 import string_of
 from rethought.errors import QueryLogicError
 
@@ -50,7 +50,7 @@ def number_of_string(text: str) -> Number:
     raise QueryLogicError(f"Could not coerce `{text}` to NUMBER.")
 
 
-def coerce(value: Datum, to: str) -> Datum:
+def coerce(value: Datum, to: str, pace: Pace | None = None) -> Datum:
     """`value` as the type named `to` (upper case, as in `coerce_name`, or DATUM)."""
     name = coerce_name(value)
     if to == name or to == "DATUM":
@@ -58,7 +58,7 @@ def coerce(value: Datum, to: str) -> Datum:
     if to == "BOOL":
         return is_truthy(value)
     if to == "STRING":
-        return string_of(binary_bytes(value)) if is_binary(value) else compact(value)
+        return string_of(binary_bytes(value)) if is_binary(value) else compact(value, pace)
     if isinstance(value, str):
         if to == "NUMBER":
             return number_of_string(value)

@@ -1,5 +1,6 @@
 """Terms over strings."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitEr
 from rethought.reql.terms import text
 from rethought.reql.terms.json_faults import DEPTH, first_fault
 
-env: Any = SimpleNamespace(array_limit=100_000)
+env: Any = SimpleNamespace(array_limit=100_000, tick=lambda: None, making=lambda size: None)
 
 
 def refusal(call: Any, *args: Any) -> str:
@@ -102,7 +103,29 @@ def test_words_agree_with_python_where_blanks_do(string: str, most: int) -> None
     assert text.split(env, string, None, lambda: most) == string.split(None, most)
 
 
+@given(
+    st.text(alphabet="ab \u0301\u2003", max_size=40),
+    st.sampled_from([None, "", "a", "ab", "aba", "aa", "  "]),
+    st.integers(-1, 6),
+)
+def test_slices_do_not_change_how_a_string_is_split(
+    string: str, separator: str | None, most: int
+) -> None:
+    whole = text.split(env, string, separator, lambda: most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "SLICE_CHARS", 3)
+        assert text.split(env, string, separator, lambda: most) == whole
+
+
 # ---- case
+
+
+@given(st.text(alphabet="aZéß\u0130"))
+def test_slices_do_not_change_case(string: str) -> None:
+    upper, lower = text.upcase(env, string), text.downcase(env, string)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "SLICE_CHARS", 2)
+        assert (text.upcase(env, string), text.downcase(env, string)) == (upper, lower)
 
 
 def test_case_is_that_of_ascii() -> None:
@@ -146,8 +169,9 @@ def test_json_cuts_a_long_text_in_its_message() -> None:
 def test_json_refuses_null_bytes_repeated_keys_and_large_arrays() -> None:
     assert refusal(text.json_of, "[\0]") == "Encountered unescaped null byte in JSON string."
     assert refusal(text.json_of, '[{"a":1,"a":2}]') == 'Duplicate key "a" in JSON.'
+    small: Any = SimpleNamespace(array_limit=2, tick=lambda: None)
     with pytest.raises(ResourceLimitError):
-        text.json_of(SimpleNamespace(array_limit=2), "[[1,2,3]]")  # type: ignore[arg-type]
+        text.json_of(small, "[[1,2,3]]")
 
 
 def test_json_makes_canonical_data() -> None:
@@ -164,6 +188,25 @@ def test_json_makes_canonical_data() -> None:
     assert parsed[0].__class__ is int
 
 
+def test_long_json_gives_others_their_turn_and_is_canonical() -> None:
+    turns: list[None] = []
+    busy: Any = SimpleNamespace(array_limit=100_000, tick=lambda: turns.append(None))
+    assert text.json_of(busy, f"[{'1.0,' * 9_999}1.0]") == [1] * 10_000
+    assert len(turns) >= 10_000 // text.PACE_ITEMS
+    turns.clear()
+    fault = "Missing a comma or ']' after an array element."
+    with pytest.raises(QueryLogicError, match=re.escape(fault)):
+        text.json_of(busy, f"[{'1.0,' * 9_999}1.0")
+    assert len(turns) >= 10_000 // text.PACE_ITEMS
+
+
+def test_long_templates_give_others_their_turn() -> None:
+    turns: list[None] = []
+    busy: Any = SimpleNamespace(tick=lambda: turns.append(None))
+    assert text.format_template(busy, "{a}-" * 10_000, {"a": 1}) == "1-" * 10_000
+    assert len(turns) > 10_000 // text.PACE_ITEMS
+
+
 def test_json_nested_too_deeply_is_an_error() -> None:
     assert "nested too deeply" in refusal(text.json_of, "[" * 100_000 + "]" * 100_000)
 
@@ -177,7 +220,7 @@ def test_every_refused_text_has_a_fault(source: str) -> None:
         message = error.message
     if message is not None and not message.startswith("Duplicate key"):
         assert message.startswith("Failed to parse")
-        assert first_fault(source) != DEPTH
+        assert first_fault(source, env.tick) != DEPTH
 
 
 json_values = st.recursive(

@@ -1,5 +1,6 @@
 """COERCE_TO and INFO: values as other types, and what a value is."""
 
+import sys
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 
@@ -63,12 +64,12 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
     if isinstance(value, SingleSelection):
         if wanted in ("SELECTION<OBJECT>", "DATUM"):
             return value
-        return _coerce_datum(value.datum(), wanted)
+        return _coerce_datum(env, value.datum(), wanted)
     if isinstance(value, Stream) and value.array and value.table is None:
         value = value.to_list(env)
     if value.__class__ in DATUM_CLASSES:
         # What can be a sequence somewhere counts as one here: every datum.
-        return value if wanted == "STREAM" else _coerce_datum(value, wanted)
+        return value if wanted == "STREAM" else _coerce_datum(env, value, wanted)
     if wanted == "BOOL":
         return True
     if isinstance(value, Stream):
@@ -79,9 +80,9 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
     raise QueryLogicError(f"Cannot coerce {have} to {wanted}.", 0)
 
 
-def _coerce_datum(value: Any, wanted: str) -> Any:
+def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
     try:
-        return coerce(value, wanted)
+        return coerce(value, wanted, env.tick)
     except QueryLogicError as error:
         if error.message.startswith("Cannot coerce "):
             error.at = (0,)
@@ -125,7 +126,7 @@ def info(env: Env, value: Any) -> dict[str, Any]:
         return {"type": kind}
     if kind == "PTYPE<BINARY>":
         return {"type": kind, "count": len(binary_bytes(value)), "value": compact(value)}
-    return {"type": kind, "value": pretty(value)}
+    return {"type": kind, "value": pretty(value, sys.maxsize)}
 
 
 def _table(env: Env, selection: Selection) -> dict[str, Any]:

@@ -7,6 +7,10 @@ fault. Callers: the term JSON.
 import re
 from typing import Final
 
+from rethought.datum.text import Pace
+
+PACE_ITEMS: Final = 256
+
 EMPTY: Final = "The document is empty."
 TRAILING: Final = "The document root must not follow by other values."
 VALUE: Final = "Invalid value."
@@ -34,13 +38,13 @@ class _FaultError(Exception):
     """The first fault; its argument is the text for it."""
 
 
-def first_fault(text: str) -> str:
-    """The fault of a text that is not JSON."""
+def first_fault(text: str, pace: Pace) -> str:
+    """The fault of a text that is not JSON. Calls `pace` now and then."""
     at = _skip(text, 0)
     if at == len(text):
         return EMPTY
     try:
-        at = _value(text, at)
+        at = _value(text, at, pace)
     except _FaultError as fault:
         return str(fault)
     except RecursionError:
@@ -55,29 +59,33 @@ def _skip(text: str, at: int) -> int:
     return blanks.end()
 
 
-def _value(text: str, at: int) -> int:
+def _value(text: str, at: int, pace: Pace) -> int:
     """The position after the value at `at`."""
     match text[at : at + 1]:
         case "{":
-            return _object(text, _skip(text, at + 1))
+            return _object(text, _skip(text, at + 1), pace)
         case "[":
-            return _array(text, _skip(text, at + 1))
+            return _array(text, _skip(text, at + 1), pace)
         case '"':
-            return _string(text, at + 1)
+            return _string(text, at + 1, pace)
     word = _WORD.match(text, at)
     return word.end() if word else _number(text, at)
 
 
-def _object(text: str, at: int) -> int:
+def _object(text: str, at: int, pace: Pace) -> int:
     if text.startswith("}", at):
         return at + 1
+    members = 0
     while True:
         if not text.startswith('"', at):
             raise _FaultError(NAME)
-        at = _skip(text, _string(text, at + 1))
+        members += 1
+        if members % PACE_ITEMS == 0:
+            pace()
+        at = _skip(text, _string(text, at + 1, pace))
         if not text.startswith(":", at):
             raise _FaultError(COLON)
-        at = _skip(text, _value(text, _skip(text, at + 1)))
+        at = _skip(text, _value(text, _skip(text, at + 1), pace))
         if text.startswith("}", at):
             return at + 1
         if not text.startswith(",", at):
@@ -85,11 +93,15 @@ def _object(text: str, at: int) -> int:
         at = _skip(text, at + 1)
 
 
-def _array(text: str, at: int) -> int:
+def _array(text: str, at: int, pace: Pace) -> int:
     if text.startswith("]", at):
         return at + 1
+    elements = 0
     while True:
-        at = _skip(text, _value(text, at))
+        elements += 1
+        if elements % PACE_ITEMS == 0:
+            pace()
+        at = _skip(text, _value(text, at, pace))
         if text.startswith("]", at):
             return at + 1
         if not text.startswith(",", at):
@@ -97,7 +109,8 @@ def _array(text: str, at: int) -> int:
         at = _skip(text, at + 1)
 
 
-def _string(text: str, at: int) -> int:
+def _string(text: str, at: int, pace: Pace) -> int:
+    escapes = 0
     while True:
         plain = _PLAIN.match(text, at)
         assert plain is not None
@@ -109,6 +122,9 @@ def _string(text: str, at: int) -> int:
                 raise _FaultError(QUOTE)
             case "\\":
                 at = _escape(text, at + 1)
+                escapes += 1
+                if escapes % PACE_ITEMS == 0:
+                    pace()
             case _:
                 raise _FaultError(ESCAPE)
 

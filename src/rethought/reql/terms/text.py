@@ -8,9 +8,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from itertools import pairwise
-from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, Final
 
 import re2
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 PATTERNS_KEPT_MAX: Final = 256
 
+APART_BYTES: Final = 1 << 18
+_threads: Final = ThreadPoolExecutor(2, thread_name_prefix="match")
+
+SLICE_CHARS: Final = 1 << 18
+"""Longer strings are worked on in slices, between which others have their turn."""
+
+PACE_ITEMS: Final = 256
+PACE_CHARS: Final = 1 << 14
+"""So many rounds of a loop of Python's are about as long."""
+
 
 # ---- match
 
@@ -36,13 +46,21 @@ PATTERNS_KEPT_MAX: Final = 256
 def match(env: "Env", text: str, pattern: str) -> Datum:
     """STRING, STRING -> OBJECT | NULL. The first match anywhere, its groups in order; null where one did not match."""
     data = text.encode()
-    found = _compiled(pattern).search(data)
+    search = partial(_compiled(pattern).search, data)
+    found = apart(env, search) if len(data) > APART_BYTES else search()
     if found is None:
         return None
     spans = [found.span(number) for number in range(found.re.groups + 1)]
     whole, *groups = [_piece(data, start, end) for start, end in spans]
     assert whole is not None
     return {**whole, "groups": groups}  # type: ignore[dict-item]
+
+
+def apart(env: "Env", work: Callable[[], Any]) -> Any:
+    """The value of a long call into a library that lets others run meanwhile: on a thread, where the query may wait."""
+    if env.undivided or env.transaction is not None or (env.in_place and env.awaited is not None):
+        return work()
+    return env.wait(env.scheduler.loop.run_in_executor(_threads, work))
 
 
 def _piece(data: bytes, start: int, end: int) -> dict[str, Datum] | None:
@@ -84,58 +102,106 @@ def split(
         raise QueryLogicError(
             f"Error: `split` size argument must be in range [-1, {env.array_limit - 1}]."
         )
+    # No more pieces than may be: one more is an error anyway.
+    cuts_max = env.array_limit if most < 0 else most
     pieces: list[str]
     if separator is None:
-        pieces = _words(text, most)
+        pieces = _words(env, text, cuts_max)
     elif separator:
-        pieces = text.split(separator, most)
+        pieces = _parts(env, text, separator, cuts_max)
     else:
-        pieces = _characters(text, most)
+        pieces = _characters(env, text, cuts_max)
     if len(pieces) > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
     return pieces  # type: ignore[return-value]
 
 
-def _words(text: str, most: int) -> list[str]:
+def _parts(env: "Env", text: str, separator: str, most: int) -> list[str]:
+    if len(text) <= SLICE_CHARS:
+        return text.split(separator, most)
+    pieces: list[str] = []
+    at = 0
+    while len(pieces) < most:
+        env.tick()
+        found = text[at : at + SLICE_CHARS].split(separator, most - len(pieces))
+        last = found.pop()  # it may go on in the next slice
+        if found:
+            at += sum(map(len, found)) + len(found) * len(separator)
+            pieces += found
+            continue
+        end = text.find(separator, at + max(0, len(last) - len(separator) + 1))
+        if end < 0:
+            break
+        pieces.append(text[at:end])
+        at = end + len(separator)
+    pieces.append(text[at:])
+    return pieces
+
+
+def _words(env: "Env", text: str, most: int) -> list[str]:
+    pieces: list[str] = []
+    at = 0
+    while len(text) - at > SLICE_CHARS:
+        env.tick()
+        blank = _BLANKS.search(text, at + SLICE_CHARS)
+        if blank is None:
+            break
+        left = most - len(pieces)
+        found = _words_of(text[at : blank.start()], left)
+        if len(found) > left:
+            break
+        pieces += found
+        at = blank.end()
+    return pieces + _words_of(text[at:] if at else text, most - len(pieces))
+
+
+def _words_of(text: str, most: int) -> list[str]:
     if text.isascii() and _PYTHON_BLANK.search(text) is None:
         return text.split(None, most)
     leading = _BLANKS.match(text)
     text = text[leading.end() :] if leading else text
-    pieces = [text] if most == 0 else _BLANKS.split(text, maxsplit=max(most, 0))
+    pieces = _BLANKS.split(text, maxsplit=most) if most else [text]
     if pieces[-1] == "":
         pieces.pop()
     return pieces
 
 
-def _characters(text: str, most: int) -> list[str]:
+def _characters(env: "Env", text: str, most: int) -> list[str]:
     """Code points, each with the combining marks that follow it."""
-    if text.isascii():
-        starts = list(range(len(text)))
-    else:
-        starts = [
-            at
-            for at, point in enumerate(text)
-            if at == 0 or not unicodedata.category(point).startswith("M")
-        ]
-    if 0 <= most < len(starts):
-        starts = starts[: most + 1]
+    starts: list[int] = []
+    for at, point in enumerate(text):
+        if at % PACE_CHARS == PACE_CHARS - 1:
+            env.tick()
+        if at and not point.isascii() and unicodedata.category(point).startswith("M"):
+            continue
+        starts.append(at)
+        if len(starts) > most:
+            break
     return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 
 
 # ---- case
 
-_UPPER: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
-_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
-
 
 def upcase(env: "Env", text: str) -> str:
     """STRING -> STRING. Only the letters of ASCII."""
-    return text.translate(_UPPER)
+    return _sliced(env, text, lambda part: part.encode().upper().decode())
 
 
 def downcase(env: "Env", text: str) -> str:
     """STRING -> STRING. Only the letters of ASCII."""
-    return text.translate(_LOWER)
+    return _sliced(env, text, lambda part: part.encode().lower().decode())
+
+
+def _sliced(env: "Env", text: str, change: Callable[[str], str]) -> str:
+    if len(text) <= SLICE_CHARS:
+        return change(text)
+    env.making(len(text))
+    parts = []
+    for at in range(0, len(text), SLICE_CHARS):
+        parts.append(change(text[at : at + SLICE_CHARS]))
+        env.tick()
+    return "".join(parts)
 
 
 # ---- JSON
@@ -150,12 +216,24 @@ def json_of(env: "Env", text: str) -> Datum:
         value = decode(data)
         if has_repeated_keys(data, value):
             _refuse_repeated_keys(text)
-        value = from_json(value)
+        env.tick()
+        value = _canonical(env, value)
     except RecursionError:
         raise _not_json(data, DEPTH) from None
     except ValueError:
-        raise _not_json(data, first_fault(text)) from None
-    _check_arrays(value, env.array_limit)
+        raise _not_json(data, first_fault(text, env.tick)) from None
+    if data.count(b",") >= env.array_limit:
+        _check_arrays(env, value)
+    return value
+
+
+def _canonical(env: "Env", value: Datum) -> Datum:
+    """What `from_json` makes of a value; the elements of a long array a few at a time."""
+    if not isinstance(value, list) or len(value) <= PACE_ITEMS:
+        return from_json(value)
+    for at in range(0, len(value), PACE_ITEMS):
+        value[at : at + PACE_ITEMS] = from_json(value[at : at + PACE_ITEMS])  # type: ignore[assignment]
+        env.tick()
     return value
 
 
@@ -175,20 +253,27 @@ def _refuse_repeated_keys(text: str) -> None:
     json.loads(text, object_pairs_hook=check)
 
 
-def _check_arrays(value: Datum, limit: int) -> None:
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_arrays(item, limit)
-    elif isinstance(value, list):
-        if len(value) > limit:
+def _check_arrays(env: "Env", whole: Datum) -> None:
+    limit = env.array_limit
+    pending: list[Datum] = [whole] if whole.__class__ in _NESTED else []
+    count = 0
+    while pending:
+        value = pending.pop()
+        count += 1
+        if count % PACE_ITEMS == 0:
+            env.tick()
+        if isinstance(value, list) and len(value) > limit:
             raise ResourceLimitError(too_many(limit))
-        for item in value:
-            _check_arrays(item, limit)
+        parts = value.values() if isinstance(value, dict) else value
+        pending += [part for part in parts if part.__class__ in _NESTED]  # type: ignore[union-attr]
+
+
+_NESTED: Final = (dict, list)
 
 
 def to_json_string(env: "Env", value: Datum) -> str:
     """DATUM -> STRING, on one line with sorted keys."""
-    return compact(value)
+    return compact(value, env.tick)
 
 
 # ---- format
@@ -210,27 +295,33 @@ def format_template(env: "Env", template: str, values: Datum) -> str:
         if name not in values:
             raise NonExistenceError(f"No attribute `{name}` in object:\n{pretty(values)}")
         value = values[name]
-        parts.append(value if isinstance(value, str) else str(coerce(value, "STRING")))
+        parts.append(value if isinstance(value, str) else str(coerce(value, "STRING", env.tick)))
+        if len(parts) % PACE_ITEMS < 2:
+            env.tick()
     parts.append(template[at:])
     return "".join(parts)
 
 
+_TAG_END: Final = re.compile(r"[{},\\]")
+
+
 def _tag(template: str, start: int) -> tuple[str, int]:
     """The name in the tag that opened before `start`, and the position after the tag."""
-    for at in range(start, len(template)):
-        match template[at]:
-            case "}":
-                return template[start:at], at + 1
-            case "{":
-                raise QueryLogicError("Nested template parameters are not allowed")
-            case ",":
-                raise QueryLogicError("Formatting separator `,` is not allowed in parameter name")
-            case "\\":
-                raise QueryLogicError(
-                    "Reserved escape character `\\` is not allowed in parameter name"
-                )
+    end = _TAG_END.search(template, start)
+    match "" if end is None else end[0]:
+        case "}":
+            assert end is not None
+            return template[start : end.start()], end.end()
+        case "{":
+            raise QueryLogicError("Nested template parameters are not allowed")
+        case ",":
+            raise QueryLogicError("Formatting separator `,` is not allowed in parameter name")
+        case "\\":
+            raise QueryLogicError("Reserved escape character `\\` is not allowed in parameter name")
     raise QueryLogicError("Parameter tag must be closed")
 
+
+_QUICK: Final = "a.{}() if a.__class__ is str and a.isascii() and len(a) < 262144 else slow"
 
 TERMS: Final = (
     TermSpec(97, "match", exactly(2), match, args=(Arg.STRING, Arg.STRING)),
@@ -241,7 +332,7 @@ TERMS: Final = (
         exactly(1),
         upcase,
         args=(Arg.STRING,),
-        inline="a.upper() if a.__class__ is str and a.isascii() else slow",
+        inline=_QUICK.format("upper"),
     ),
     TermSpec(
         142,
@@ -249,7 +340,7 @@ TERMS: Final = (
         exactly(1),
         downcase,
         args=(Arg.STRING,),
-        inline="a.lower() if a.__class__ is str and a.isascii() else slow",
+        inline=_QUICK.format("lower"),
     ),
     TermSpec(98, "json", exactly(1), json_of, args=(Arg.STRING,)),
     TermSpec(172, "to_json_string", exactly(1), to_json_string),
