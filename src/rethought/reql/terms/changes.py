@@ -206,9 +206,9 @@ def _flag(opts: Options, name: str) -> bool:
 
 
 def _squash(env: Env, opts: Options) -> bool | float:
-    value: Any = opts.value("squash")
-    if value is None:
+    if not opts.has("squash"):
         return False
+    value: Any = opts.value("squash")
     if value.__class__ is bool:
         return bool(value)
     if value.__class__ is int or value.__class__ is float:
