@@ -89,31 +89,17 @@ def feeds(after: str | None) -> dict[str, Any]:
 
 def write(command: AnyCommand, who: str) -> Any:
     """The query that does `command`, to be run as a transaction; false if it had been done before."""
-    line = {
-        "id": command.id,
-        "verb": type(command).__name__.lower(),
-        "who": who,
-        "at": NOW,
-        "minute": (NOW / 60).floor(),
-    }
-    return r.branch(
-        ACTIVITY.get(command.id).ne(None),
-        False,
-        r.do(
-            NOTES.get(command.note).default({}).merge({}),  # the note as it was before
-            lambda old: r.expr(
-                [
-                    change(command, old),
-                    ACTIVITY.insert(
-                        old.pluck("text", "column")
-                        .merge({} if isinstance(command, Remove) else fields(command))
-                        .pluck("text", "column")
-                        .merge(line)
-                    ),
-                ]
-            ).do(lambda _: True),
-        ),
-    )
+    done_before = ACTIVITY.get(command.id).ne(None)
+    note = NOTES.get(command.note).default({})  # as it is before the change
+    both = note.do(lambda old: [change(command, old), ACTIVITY.insert(line(command, who, old))])
+    return r.branch(done_before, False, both.do(lambda _: True))
+
+
+def line(command: AnyCommand, who: str, old: Any) -> Any:
+    """What `activity` says of a command: the text and the column are the note's, where the command has none."""
+    verb = type(command).__name__.lower()
+    known = {"id": command.id, "verb": verb, "who": who, "at": NOW, "minute": (NOW / 60).floor()}
+    return old.merge(fields(command)).pluck("text", "column").merge(known)
 
 
 def change(command: AnyCommand, old: Any) -> Any:

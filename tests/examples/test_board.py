@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 def start_board(tmp_path: Path) -> Iterator[Callable[..., Board]]:
     with ExitStack() as stack:
 
-        def start_one(port: int = 0) -> Board:
-            board = start("--port", str(port), "--data", str(tmp_path / "data"))
+        def start_one(port: int = 0, data: str = "data") -> Board:
+            board = start("--port", str(port), "--data", str(tmp_path / data))
             stack.callback(board.stop)
             return board
 
@@ -254,6 +254,21 @@ def test_pages_survive_a_restart_of_everything(
     expect(page.locator("#link")).to_have_text("Resumed, 0 changes caught up")
     wait_for_changes(page, 2)
     expect(texts(page, "Ideas").nth(3)).to_have_text("between")
+
+
+def test_a_page_that_finds_another_board_shows_that(
+    start_board: Callable[..., Board], open_page: OpenPage
+) -> None:
+    first = start_board()
+    page = open_page(first.url, forgiven=LOST)
+    add(page, "Ideas", "of the first board")
+    wait_for_changes(page, 1)
+    assert first.stop() == 0
+    start_board(first.port, "other data")
+    expect(note(page, "of the first board")).to_have_count(0)
+    expect_live(page)
+    expect(page.locator(".note")).to_have_count(5)
+    expect(page.locator("#total")).to_have_text("5")
 
 
 def test_pause_and_resume_show_what_was_missed(board: Board, open_page: OpenPage) -> None:

@@ -188,6 +188,10 @@ def test_a_command_that_comes_twice_is_done_once(board: Board) -> None:
         removal = {"type": "remove", "id": str(uuid.uuid4()), "note": one["note"]}
         say(page, **removal)
         hear(page, "notes")
+        activity = r.db("board").table("activity").get_all(one["id"], removal["id"])
+        lines = board.rows(activity.order_by("at").pluck("verb", "who", "text", "column"))
+        same = {"who": "Test", "text": "once", "column": "done"}
+        assert lines == [{"verb": "add", **same}, {"verb": "remove", **same}]
         for command in (one, removal):
             say(again, **command)
             assert hear(again, "known")["id"] == command["id"]

@@ -24,7 +24,7 @@ const pending = new Map();
 
 let socket = null, me = null, live = false, paused = false, retry = RETRY_MS[0], heard = 0;
 let caughtUp = null; // keys of the notes that changed while the connection was away; null: nothing to catch up
-let seen = 0, connections = 0;
+let seen = 0, connections = 0, settling = 0;
 let ahead = 0; // this clock of that of the board, in milliseconds
 const myself = { name: localStorage.name || someName(), hue: Number(localStorage.hue) || random(360) };
 Object.assign(localStorage, myself);
@@ -119,7 +119,8 @@ function wentLive() {
   const count = caughtUp?.length;
   const words = caughtUp ? `Resumed, ${count} ${count === 1 ? "change" : "changes"} caught up` : "Live";
   link(caughtUp ? "resumed" : "live", words);
-  if (caughtUp) setTimeout(() => live && link("live", "Live"), RESUMED_MS);
+  clearTimeout(settling);
+  if (caughtUp) settling = setTimeout(() => live && link("live", "Live"), RESUMED_MS);
   for (const command of pending.values()) transmit(command);
   tellHere({});
 }
