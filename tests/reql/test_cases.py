@@ -11,12 +11,7 @@ from tests.reql.evaluation import Evaluator
 from tests.wire.client import Client
 from tools.serverprocess import ServerProcess
 
-<<<<<<< ours
 AT_ONCE = 20
-=======
-CONTINUE = 2
-PARTIAL = 3
->>>>>>> theirs
 
 WITH_CASES = (
     "aggregation",
@@ -90,7 +85,6 @@ def test_every_term_of_the_family_has_cases(family: str) -> None:
 def test_a_server_answers_as_the_cases_say(shared_server: ServerProcess) -> None:
     expected = [case for path in cases.files_without_tables() for case in cases.read(path)]
     with Client(shared_server.port) as client:
-<<<<<<< ours
         # Not all at once: a stream that waits for thousands of others ends its first batch early.
         for first in range(0, len(expected), AT_ONCE):
             window = dict(enumerate(expected[first : first + AT_ONCE], first))
@@ -99,14 +93,3 @@ def test_a_server_answers_as_the_cases_say(shared_server: ServerProcess) -> None
             answers = dict(client.response() for _ in window)
             for token, case in window.items():
                 assert text(answers[token]) == text(cases.expected_response(case)), case
-=======
-        for token, case in enumerate(expected, 1):
-            client.query(token, [1, case["query"], {}])
-        answers = dict(client.response() for _ in expected)
-        for token, answer in answers.items():
-            while answer["t"] == PARTIAL:  # a busy machine may answer in two batches
-                more = client.ask(token, [CONTINUE])
-                answer.update(more, r=answer["r"] + more["r"])
-    for token, case in enumerate(expected, 1):
-        assert text(answers[token]) == text(cases.expected_response(case)), case
->>>>>>> theirs
