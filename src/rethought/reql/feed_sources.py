@@ -1,7 +1,7 @@
 """Where the feeds of a node come from: a hub per group with feeds, and what stands for one for system tables.
 
-What always holds: a hub exists as long as somebody listens; when a table is dropped or leaves its group, its feeds end
-with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the first feed is opened.
+What always holds: a hub exists as long as somebody listens; when a table is dropped, leaves its group or gets another
+number of shards, its feeds end with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the first feed is opened.
 """
 
 from bisect import bisect_left
@@ -37,7 +37,7 @@ class Feeds:
         self.cursors: dict[Any, Any] = {}  # by Env: who reads a feed's stream
         self._hubs: dict[Any, Hub] = {}
         self._system: dict[tuple[Any, str, str], SystemSource] = {}
-        self._handles: dict[Any, Hub] = {}
+        self._handles: dict[Any, tuple[Hub, int]] = {}  # with the number of shards
         self.guarded: dict[Any, Any] = {}  # by subscription, of users but admin
         self._checking = False
         catalog.watch(self._catalog_changed)
@@ -51,7 +51,7 @@ class Feeds:
         hub = self._hubs.get(group)
         if hub is None:
             hub = self._hubs[group] = Hub(group, self.loop, lambda: self._forget(group))
-        self._handles[handle] = hub
+        self._handles[handle] = hub, handle.shards
         return hub, handle.number
 
     def subscriptions(self) -> set[Subscription]:
@@ -68,7 +68,7 @@ class Feeds:
     def _forget(self, group: Any) -> None:
         self._hubs.pop(group, None)
         self._handles = {
-            handle: hub for handle, hub in self._handles.items() if hub.group is not group
+            handle: known for handle, known in self._handles.items() if known[0].group is not group
         }
 
     def _system_source(self, env: Any, table: Any) -> "SystemSource":
@@ -85,8 +85,10 @@ class Feeds:
             self.loop.call_soon(self._check_rights)
         if topic != "table":
             return
-        hub = self._handles.get(what)
-        if hub is not None and (what.dropped or what.group is not hub.group):
+        hub, shards = self._handles.get(what, (None, 0))
+        if hub is None:
+            return
+        if what.dropped or what.group is not hub.group or what.shards != shards:
             self._handles.pop(what, None)
             hub.fail(what.number, aborted())
 
