@@ -14,12 +14,17 @@ from tools.serverprocess import ServerProcess
 AT_ONCE = 20
 
 WITH_CASES = (
+    "admin",
     "aggregation",
     "arrays",
+    "changes",
     "conversion",
     "core",
     "fields",
+    "geo",
     "geosearch",
+    "granting",
+    "indexes",
     "joins",
     "math",
     "membership",

@@ -12,12 +12,13 @@ from greenlet import getcurrent
 from rethought.catalog.catalog import check_name, refuse_taken
 from rethought.catalog.model import SYSTEM_DATABASE, Database
 from rethought.datum.jsonbytes import decode
-from rethought.datum.values import is_truthy, to_int
+from rethought.datum.values import is_truthy
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.env import Env, Options
 from rethought.exec.values import (
     SingleSelection,
     need_database,
+    need_int,
     need_string,
     wrong_datum,
     wrong_value,
@@ -240,12 +241,8 @@ def wait(env: Env, *args: Any, opts: Options) -> Any:
                 f"'{last}'",
                 "wait_for",
             )
-    if opts.has("timeout"):
-        timeout = opts.value("timeout")
-        if timeout.__class__ is not int and timeout.__class__ is not float:
-            raise wrong_datum("NUMBER", timeout, "timeout")
-        if to_int(timeout) < 0:
-            raise QueryLogicError("The timeout must not be negative.", "timeout")
+    if opts.has("timeout") and need_int(env, opts.value("timeout"), "timeout") < 0:
+        raise QueryLogicError("The timeout must not be negative.", "timeout")
     if isinstance(target, Database):
         if not target.system:
             return {"ready": len(target.tables)}
@@ -272,10 +269,7 @@ def reconfigure(env: Env, *args: Any, opts: Options) -> Any:
     dry_run = opts.has("dry_run") and is_truthy(opts.value("dry_run"))
     if opts.has("emergency_repair") and opts.value("emergency_repair") is not None:
         return _emergency_repair(env, target, opts)
-    for name in ("shards", "replicas"):
-        if not opts.has(name):
-            raise QueryLogicError(f"Missing required argument `{name}`.")
-    placement = read_placement(env, opts)
+    placement = read_placement(env, opts, required=True)
     tables = _configurable(env, target, "you can't configure the tables in it.")
     identity = env.catalog.identity
     changes: list[dict[str, Any]] = []

@@ -113,12 +113,12 @@ def distance(env: "Env", one: Datum, other: Datum, *, opts: "Options") -> int | 
     return number(length / metres)
 
 
-def intersects(env: "Env", value: Datum, other: Geometry) -> bool | list[Datum]:
+def intersects(env: "Env", value: Datum, other: Datum) -> bool | list[Datum]:
     """GEOMETRY, GEOMETRY -> BOOL | ARRAY, GEOMETRY -> ARRAY of those that meet it"""
     return _each(env, "intersects", geometries_intersect, value, other)
 
 
-def includes(env: "Env", value: Datum, inner: Geometry) -> bool | list[Datum]:
+def includes(env: "Env", value: Datum, inner: Datum) -> bool | list[Datum]:
     """Polygon, GEOMETRY -> BOOL | ARRAY, GEOMETRY -> ARRAY of those that hold it"""
     return _each(env, "includes", geometry_includes, value, inner)
 
@@ -128,17 +128,17 @@ def _each(
     name: str,
     holds: Callable[[Geometry, Geometry, Tick], bool],
     value: Datum,
-    other: Geometry,
+    other: Datum,
 ) -> bool | list[Datum]:
     tick = ticks(env)
     if not isinstance(value, list):
-        return holds(need_geometry(env, value, 0), other, tick)
+        return holds(need_geometry(env, value, 0), need_geometry(env, other, 1), tick)
     kept: list[Datum] = []
     for row in value:
         if isinstance(row, list):
             raise QueryLogicError(f"Cannot perform {name} on a sequence of sequences.")
         try:
-            if holds(need_geometry(env, row, None), other, tick):
+            if holds(need_geometry(env, row, None), need_geometry(env, other, 1), tick):
                 kept.append(row)
         except NonExistenceError:  # as a filter does
             continue
@@ -229,7 +229,7 @@ TERMS: Final = (
         exactly(2),
         intersects,
         compile_predicate,
-        args=(Arg.DATUM, Arg.GEOMETRY),
+        args=(Arg.DATUM, Arg.DATUM),
         determinism=_GEO,
         grouped=Grouped.STREAM,
     ),
@@ -239,7 +239,7 @@ TERMS: Final = (
         exactly(2),
         includes,
         compile_predicate,
-        args=(Arg.DATUM, Arg.GEOMETRY),
+        args=(Arg.DATUM, Arg.DATUM),
         determinism=_GEO,
         grouped=Grouped.STREAM,
     ),

@@ -301,7 +301,7 @@ _TABLE_NAME: Final = (Arg.TABLE, Arg.DATUM)
 TERMS: Final = (
     TermSpec(
         75,
-        "index_create",
+        "sindex_create",
         between(2, 3),
         index_create,
         compile=keeping(2),
@@ -309,11 +309,11 @@ TERMS: Final = (
         optargs=("multi", "geo"),
         **_WRITE,
     ),
-    TermSpec(76, "index_drop", exactly(2), index_drop, args=_TABLE_NAME, **_WRITE),
-    TermSpec(77, "index_list", exactly(1), index_list, args=(Arg.TABLE,), **_READ),
+    TermSpec(76, "sindex_drop", exactly(2), index_drop, args=_TABLE_NAME, **_WRITE),
+    TermSpec(77, "sindex_list", exactly(1), index_list, args=(Arg.TABLE,), **_READ),
     TermSpec(
         139,
-        "index_status",
+        "sindex_status",
         at_least(1),
         index_status,
         args=(Arg.TABLE,),
@@ -322,7 +322,7 @@ TERMS: Final = (
     ),
     TermSpec(
         140,
-        "index_wait",
+        "sindex_wait",
         at_least(1),
         index_wait,
         args=(Arg.TABLE,),
@@ -331,7 +331,7 @@ TERMS: Final = (
     ),
     TermSpec(
         156,
-        "index_rename",
+        "sindex_rename",
         exactly(3),
         index_rename,
         args=(Arg.TABLE, Arg.STRING, Arg.STRING),
@@ -347,5 +347,5 @@ TERMS: Final = (
         args=(Arg.TABLE, Arg.ANY),
         **_WRITE,
     ),
-    TermSpec(190, "get_write_hook", exactly(1), get_write_hook, args=(Arg.TABLE,), **_READ),
+    TermSpec(190, "get_write_hook", exactly(1), get_write_hook, args=(Arg.TABLE,), **_WRITE),
 )

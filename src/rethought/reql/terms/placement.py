@@ -27,14 +27,18 @@ class Placement:
     nonvoting_tags: tuple[str, ...]
 
 
-def read_placement(env: Env, opts: Options) -> Placement:
-    """The placement a query asks for."""
+def read_placement(env: Env, opts: Options, *, required: bool = False) -> Placement:
+    """The placement a query asks for; `required`: it must name shards and replicas."""
     shards = 1
+    if required:
+        _require(opts, "shards")
     if opts.has("shards"):
         shards = _integer(opts.value("shards"), "shards")
         if shards < 1:
             raise QueryLogicError("Every table must have at least one shard.", "shards")
     replicas = {DEFAULT_TAG: 1}
+    if required:
+        _require(opts, "replicas")
     if opts.has("replicas"):
         replicas = _replicas(env, opts)
     nonvoting = _tags(env, opts)
@@ -43,6 +47,11 @@ def read_placement(env: Env, opts: Options) -> Placement:
         primary_tag = need_string(env, opts.value("primary_replica_tag"), "primary_replica_tag")
         _check_tag(primary_tag, "primary_replica_tag")
     return Placement(shards, replicas, primary_tag, nonvoting)
+
+
+def _require(opts: Options, name: str) -> None:
+    if not opts.has(name):
+        raise QueryLogicError(f"Missing required argument `{name}`.")
 
 
 def _replicas(env: Env, opts: Options) -> dict[str, int]:
