@@ -50,6 +50,16 @@ def test_json_entries(console: io.StringIO) -> None:
     assert entry["time"].endswith("Z")
 
 
+def test_json_entries_have_the_fields_of_what_they_say(console: io.StringIO) -> None:
+    server_log.setup(console=console, json=True)
+    logging.getLogger("rethought.x").warning(
+        "slow: %s", 3, extra={"query": "q", "fields": {"event": "slow_query", "seconds": 3}}
+    )
+    entry = json.loads(console.getvalue())
+    assert (entry["message"], entry["query"]) == ("slow: 3", "q")
+    assert (entry["event"], entry["seconds"]) == ("slow_query", 3)
+
+
 def test_an_exception_is_logged_with_its_stack(console: io.StringIO) -> None:
     try:
         raise ZeroDivisionError("on purpose")

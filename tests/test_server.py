@@ -228,6 +228,20 @@ def test_tls_connections(start_server: StartServer) -> None:
         assert r.expr(1).run(connection) == 1
 
 
+def test_a_log_file_that_was_moved_aside_is_opened_anew(start_server: StartServer) -> None:
+    server = start_server()
+    path = server.directory / "log_file"
+    path.rename(server.directory / "log_file.old")
+    server.process.send_signal(signal.SIGHUP)
+    with r.connect(port=server.port) as connection:
+        opened = (
+            r.db("rethinkdb").table("logs")["message"].contains("The log file was opened anew.")
+        )
+        assert any(opened.run(connection) for _ in range(1_000))
+    assert "The log file was opened anew." in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+
+
 def test_a_client_certificate_can_be_required(
     start_server: StartServer,
 ) -> None:

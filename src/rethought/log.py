@@ -44,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
     level: str
     message: str
     query: str | None = None  # the id of the query it is about, as in `jobs`
+    fields: dict[str, object] | None = None  # what the message says, for programs
 
     def line(self) -> str:
         """As in the log file: `2026-11-22T07:01:15.529110683 0.001704s notice: message`."""
@@ -64,6 +65,8 @@ class Entry(msgspec.Struct, frozen=True):
         }
         if self.query is not None:
             fields["query"] = self.query
+        if self.fields is not None:
+            fields |= self.fields
         return msgspec.json.encode(fields).decode()
 
 
@@ -89,7 +92,8 @@ class Log(logging.Handler):
         level = LEVELS.get(record.levelno, "info")
         now = time.time_ns()
         query = getattr(record, "query", None)
-        entry = Entry(now, time.monotonic() - self.started, level, message, query)
+        fields = getattr(record, "fields", None)
+        entry = Entry(now, time.monotonic() - self.started, level, message, query, fields)
         self.recent.append(entry)
         # A full disk or a reader that went away costs the entry, not the server.
         if self.file is not None:
@@ -106,8 +110,9 @@ class Log(logging.Handler):
                 self.console.flush()
 
     def open_file(self, path: Path) -> None:
+        opened = path.open("a", encoding="utf-8", errors="backslashreplace")
         self.close_file()
-        self.file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        self.file = opened
 
     def close_file(self) -> None:
         if self.file is not None:

@@ -29,6 +29,7 @@ from rethought import log as server_log
 from rethought.config import Config
 from rethought.datadir import StartError, encryption_key, locked, make_directory, pid_file
 from rethought.log import notice
+from rethought.web.starting import answering
 from rethought.wire.listener import Listener
 from rethought.wire.sockets import BindError, addresses_of, bind
 from rethought.wire.tls import TlsError, load_certificate, make_context
@@ -123,6 +124,16 @@ class Server:
         self.data.catalog.close()
         notice("Storage engine shut down.")
 
+    def reload(self) -> None:
+        """Take up what somebody changed outside, without a restart."""
+        try:
+            server_log.LOG.open_file(self.config.log_path)
+        except OSError as error:
+            log.error("The log file could not be opened anew: %s", error)
+        else:
+            notice("The log file was opened anew.")
+        self.reload_certificate()
+
     def reload_certificate(self) -> None:
         """Take a renewed certificate into use without a restart."""
         config = self.config
@@ -174,7 +185,9 @@ async def serve(config: Config) -> None:
             config, config.driver_tls_cert, config.driver_tls_key, config.driver_tls_ca
         )
         ports.http_tls = make_tls(config, config.http_tls_cert, config.http_tls_key, None)
-        with pid_file(config.pid_file), data_directory(config) as data:
+        with pid_file(config.pid_file), contextlib.ExitStack() as opened:
+            with answering(ports.http, ports.http_tls):
+                data = opened.enter_context(data_directory(config))
             server = Server(config, data, ports)
             announce_ports(config, ports)
             stopping = stop_signal(server)
@@ -209,7 +222,7 @@ def stop_signal(server: Server) -> "asyncio.Future[str]":
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, server.reload_certificate)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     return stopping
 
 
@@ -495,6 +508,7 @@ def start_scrubbing(catalog: "Catalog", config: Config, node: "Node") -> "Scrubb
 
 
 def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer":
+    from rethought.system.metrics import metrics
     from rethought.web.reql import ReqlEndpoint
     from rethought.web.server import Readiness, WebServer
 
@@ -511,9 +525,11 @@ def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer"
     )
     return WebServer(
         reql=reql,
-        metrics=lambda: reporter.metrics(node),
-        readiness=lambda: Readiness(
-            not server.stopping, [issue.description for issue in node.issues()]
+        metrics=lambda: metrics(reporter, node),
+        readiness=lambda for_writes: Readiness(
+            not server.stopping,
+            not server.stopping and reporter.writable(probe=for_writes),
+            [issue.description for issue in node.issues()],
         ),
         query_bytes_max=limits.query_bytes,
     )

@@ -2,14 +2,19 @@
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rethought import log as server_log
+from rethought.system.metrics import metrics
+from rethought.system.node import ScrubState
 from rethought.system.reporting import Reporter
 from tests.system.conftest import Machine, array, create, get, insert, system, table
+
+TOP = Path(__file__).parent.parent.parent
 
 
 class Full(io.StringIO):
@@ -123,11 +128,38 @@ def test_a_file_that_belongs_to_nobody_is_an_issue(machine: Machine, reporter: R
 
 def test_metrics_name_every_table(machine: Machine, reporter: Reporter) -> None:
     filled(machine)
-    families = {name: samples for name, _, _, samples in reporter.metrics(machine.node)}
+    families = {name: samples for name, _, _, samples in metrics(reporter, machine.node)}
     assert families["table_documents"] == [({"database": "test", "table": "t"}, 50)]
     assert families["written_documents_total"] == [({}, 50)]
-    assert families["file_bytes"][0][1] > 0
+    assert [labels["database"] for labels, _ in families["file_bytes"]] == ["rethinkdb", "test"]
+    assert all(size > 0 for _, size in families["file_bytes"])
+    assert families["process_resident_bytes"][0][1] > 1 << 20
+    assert families["disk_free_bytes"] == [({}, 1 << 40)]
     assert families["issues"] == []
+
+
+def test_refused_logins_are_counted(machine: Machine, reporter: Reporter) -> None:
+    for outcome in ("accepted", "wrong password", "wrong password"):
+        machine.engine.login("bob", "10.0.0.1", outcome)
+    families = {name: samples for name, _, _, samples in metrics(reporter, machine.node)}
+    assert families["logins_total"] == [({}, 3)]
+    assert families["logins_refused_total"] == [({}, 2)]
+
+
+def test_every_metric_is_documented_and_named_as_prometheus_asks(
+    machine: Machine, reporter: Reporter
+) -> None:
+    machine.node.scrub = lambda: ScrubState(None, 0.0, None, 0)
+    families = metrics(reporter, machine.node)
+    text = (TOP / "docs" / "operations.md").read_text()
+    documented = re.findall(r"^\| `rethought_(\w+)` \| (gauge|counter) \| (.*) \|$", text, re.M)
+    assert [(name, kind) for name, kind, _ in documented] == [
+        (name, kind) for name, kind, _, _ in families
+    ]
+    assert [help_ for _, _, help_ in documented] == [help_ for _, _, help_, _ in families]
+    assert {name for name, kind, _, _ in families if name.endswith("_total")} == {
+        name for name, kind, _, _ in families if kind == "counter"
+    }
 
 
 def test_totals_do_not_shrink_when_tables_and_databases_are_dropped(

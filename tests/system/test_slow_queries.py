@@ -80,6 +80,11 @@ def test_each_batch_is_reported_with_plan_rows_and_text(
     assert len(lines) >= 2
     assert all('scan test.t, user admin at 127.0.0.1:50000: r.table("t")' in line for line in lines)
     assert sum(int(line.split(" s, ")[1].split(" rows")[0]) for line in lines) == 20
+    told: Any = caplog.records[-1]
+    assert told.fields["event"] == "slow_query"
+    assert told.fields["plan"] == "scan test.t"
+    assert told.fields["reql"] == 'r.table("t")'
+    assert told.fields["seconds"] >= 0
 
 
 def test_a_fast_query_is_not_reported(watched: Machine, caplog: pytest.LogCaptureFixture) -> None:

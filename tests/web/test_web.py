@@ -86,7 +86,9 @@ def test_metrics_count_what_clients_do(server: ServerProcess) -> None:
 def test_health_and_readiness(server: ServerProcess) -> None:
     with asking(server) as browser:
         assert browser.get("/healthz") == b"ok\n"
-        assert json.loads(browser.get("/readyz")) == {"ready": True, "issues": []}
+        well = {"ready": True, "state": "serving", "writable": True, "issues": []}
+        assert json.loads(browser.get("/readyz")) == well
+        assert json.loads(browser.get("/readyz?write")) == well
         assert browser.send("HEAD", "/readyz") == b""
         assert browser.last.status == 200
         browser.send("POST", "/metrics")

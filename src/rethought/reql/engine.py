@@ -89,6 +89,8 @@ class Engine:
         self.running: set[Query] = set()
         self.cursors: WeakKeyDictionary[Any, OpenQuery] = WeakKeyDictionary()  # open ones
         self.queries = 0  # started, in all
+        self.logins = 0
+        self.logins_refused = 0
         self.accounts = Accounts(catalog, limits)
         self.audit: Any = (
             None  # who wants to know of logins and, with `data`, of every table a query uses
@@ -102,6 +104,8 @@ class Engine:
         return client
 
     def login(self, user: str, address: str, outcome: str) -> None:
+        self.logins += 1
+        self.logins_refused += outcome != "accepted"
         if self.audit is not None:
             self.audit.login(user, address, outcome)
 

@@ -86,16 +86,21 @@ class Watch:
 
     def report(self, reply: Reply | None, spent: float, query: str | None) -> None:
         client = self.client
+        fields = {
+            "event": "slow_query",
+            "seconds": round(spent, 6),
+            "outcome": outcome(reply),
+            "plan": plan_of(self.body),
+            "user": client.user,
+            "address": client.address,
+            "port": client.port,
+            "reql": text_of(self.body),
+        }
         log.warning(
             "slow query: %.3f s, %s, %s, user %s at %s:%d: %s",
             spent,
-            outcome(reply),
-            plan_of(self.body),
-            client.user,
-            client.address,
-            client.port,
-            text_of(self.body),
-            extra={"query": query},
+            *list(fields.values())[2:],
+            extra={"query": query, "fields": fields},
         )
 
 

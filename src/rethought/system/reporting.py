@@ -1,33 +1,34 @@
-"""What the running process tells about itself: its log, its counters, its issues, and all of it as metrics.
+"""What the running process tells about itself: its log, its counters, its issues.
 
 What always holds: looking costs some microseconds per table, whatever the size of the data; nothing is read from disk;
 no secret and no document is in what is told. `server.py` makes a `Reporter` of the process's parts and puts it into the
-`Node`; `web` asks it for metrics.
+`Node`; `metrics` asks it too.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from rethought import VERSION
 from rethought import log as server_log
-from rethought.store import Usage
+from rethought.errors import ReqlError
 from rethought.system.counting import Traffic
 from rethought.system.damage import damage_issues
 from rethought.system.lockouts import Guessing, lockout_issues
-from rethought.system.node import Counters, Issue, LogEntry, Node, RunningQuery, ScrubState
+from rethought.system.node import Counters, Issue, LogEntry, Node
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
     from rethought.exec.env import Env
+    from rethought.store import Group
+
+PROBE_RECORD: Final = "probe"
+PROBE_BYTES: Final = 128 << 10
+"""A few bytes find a place on a disk that is as good as full."""
 
 SPACE_LOW_BYTES: Final = 256 << 20
 """Less free space than this on the disk is an issue before it is an error."""
-
-Sample = tuple[dict[str, str], float]
-Family = tuple[str, str, str, list[Sample]]
-"""A metric: name, kind (`counter` or `gauge`), help, and its values by labels."""
 
 
 class Connections(Protocol):
@@ -44,7 +45,11 @@ class EngineCounts(Protocol):
     """What is asked of the engine."""
 
     queries: int
+    logins: int
+    logins_refused: int
     running: set[Any]
+    cursors: Any
+    plans: Any
 
 
 class Reporter:
@@ -104,6 +109,11 @@ class Reporter:
         found += self._space_issue()
         return found
 
+    def writable(self, *, probe: bool) -> bool:
+        """Whether the last write to every file succeeded; with `probe` one is tried where it did not."""
+        groups = [self.catalog.group, *(each.group for each in self.catalog.user_databases())]
+        return all(group is None or works(group, probe=probe) for group in groups)
+
     def _write_issues(self) -> list[Issue]:
         groups = [("the system database", self.catalog.group)]
         groups += [
@@ -157,13 +167,16 @@ class Reporter:
             )
         ]
 
-    def _space_issue(self) -> list[Issue]:
-        directory = self.catalog.files.directory
+    def free_bytes(self) -> int:
+        """Free space for the data; -1 when it cannot be told."""
         try:
-            free = self._free_bytes(directory)
+            return self._free_bytes(self.catalog.files.directory)
         except OSError:
-            return []
-        if free >= SPACE_LOW_BYTES:
+            return -1
+
+    def _space_issue(self) -> list[Issue]:
+        free = self.free_bytes()
+        if free < 0 or free >= SPACE_LOW_BYTES:
             return []
         return [
             Issue(
@@ -178,121 +191,17 @@ class Reporter:
             )
         ]
 
-    # ---- for Prometheus
 
-    def metrics(self, node: Node) -> list[Family]:
-        """Everything that can be counted or measured, for `/metrics`."""
-        counters = self.counters()
-        identity = self.catalog.identity
-        running: list[RunningQuery] = node.queries(None)
-        now = node.clock()
-        oldest = max((now - query.started for query in running), default=0.0)
-        info = {"version": VERSION, "name": identity.name, "id": identity.id}
-        return [
-            _gauge("info", "Who this server is; always 1.", 1, info),
-            _gauge("start_time_seconds", "When the process started.", node.started),
-            _counter("queries_total", "Queries started.", counters.queries),
-            _counter("read_documents_total", "Documents read from tables.", counters.read_docs),
-            _counter(
-                "written_documents_total", "Documents written to tables.", counters.written_docs
-            ),
-            _gauge("client_connections", "Open driver connections.", counters.client_connections),
-            _gauge(
-                "clients_active", "Connections with a query under way.", counters.clients_active
-            ),
-            _gauge("queries_running", "Queries under way, feeds included.", len(running)),
-            _gauge("oldest_query_seconds", "Age of the oldest query under way.", max(0.0, oldest)),
-            _gauge("cache_limit_bytes", "Memory set aside for pages.", node.cache_mb() * (1 << 20)),
-            *self._issue_metrics(node),
-            *_scrub_metrics(node.scrub()),
-            *self._database_metrics(),
-            *self._table_metrics(),
-        ]
-
-    def _issue_metrics(self, node: Node) -> list[Family]:
-        counts: dict[tuple[str, str], int] = {}
-        for issue in node.issues():
-            key = (issue.type, "true" if issue.critical else "false")
-            counts[key] = counts.get(key, 0) + 1
-        samples: list[Sample] = [
-            ({"type": type_, "critical": critical}, count)
-            for (type_, critical), count in sorted(counts.items())
-        ]
-        return [("issues", "gauge", "Rows of current_issues.", samples)]
-
-    def _database_metrics(self) -> list[Family]:
-        usages: list[tuple[dict[str, str], Usage]] = [
-            ({"database": database.name}, database.group.usage())
-            for database in self.catalog.user_databases()
-            if database.group is not None
-        ]
-        commits: list[Sample] = [
-            ({"database": database.name}, database.group.seq)
-            for database in self.catalog.user_databases()
-            if database.group is not None
-        ]
-        damaged: list[Sample] = [
-            ({"database": database.name}, len(database.group.damage.places))
-            for database in self.catalog.user_databases()
-            if database.group is not None
-        ]
-        return [
-            ("commits", "gauge", "Number of the newest commit.", commits),
-            *(
-                (name, "gauge", help_, [(labels, float(usage[at])) for labels, usage in usages])
-                for at, (name, help_) in enumerate(
-                    (
-                        ("file_bytes", "Size of the database's file."),
-                        ("free_bytes", "Of that, free for new data."),
-                        ("log_bytes", "Size of the write-ahead log."),
-                        ("cache_bytes", "Pages of the database in memory."),
-                        ("documents_bytes", "Documents of all its tables."),
-                    )
-                )
-            ),
-            ("damaged_places", "gauge", "Tables, indexes and other parts with damage.", damaged),
-        ]
-
-    def _table_metrics(self) -> list[Family]:
-        documents: list[Sample] = []
-        sizes: list[Sample] = []
-        reads: list[Sample] = []
-        writes: list[Sample] = []
-        for table in self.catalog.user_tables():
-            labels = {"database": table.db.name, "table": table.name}
-            size = table.group.snapshot().size(table.number)
-            documents.append((labels, size.documents))
-            sizes.append((labels, size.bytes))
-            reads.append((labels, table.reads))
-            writes.append((labels, self.traffic.written(table)))
-        return [
-            ("table_documents", "gauge", "Documents in the table.", documents),
-            ("table_bytes", "gauge", "Their size.", sizes),
-            ("table_read_documents_total", "counter", "Documents read from it.", reads),
-            ("table_written_documents_total", "counter", "Documents written to it.", writes),
-        ]
+def works(group: "Group", *, probe: bool) -> bool:
+    """Whether a file can be written. Without a probe the trouble would last until somebody writes again."""
+    if probe and in_trouble(group):
+        with contextlib.suppress(ReqlError):
+            group.meta_put(PROBE_RECORD, bytes(PROBE_BYTES))
+            group.flush()
+            if not in_trouble(group):
+                group.meta_delete(PROBE_RECORD)
+    return not in_trouble(group)
 
 
-def _scrub_metrics(state: ScrubState | None) -> list[Family]:
-    if state is None:
-        return []
-    return [
-        _gauge(
-            "scrub_running", "1 while a file is searched for damage.", state.database is not None
-        ),
-        _gauge("scrub_progress", "How much of that file is done, 0 to 1.", state.progress),
-        _gauge(
-            "scrub_finished_seconds",
-            "When the last pass over the file that has waited longest ended; 0: never.",
-            state.finished or 0,
-        ),
-        _counter("scrub_read_bytes_total", "Bytes read in search of damage.", state.read_bytes),
-    ]
-
-
-def _gauge(name: str, help_: str, value: float, labels: dict[str, str] | None = None) -> Family:
-    return name, "gauge", help_, [(labels or {}, value)]
-
-
-def _counter(name: str, help_: str, value: float) -> Family:
-    return name, "counter", help_, [({}, value)]
+def in_trouble(group: "Group") -> bool:
+    return group.trouble is not None

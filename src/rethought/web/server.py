@@ -25,14 +25,16 @@ Rethought.
 /metrics   for Prometheus
 /healthz   200 while the server answers at all
 /readyz    200 while it takes queries, with its issues; 503 while it starts or stops
+/readyz?write   503 also while writes fail
 /ajax/reql queries
 """
 
 
 class Readiness(NamedTuple):
-    """Whether queries are taken, and what an operator should know."""
+    """Whether queries are taken, whether writes succeed, and what an operator should know."""
 
     ready: bool
+    writable: bool
     issues: list[str]
 
 
@@ -44,9 +46,10 @@ class WebServer:
         *,
         reql: ReqlEndpoint,
         metrics: Callable[[], Iterable[Family]],
-        readiness: Callable[[], Readiness],
+        readiness: Callable[[bool], Readiness],
         query_bytes_max: int,
     ) -> None:
+        """`readiness` is told whether somebody asks because of writes: then it may try one."""
         self._reql = reql
         self._metrics = metrics
         self._readiness = readiness
@@ -75,18 +78,25 @@ class WebServer:
             return text(404, "There is nothing here.\n")
         if request.method not in READING:
             return Response(405, b"Only GET and HEAD.\n", headers={"Allow": "GET, HEAD"})
-        return answer()
+        return answer(request)
 
-    def _index(self) -> Response:
+    def _index(self, request: Request) -> Response:
         return text(200, INDEX)
 
-    def _exposition(self) -> Response:
+    def _exposition(self, request: Request) -> Response:
         return Response(200, exposition(self._metrics()), METRICS_TYPE)
 
-    def _health(self) -> Response:
+    def _health(self, request: Request) -> Response:
         return text(200, "ok\n")
 
-    def _ready(self) -> Response:
-        ready, issues = self._readiness()
-        body = json.dumps({"ready": ready, "issues": issues}) + "\n"
-        return Response(200 if ready else 503, body.encode(), JSON)
+    def _ready(self, request: Request) -> Response:
+        for_writes = request.query == "write"
+        ready, writable, issues = self._readiness(for_writes)
+        body = {
+            "ready": ready,
+            "state": "serving" if ready else "draining",
+            "writable": writable,
+            "issues": issues,
+        }
+        well = ready and (writable or not for_writes)
+        return Response(200 if well else 503, json.dumps(body).encode() + b"\n", JSON)
