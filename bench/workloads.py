@@ -196,6 +196,65 @@ COMPOUND_MAP: Final = term(
         ),
     ),
 )
+ARITHMETIC_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        table(),
+        row(term("gt", term("add", term("mul", field("age"), 2), field("score")), 9000)),
+    ),
+)
+STRING_FILTER: Final = term(
+    "count",
+    term("filter", table(), row(term("eq", term("upcase", field("city")), "CITY-5"))),
+)
+NESTED_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        table(),
+        row(
+            term(
+                "and",
+                term("lt", term("bracket", field("address"), "zip"), "5"),
+                term("ne", field("city"), "city-5"),
+                term("ge", term("default", field("missing"), field("age")), 50),
+            )
+        ),
+    ),
+)
+MISSING_FILTER: Final = term(
+    "count", term("filter", table(), row(term("gt", field("missing"), 50)))
+)
+BUILT_MAP: Final = term(
+    "count",
+    term(
+        "map",
+        table(),
+        row(
+            {
+                "who": term("add", field("name"), "!"),
+                "zip": term("bracket", field("address"), "zip"),
+            }
+        ),
+    ),
+)
+MERGED_MAP: Final = term(
+    "count",
+    term(
+        "map", table(), row(term("merge", term("var", 1), {"next": term("add", field("age"), 1)}))
+    ),
+)
+GROUPED_BY_TWO: Final = term("count", term("group", table(), "city", "age"))
+GROUPED_MAXIMUM: Final = term("max", term("group", table(), "city"), "score")
+GROUPED_INDEX: Final = term("count", term("group", table(), index="age"))
+GROUPED_FUNCTION: Final = term(
+    "sum",
+    term("map", term("group", table(), row(term("mod", field("age"), 10))), row(field("score"))),
+)
+MAXIMUM: Final = term("max", table(), "score")
+DISTINCT_INDEX: Final = term("count", term("distinct", table(), index="age"))
+COUNTED_RANGE: Final = term("count", term("between", table(), 10, 90, index="age"))
 GROUPED: Final = term("count", term("group", table(), "city"))
 GROUPED_AVERAGE: Final = term("avg", term("group", table(), "city"), "score")
 REDUCED: Final = term(
@@ -206,6 +265,28 @@ REDUCED: Final = term(
 PLUCKED: Final = term("pluck", table(), "id", "name")
 SORTED: Final = term(
     "limit", term("order_by", term("between", table(), 0, SORTED_MAX), "score"), 10
+)
+SORTED_BY_FUNCTION: Final = term(
+    "limit",
+    term(
+        "order_by",
+        term("between", table(), 0, SORTED_MAX),
+        row(term("bracket", field("address"), "zip")),
+        row(term("mul", field("score"), -1)),
+    ),
+    10,
+)
+JOINED_BY_FUNCTION: Final = term(
+    "count",
+    term(
+        "zip",
+        term(
+            "eq_join",
+            term("limit", table(), JOINED_MAX),
+            row(term("add", field("age"), 1)),
+            table(),
+        ),
+    ),
 )
 JOINED: Final = term("count", term("eq_join", term("limit", table(), JOINED_MAX), "age", table()))
 FEED: Final = term("changes", table("writes"), include_states=True)
@@ -231,14 +312,29 @@ ROWS: Final = (
     Row("filter, count", "docs/s", over_rows(FILTERED)),
     Row("filter by object, count", "docs/s", over_rows(OBJECT_FILTER)),
     Row("filter, compound function, count", "docs/s", over_rows(COMPOUND_FILTER)),
+    Row("filter, arithmetic, count", "docs/s", over_rows(ARITHMETIC_FILTER)),
+    Row("filter, strings, count", "docs/s", over_rows(STRING_FILTER)),
+    Row("filter, nested field and default, count", "docs/s", over_rows(NESTED_FILTER)),
+    Row("filter, field that is missing, count", "docs/s", over_rows(MISSING_FILTER)),
     Row("map, sum", "docs/s", over_rows(MAPPED)),
     Row("map, compound function, sum", "docs/s", over_rows(COMPOUND_MAP)),
+    Row("map, object of several fields, count", "docs/s", over_rows(BUILT_MAP)),
+    Row("map, merge, count", "docs/s", over_rows(MERGED_MAP)),
     Row("map, reduce", "docs/s", over_rows(REDUCED)),
     Row("group, count", "docs/s", over_rows(GROUPED)),
     Row("group, average", "docs/s", over_rows(GROUPED_AVERAGE)),
+    Row("group by two fields, count", "docs/s", over_rows(GROUPED_BY_TWO)),
+    Row("group, max of a field", "docs/s", over_rows(GROUPED_MAXIMUM)),
+    Row("group by function, map, sum", "docs/s", over_rows(GROUPED_FUNCTION)),
+    Row("group by index, count", "docs/s", over_rows(GROUPED_INDEX)),
+    Row("max of a field", "docs/s", over_rows(MAXIMUM)),
+    Row("distinct of an index, count", "docs/s", over_rows(DISTINCT_INDEX)),
+    Row("between on index, count", "docs/s", over_rows(COUNTED_RANGE)),
     Row("scan to the client", "docs/s", over_rows(table())),
     Row("pluck to the client", "docs/s", over_rows(PLUCKED)),
     Row("order_by without index", "docs/s", over_rows(SORTED, SORTED_MAX)),
+    Row("order_by two functions", "docs/s", over_rows(SORTED_BY_FUNCTION, SORTED_MAX)),
+    Row("eq_join by function, zip, count", "docs/s", over_rows(JOINED_BY_FUNCTION, JOINED_MAX)),
     Row("eq_join, count", "docs/s", over_rows(JOINED, JOINED_MAX)),
     Row("changes, 1 subscriber", "changes/s", followed(FEED, 1, 5000)),
     Row("changes, 50 subscribers", "changes/s", followed(FEED, 50, 1000)),

@@ -13,6 +13,7 @@ import msgspec
 
 from rethought.datum.jsonbytes import encode
 
+_decode: Final = msgspec.json.Decoder().decode
 _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -79,6 +80,11 @@ class Chunk:
                 assert self.rows is not None
                 self.docs = [encode(row) for row in self.rows]
         return self.docs
+
+    def row(self, at: int) -> Any:
+        """One row's datum."""
+        self._resolve()
+        return self.rows[at] if self.rows is not None else _decode(self.documents()[at])
 
     def joined(self) -> bytes:
         self._resolve()

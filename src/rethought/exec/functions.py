@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rethought.errors import Frame, QueryLogicError, ReqlError
+from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 
 if TYPE_CHECKING:
@@ -22,12 +22,21 @@ _DETERMINISM: Final = 7
 
 ROWS_AT_FIRST: Final = 8
 PIECE_S: Final = 0.001
+LOT: Final = 16
+"""So many rows are tried at once where some raise: rows that lack a field are mostly few or many."""
 
 Rows = Callable[[list[Any]], list[Any]]
 
 
-class ProjectionMissError(Exception):
-    """A projected row lacks a field; the full form knows what that means."""
+class ProjectionMissError(NonExistenceError):
+    """A projected row lacks a field. The full form finds nothing there either, and says where."""
+
+    _message = "No attribute in object."
+    at = ()
+    frames = None
+
+    def __init__(self) -> None:  # raised once for every such row: nothing to be done then
+        pass
 
 
 class Projection:
@@ -78,6 +87,14 @@ class Function:
     def over_chunk(self, chunk: Chunk) -> list[Any]:
         return self.over(chunk.datums())
 
+    def found(self, chunk: Chunk, missing: Any) -> list[Any]:
+        """As `over_chunk`, with `missing` for the rows where the function finds nothing."""
+        rows = chunk.datums()
+        try:
+            return self.over(rows)
+        except NonExistenceError:
+            return _one_by_one(self.over, missing)(rows)
+
     def refused(self, given: int) -> QueryLogicError:
         """The error of a call with the wrong number of arguments."""
         error = arity_error(given, self.arity)
@@ -126,9 +143,24 @@ class RowFunction(Function):
             projection, narrow = self.projection
             try:
                 return self._paced(narrow, projection.decode(b"[" + chunk.joined() + b"]"))
-            except (ProjectionMissError, ReqlError, msgspec.ValidationError):
+            except (ReqlError, msgspec.ValidationError):
                 pass
         return self._paced(self.rows, chunk.datums())
+
+    def found(self, chunk: Chunk, missing: Any) -> list[Any]:
+        if self.projection is not None and chunk.encoded:
+            projection, narrow = self.projection
+            try:
+                return self._found(narrow, projection.decode(b"[" + chunk.joined() + b"]"), missing)
+            except (ReqlError, msgspec.ValidationError):
+                pass
+        return self._found(self.rows, chunk.datums(), missing)
+
+    def _found(self, function: Rows, rows: list[Any], missing: Any) -> list[Any]:
+        try:
+            return self._paced(function, rows)
+        except NonExistenceError:
+            return self._paced(_one_by_one(function, missing), rows)
 
     def _paced(self, function: Rows, rows: list[Any]) -> list[Any]:
         """Few rows first, then as many as take a moment: nobody knows what a row costs in time and memory."""
@@ -150,6 +182,28 @@ class RowFunction(Function):
                 step = max(1, int(step * PIECE_S / spent))
                 env.tick()
         return out
+
+
+def _one_by_one(function: Rows, missing: Any) -> Rows:
+    """The same function, with `missing` for the rows that it finds nothing in."""
+
+    def found(rows: list[Any]) -> list[Any]:
+        out: list[Any] = []
+        for at in range(0, len(rows), LOT):
+            lot = rows[at : at + LOT]
+            try:
+                out += function(lot)
+                continue
+            except NonExistenceError:
+                pass
+            for row in lot:
+                try:
+                    out += function([row])
+                except NonExistenceError:
+                    out.append(missing)
+        return out
+
+    return found
 
 
 def constant_function(call: Callable[[], Any], flags: int) -> Function:

@@ -5,12 +5,13 @@ What always holds: a group exists only while it has rows; a missing key is null;
 anything else first collects each group into an array (bounded by the array limit).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import hash_key, order_key
-from rethought.errors import Frame, ResourceLimitError
+from rethought.errors import Frame, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function
 from rethought.exec.ops import Operator, apply_all
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from rethought.exec.env import Env
 
 _HASHED_AS_THEMSELVES: Final = ({str}, {int}, {str, int})
+_ALIKE: Final = frozenset({str, int})
+"""No two of these are equal to Python but not to the protocol, or the other way round."""
 
 
 class GroupedStream:
@@ -53,13 +56,14 @@ class GroupedStream:
     def reduce(self, env: "Env", reduction: Reduction) -> Grouped:
         """A reduction per group."""
         self.stream.refuse_endless()
-        if reduction.counts and not self.ops and len(self.keys) == 1 and not self._fans_out():
-            return self._count(env)
-        states: dict[Any, Any] = {}
-        names: dict[Any, Any] = {}
+        states: dict[Any, Any] = Counter() if reduction.counts else {}
+        groups = Groups()
         for chunk in self.stream.chunks(env, settled=reduction.ordered):
             env.tick()
-            self._step(env, chunk, reduction, states, names)
+            self._step(env, chunk, reduction, states, groups)
+            if len(states) > env.array_limit:
+                raise ResourceLimitError(f"Too many groups (> {env.array_limit}).")
+        names = groups.names
         return Grouped(
             [
                 (names[key], reduction.finish(env, state))
@@ -68,102 +72,91 @@ class GroupedStream:
             ]
         )
 
-    def _fans_out(self) -> bool:
-        return self.multi or self.index is not None
-
-    def _count(self, env: "Env") -> Grouped:
-        counts: Counter[Any] = Counter()
-        others: dict[Any, int] = {}
-        names: dict[Any, Any] = {}
-        function = self.keys[0]
-        for chunk in self.stream.chunks(env):
-            env.tick()
-            keys = keys_of(function, chunk)
-            if set(map(type, keys)) in _HASHED_AS_THEMSELVES:
-                counts.update(keys)
-                self._check_groups(env, len(counts))
-                continue
-            for key in keys:
-                name = None if key is SKIP else need_datum(env, key, None)
-                hashed = hash_key(name)
-                names.setdefault(hashed, name)
-                others[hashed] = others.get(hashed, 0) + 1
-            self._check_groups(env, len(others))
-        for name, count in counts.items():
-            env.tick()
-            hashed = hash_key(name)
-            names.setdefault(hashed, name)
-            others[hashed] = others.get(hashed, 0) + count
-        self._check_groups(env, len(others))
-        return Grouped([(names[hashed], count) for hashed, count in others.items()])
-
     def _step(
         self,
         env: "Env",
         chunk: Chunk,
         reduction: Reduction,
         states: dict[Any, Any],
-        names: dict[Any, Any],
+        groups: "Groups",
     ) -> None:
-        if self.ops:
-            for hashed, part in self._split_rows(env, chunk, names).items():
-                result = apply_all(env, self.ops, of_rows(part))
+        columns = self._columns(chunk)
+        split: dict[Any, list[Any]] = defaultdict(list)
+        hashes = None if self.multi else groups.plain(columns)
+        passed = None if hashes is None else self._through_together(env, chunk, hashes)
+        if passed is not None:
+            chunk, hashes = passed
+            if reduction.counts:
+                states.update(hashes)  # a Counter
+                return
+            for value, hashed in zip(reduction.glance(env, chunk), hashes, strict=True):
+                split[hashed].append(value)
+        elif self.ops:
+            for hashed, rows in self._split_rows(env, chunk, columns, groups).items():
+                result = apply_all(env, self.ops, of_rows(rows))
                 if result.count:
-                    state = states.get(hashed, SKIP)
-                    if state is SKIP:
-                        state = reduction.start()
-                    states[hashed] = reduction.fold(env, state, reduction.extract(env, result))
+                    split[hashed] = reduction.extract(env, result)
         else:
-            values = reduction.extract(env, chunk)
-            split: dict[Any, list[Any]] = {}
-            for value, hashes in zip(values, self._hashes(env, chunk, names), strict=True):
-                for hashed in hashes:
-                    split.setdefault(hashed, []).append(value)
-            for hashed, part in split.items():
-                state = states.get(hashed, SKIP)
-                if state is SKIP:
-                    state = reduction.start()
-                states[hashed] = reduction.fold(env, state, part)
-        self._check_groups(env, len(states))
+            values = reduction.glance(env, chunk)
+            for value, some in zip(values, self._hashes(env, columns, groups), strict=True):
+                for hashed in some:
+                    split[hashed].append(value)
+        for hashed, part in split.items():
+            state = states.get(hashed, SKIP)
+            if state is SKIP:
+                state = reduction.start()
+            states[hashed] = reduction.settle(reduction.fold(env, state, part))
 
-    def _check_groups(self, env: "Env", count: int) -> None:
-        if count > env.array_limit:
-            raise ResourceLimitError(f"Too many groups (> {env.array_limit}).")
+    def _through_together(
+        self, env: "Env", chunk: Chunk, hashes: list[Any]
+    ) -> tuple[Chunk, list[Any]] | None:
+        """The rows of all groups through the operators at once, None where only each group can go its own way."""
+        if not all(op.aligned for op in self.ops):
+            return None
+        try:
+            for op in self.ops:
+                if not chunk.count:
+                    break
+                chunk, mask = op.masked(env, chunk)
+                if mask is not None:
+                    hashes = list(compress(hashes, mask))
+        except ReqlError:  # the first group's error counts
+            return None
+        return chunk, hashes
 
-    def _split_rows(self, env: "Env", chunk: Chunk, names: dict[Any, Any]) -> dict[Any, list[Any]]:
-        split: dict[Any, list[Any]] = {}
-        for row, hashes in zip(chunk.datums(), self._hashes(env, chunk, names), strict=True):
-            for hashed in hashes:
-                split.setdefault(hashed, []).append(row)
-        return split
-
-    def _hashes(self, env: "Env", chunk: Chunk, names: dict[Any, Any]) -> Iterator[list[Any]]:
-        """For every row the groups it belongs to."""
+    def _columns(self, chunk: Chunk) -> list[list[Any]]:
         columns = [keys_of(function, chunk) for function in self.keys]
         if self.index is not None:
             columns.append(self.index(chunk))
+        return columns
+
+    def _split_rows(
+        self, env: "Env", chunk: Chunk, columns: list[list[Any]], groups: "Groups"
+    ) -> dict[Any, list[Any]]:
+        split: dict[Any, list[Any]] = defaultdict(list)
+        for row, hashes in zip(chunk.datums(), self._hashes(env, columns, groups), strict=True):
+            for hashed in hashes:
+                split[hashed].append(row)
+        return split
+
+    def _hashes(
+        self, env: "Env", columns: list[list[Any]], groups: "Groups"
+    ) -> Iterator[list[Any]]:
+        """For every row the groups it belongs to."""
         single = len(columns) == 1
         for parts in zip(*columns, strict=True):
             values = [None if part is SKIP else need_datum(env, part, None) for part in parts]
-            found = self._fan(values) if self._fans_out() else [values]
-            hashes = []
-            for group in found:
-                name = group[0] if single else group
-                hashed = hash_key(name)
-                names.setdefault(hashed, name)
-                hashes.append(hashed)
-            yield hashes
+            found = self._fan(values) if self.multi else [values]
+            yield [groups.hash(group[0] if single else group) for group in found]
 
     def _fan(self, values: list[Any]) -> list[list[Any]]:
-        """Array keys (multi) and index entries give one group per element."""
+        """Array keys give one group per element, but for an index, whose entries are elements already."""
         combined: list[list[Any]] = [[]]
         last = len(values) - 1
         for position, value in enumerate(values):
             from_index = self.index is not None and position == last
-            if value.__class__ is list and (from_index or self.multi):
-                choices = value or ([] if from_index else [None])
-            else:
-                choices = [value]
+            fans = value.__class__ is list and not from_index
+            choices = (value or [None]) if fans else [value]
             combined = [[*group, choice] for group in combined for choice in choices]
         return combined
 
@@ -171,12 +164,13 @@ class GroupedStream:
         """Every group as an array."""
         self.stream.refuse_endless(at)
         limit = env.array_limit
-        names: dict[Any, Any] = {}
+        found = Groups()
         groups: dict[Any, list[Any]] = {}
         total = 0
         for chunk in self.stream.chunks(env, settled=True):
             env.tick()
-            for hashed, part in self._split_rows(env, chunk, names).items():
+            split = self._split_rows(env, chunk, self._columns(chunk), found)
+            for hashed, part in split.items():
                 rows = apply_all(env, self.ops, of_rows(part))
                 if not rows.count:
                     continue
@@ -187,7 +181,42 @@ class GroupedStream:
                     f"Grouped data over size limit `{limit}`.  Try putting a reduction (like "
                     "`.reduce` or `.count`) on the end."
                 )
-        return Grouped([(names[hashed], rows) for hashed, rows in groups.items()])
+        return Grouped([(found.names[hashed], rows) for hashed, rows in groups.items()])
+
+
+class Groups:
+    """The groups of one run: what tells them apart, and their names."""
+
+    def __init__(self) -> None:
+        self.names: dict[Any, Any] = {}
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def hash(self, name: Any) -> Any:
+        """What tells a group apart."""
+        hashed = hash_key(name)
+        self.names.setdefault(hashed, name)
+        return hashed
+
+    def plain(self, columns: list[list[Any]]) -> list[Any] | None:
+        """The same for every row, where the keys are strings and integers or arrays of those; else None."""
+        kinds = [set(map(type, column)) for column in columns]
+        if len(columns) == 1:
+            column = columns[0]
+            if kinds[0] in _HASHED_AS_THEMSELVES:
+                for key in set(column):
+                    self.names.setdefault(key, key)
+                return column
+            if kinds[0] != {list} or not _ALIKE.issuperset(map(type, chain.from_iterable(column))):
+                return None
+            names = list(map(tuple, column))
+        elif all(kind in _HASHED_AS_THEMSELVES for kind in kinds):
+            names = list(zip(*columns, strict=True))
+        else:
+            return None
+        for name in set(names):
+            if name not in self._known:
+                self._known[name] = self.hash(list(name))
+        return [self._known[name] for name in names]
 
 
 def sorted_groups(grouped: Grouped) -> list[tuple[Any, Any]]:

@@ -5,10 +5,12 @@ operators hand on the rows of a selection as they are; a chunk that leaves is ne
 """
 
 from collections.abc import Callable, Iterator
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.fields import MISSING
 from rethought.exec.functions import Function
 from rethought.exec.values import Stream, need_datum, need_sequence, wrong_datum
 
@@ -29,6 +31,7 @@ class Operator:
     keeps_rows = False
     ends = False  # makes an infinite stream finite
     stateless = True
+    aligned = False  # gives at most one row for each: it implements `masked`
     want = 0  # how many rows of the source are needed at first, 0 unknown
     name = ""
 
@@ -42,10 +45,15 @@ class Operator:
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
         raise NotImplementedError
 
+    def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:
+        """As `apply`, and which rows the result is of (None: all)."""
+        raise NotImplementedError
+
 
 class Map(Operator):
     """Every row through a function that gives a datum."""
 
+    aligned = True
     name = "map"
 
     def __init__(self, function: Function) -> None:
@@ -54,6 +62,9 @@ class Map(Operator):
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
         return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
 
+    def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:
+        return self.apply(env, chunk), None
+
 
 class MapSkip(Map):
     """As Map; rows for which the function finds nothing are left out."""
@@ -61,28 +72,19 @@ class MapSkip(Map):
     name = "get_field"
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
-        try:
-            return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
-        except NonExistenceError:
-            return of_rows(skipping(env, self.function, chunk.datums()))
+        return self.masked(env, chunk)[0]
 
-
-def skipping(env: "Env", function: Function, rows: list[Any]) -> list[Any]:
-    """The function's values, without the rows that raise NON_EXISTENCE."""
-    out = []
-    for row in rows:
-        env.tick()
-        try:
-            out.extend(function.over([row]))
-        except NonExistenceError:
-            continue
-    return out
+    def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:
+        found = self.function.found(chunk, MISSING)
+        mask = [value is not MISSING for value in found]
+        return of_rows(found if all(mask) else list(compress(found, mask))), mask
 
 
 class Filter(Operator):
     """Keeps the rows for which a predicate holds. `default` gives the answer where it raises NON_EXISTENCE."""
 
     keeps_rows = True
+    aligned = True
     name = "filter"
 
     def __init__(self, predicate: Function, default: Callable[[], Any] | None = None) -> None:
@@ -90,18 +92,22 @@ class Filter(Operator):
         self.default = default
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        return self.masked(env, chunk)[0]
+
+    def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:
         predicate = self.predicate
-        try:
-            mask = predicate.over_chunk(chunk)
-        except NonExistenceError:
-            mask = []
-            for row in chunk.datums():
-                env.tick()
-                mask.append(self.accepts(row))
+        if self.default is None:
+            mask = predicate.found(chunk, False)
         else:
-            if not predicate.boolean:
-                mask = [value is not None and value is not False for value in mask]
-        return chunk.keep(mask, mask.count(True))
+            mask = predicate.found(chunk, MISSING)
+            if MISSING in mask:
+                mask = [
+                    self.accepts(chunk.datums()[at]) if value is MISSING else value
+                    for at, value in enumerate(mask)
+                ]
+        if not predicate.boolean:
+            mask = [value is not None and value is not False for value in mask]
+        return chunk.keep(mask, mask.count(True)), mask
 
     def accepts(self, row: Any) -> bool:
         try:

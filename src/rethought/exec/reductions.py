@@ -2,9 +2,12 @@
 
 What always holds: folding in any order and merging partial states gives the same result (up to the last digits of a
 float), so the part up to the merge can run wherever the rows are. `extract` looks into a chunk once, in projected
-form where it can; `fold` sees only what was extracted. Run over streams and, per group, by `exec.grouping`.
+form where it can (`glance` leaves even that for later); `fold` sees only what was extracted. Run over streams and,
+per group, by `exec.grouping`.
 """
 
+from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import compare
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 SKIP: Final = object()
 _NUMBERS: Final = ({int}, {float}, {int, float})
+_PLAIN: Final = (*_NUMBERS, {str})
+_KEY: Final = itemgetter(0)
 
 
 class Reduction:
@@ -36,8 +41,16 @@ class Reduction:
         """What fold needs of each row, SKIP for rows that do not take part."""
         raise NotImplementedError
 
+    def glance(self, env: "Env", chunk: Chunk) -> list[Any]:
+        """As `extract`, but what it gives may refer to the chunk, until a state made of it is settled."""
+        return self.extract(env, chunk)
+
     def fold(self, env: "Env", state: Any, values: list[Any]) -> Any:
         raise NotImplementedError
+
+    def settle(self, state: Any) -> Any:
+        """The state without a chunk in it."""
+        return state
 
     def merge(self, env: "Env", left: Any, right: Any) -> Any:
         raise NotImplementedError
@@ -75,16 +88,7 @@ def keys_of(function: Function | None, chunk: Chunk) -> list[Any]:
     """A key function's values for the rows, SKIP where it finds nothing."""
     if function is None:
         return chunk.datums()
-    try:
-        return function.over_chunk(chunk)
-    except NonExistenceError:
-        out = []
-        for row in chunk.datums():
-            try:
-                out.append(function.over([row])[0])
-            except NonExistenceError:
-                out.append(SKIP)
-        return out
+    return function.found(chunk, SKIP)
 
 
 class Sum(Reduction):
@@ -151,12 +155,31 @@ class Extreme(Reduction):
         rows = chunk.datums()
         return [SKIP if key is SKIP else (key, row) for key, row in zip(keys, rows, strict=True)]
 
+    def glance(self, env: "Env", chunk: Chunk) -> list[Any]:
+        """Rows are looked at where their keys win, so a row is its place and its chunk."""
+        keys = keys_of(self.function, chunk)
+        places = zip(keys, range(len(keys)), repeat(chunk))
+        return [SKIP if place[0] is SKIP else place for place in places]
+
     def fold(self, env: "Env", state: Any, values: list[Any]) -> Any:
-        sign = self.sign
-        for value in values:
-            if value is not SKIP and (state is None or compare(value[0], state[0]) * sign < 0):
+        found = [value for value in values if value is not SKIP]
+        if not found:
+            return state
+        kinds = {value[0].__class__ for value in found}
+        if kinds in _PLAIN:  # Python's order is the protocol's; of equal ones both take the first
+            best = (min if self.sign > 0 else max)(found, key=_KEY)
+            if state is None or compare(best[0], state[0]) * self.sign < 0:
+                state = best
+            return state
+        for value in found:
+            if state is None or compare(value[0], state[0]) * self.sign < 0:
                 state = value
         return state
+
+    def settle(self, state: Any) -> Any:
+        return (
+            (state[0], state[2].row(state[1])) if state is not None and len(state) == 3 else state
+        )
 
     def merge(self, env: "Env", left: Any, right: Any) -> Any:
         if left is None or right is None:
@@ -234,7 +257,8 @@ def reduce_stream(env: "Env", stream: "Stream", reduction: Reduction) -> Any:
     try:
         for chunk in stream.chunks(env, settled=reduction.ordered):
             env.tick()
-            state = reduction.fold(env, state, reduction.extract(env, chunk))
+            state = reduction.fold(env, state, reduction.glance(env, chunk))
+            state = reduction.settle(state)
             first = False
     except ReqlError:
         if first and not reduction.ordered:  # of several errors the first row's counts

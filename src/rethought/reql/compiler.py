@@ -10,13 +10,23 @@ checked left to right. `reql.plan` calls this; the families in `reql.terms` are 
 import ast
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
 from rethought.reql.expressions import Expressions, Fill, at_line, parsed
-from rethought.reql.nodes import PLAIN, PSEUDOTYPE_KEYS, Kind, Node, Variable
+from rethought.reql.nodes import (
+    NUMERIC,
+    PLAIN,
+    PSEUDOTYPE_KEYS,
+    Kind,
+    Known,
+    Node,
+    Variable,
+    known_of,
+)
 from rethought.reql.projecting import field_function, projected_fields
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, arity_message
 from rethought.reql.tree import (
@@ -65,6 +75,8 @@ class Compiler(Expressions):
         self.depth = 0
         self.pace: Callable[[], None] | None = None
         self.profile = False  # whether terms are measured
+        self.raw = False  # whether the term being compiled may be loose or unset; asked before its arguments are
+        self._raw_wanted = False
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
@@ -81,10 +93,11 @@ class Compiler(Expressions):
         args: dict[str, ast.expr],
         line: int,
         lazy: tuple[str, ...] = ("slow",),
+        unset: Sequence[str] = (),
     ) -> ast.expr:
         slow = args.get("slow")
         if self.shortcuts or slow is None:
-            return super().inline(template, args, line, lazy)
+            return super().inline(template, args, line, lazy, unset)
         assert isinstance(slow, ast.Call)
         slow.args = [slow.args[0], *(code for name, code in args.items() if name != "slow")]
         return slow
@@ -101,6 +114,7 @@ class Compiler(Expressions):
     def compile(self, term: Term) -> Node:
         """A term's expression. What is deep or long becomes a function of its own, so that the interpreter's compiler
         never sees more than it can do at once."""
+        self.raw, self._raw_wanted = self._raw_wanted, False
         if term.type == DATUM:
             return self.literal(term)
         self.terms += 1
@@ -114,12 +128,16 @@ class Compiler(Expressions):
         weight, height = self._weight + 1, self._height + 1
         together = siblings + weight
         if height > UNIT_HEIGHT or weight > UNIT_TERMS or (together > UNIT_TERMS and weight > 3):
-            code = self.apart(term, node.code)
-            node = Node(code, node.kind, node.determinism, node.closes)
+            node = replace(node, code=self.apart(term, node.code))
             weight = height = 1
         self._weight = siblings + weight
         self._height = max(beside, height)
         return node
+
+    def operand(self, term: Term) -> Node:
+        """As `compile`, for a term that copes with loose numbers and unset fields (see `Node`)."""
+        self._raw_wanted = self.shortcuts
+        return self.compile(term)
 
     def _profiled(self, term: Term, node: Node) -> Node:
         """The same node, measured."""
@@ -128,8 +146,7 @@ class Compiler(Expressions):
         name = self.constant(f"Evaluating {term.spec.name}.", line)
         how = "sampled" if self.depth else "traced"
         work = self.lambda_([], node.code, line)
-        code = self.call(how, [self.name("env", line), name, work], line)
-        return Node(code, node.kind, node.determinism, node.closes)
+        return replace(node, code=self.call(how, [self.name("env", line), name, work], line))
 
     def apart(self, term: Term, code: ast.expr) -> ast.expr:
         """The same value from a function of its own. The code must be complete but for variables in scope."""
@@ -168,10 +185,9 @@ class Compiler(Expressions):
             uses = self.uses.pop(number, 0)
             if uses > 1:
                 self.copies *= uses
-        if self.copies <= most or body.kind is Kind.BOOL:
+        if self.copies <= most or body.kind is Kind.BOOL or body.known in NUMERIC:
             return body
-        code = self.call("weighed", [self.name("env", line), body.code], line)
-        return Node(code, body.kind, body.determinism, body.closes)
+        return replace(body, code=self.call("weighed", [self.name("env", line), body.code], line))
 
     def literal(self, term: Term) -> Node:
         line = self.line(term)
@@ -186,7 +202,7 @@ class Compiler(Expressions):
             code = self.constant(term.value, line)
         else:
             code = self.keep(term.value, line)
-        return Node(code, Kind.DATUM)
+        return Node(code, Kind.DATUM, known=known_of(term.value))
 
     def pin(self, term: Term) -> Any:
         """A literal's value, for good: the plan serves only queries with the same one here."""
@@ -245,14 +261,21 @@ class Compiler(Expressions):
         spec = term.spec
         assert spec is not None
         kind = Kind.BOOL if spec.boolean else Kind.DATUM if spec.datum else Kind.VALUE
-        return self.node(term, code, nodes, kind)
+        return self.node(term, code, nodes, kind, spec.known)
 
-    def node(self, term: Term, code: ast.expr, nodes: Sequence[Node], kind: Kind) -> Node:
+    def node(
+        self,
+        term: Term,
+        code: ast.expr,
+        nodes: Sequence[Node],
+        kind: Kind,
+        known: Known | None = None,
+    ) -> Node:
         spec = term.spec
         worst = max((node.determinism for node in nodes), default=Determinism.ALWAYS)
         if spec is not None:
             worst = max(worst, spec.determinism)
-        return Node(code, kind, worst, any(node.closes for node in nodes))
+        return Node(code, kind, worst, any(node.closes for node in nodes), known)
 
     def grouped(self, term: Term, first: Node, build: Callable[[Node], Node]) -> Node:
         """Runs a term once per group when its first argument may be grouped data."""
@@ -275,7 +298,7 @@ class Compiler(Expressions):
         """The argument's value, refused with the protocol's error when it is not of this kind."""
         if kind is Arg.ANY:
             return node.code
-        if kind is Arg.DATUM:
+        if kind is Arg.DATUM or node.known in _SATISFIES.get(kind, ()):
             return self.datum(node, line, at)
         test = _CHECKS.get(kind)
         blame = self.constant(at, line)
@@ -543,6 +566,12 @@ class Compiler(Expressions):
         result: Callable[..., Any] = eval(compiled, self._namespace)
         return result
 
+
+_SATISFIES: Final = {
+    Arg.STRING: (Known.STRING,),
+    Arg.NUMBER: tuple(NUMERIC),
+    Arg.INT: (Known.INT,),
+}
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
 

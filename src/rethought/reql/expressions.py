@@ -17,24 +17,39 @@ from rethought.reql.tree import Term
 
 
 @cache
-def parsed(source: str) -> tuple[ast.expr, str | None]:
-    """An inline template and the name it evaluates first."""
+def parsed(source: str) -> tuple[ast.expr, tuple[str, ...]]:
+    """An inline template and the names that it evaluates first, whatever their values are, in that order."""
     tree = ast.parse(source, mode="eval").body
-    leading: ast.AST = tree
-    while not isinstance(leading, ast.Name):
-        if isinstance(leading, ast.IfExp):
-            leading = leading.test
-        elif isinstance(leading, ast.Compare | ast.BinOp):
-            leading = leading.left
-        elif isinstance(leading, ast.BoolOp):
-            leading = leading.values[0]
-        elif isinstance(leading, ast.Attribute | ast.Subscript):
-            leading = leading.value
-        elif isinstance(leading, ast.UnaryOp):
-            leading = leading.operand
-        else:
-            return tree, None
-    return tree, leading.id
+    names: list[str] = []
+    _leading(tree, names)
+    return tree, tuple(dict.fromkeys(names))
+
+
+def _leading(node: ast.expr, names: list[str]) -> bool:
+    """Adds what `node` evaluates to `names`, up to the first choice; False when there is one."""
+    parts: list[ast.expr]
+    whole = True
+    match node:
+        case ast.Name():
+            names.append(node.id)
+            return True
+        case ast.IfExp():
+            parts, whole = [node.test], False
+        case ast.BoolOp():
+            parts, whole = [node.values[0]], False
+        case ast.Compare():
+            parts, whole = [node.left, node.comparators[0]], len(node.comparators) == 1
+        case ast.BinOp():
+            parts = [node.left, node.right]
+        case ast.Subscript():
+            parts = [node.value, node.slice]
+        case ast.Attribute():
+            parts = [node.value]
+        case ast.UnaryOp():
+            parts = [node.operand]
+        case _:
+            return False
+    return all(_leading(part, names) for part in parts) and whole
 
 
 class Fill:
@@ -145,32 +160,43 @@ class Expressions:
         args: dict[str, ast.expr],
         line: int,
         lazy: tuple[str, ...] = ("slow",),
+        unset: Sequence[str] = (),
     ) -> ast.expr:
-        """Fills a template; every argument is evaluated once, in order, but `lazy` ones only where they stand."""
+        """Fills a template; every argument is evaluated once, in order, but `lazy` ones only where they stand. Those
+        in `unset` may be fields that a row lacks: `slow` is not called with such a one."""
         tree, leading = parsed(template)
         values: dict[str, ast.expr] = {}
-        complex_args: list[tuple[str, str, ast.expr]] = []
+        bindings: dict[str, ast.expr] = {}
         for name, code in args.items():
-            if name in lazy or isinstance(code, ast.Name | ast.Constant):
+            if name in lazy or is_simple(code):
                 values[name] = code
             else:
                 temp = self.temp()
                 values[name] = self.name(temp, line)
-                complex_args.append((name, temp, code))
+                bound = ast.NamedExpr(at_line(ast.Name(temp, ast.Store()), line), code)
+                bindings[name] = at_line(bound, line)
         if "slow" in args:
             slow = args["slow"]
             assert isinstance(slow, ast.Call)
-            slow.args = [slow.args[0], *(values[name] for name in args if name != "slow")]
-        bindings = {
-            name: at_line(ast.NamedExpr(at_line(ast.Name(temp, ast.Store()), line), code), line)
-            for name, temp, code in complex_args
-        }
+            slow.args = [slow.args[0]]
+            for name in args:
+                if name != "slow":
+                    value = values[name]
+                    slow.args.append(
+                        self.call("present", [value], line) if name in unset else value
+                    )
         temps: dict[str, str] = defaultdict(self.temp)
-        if len(bindings) == 1 and leading in bindings:
-            result: ast.expr = Fill(values, dict(bindings), line, temps).visit(tree)
+        names = list(bindings)
+        if names == [name for name in leading if name in bindings]:
+            result: ast.expr = Fill(values, bindings, line, temps).visit(tree)
             return result
         result = Fill(values, {}, line, temps).visit(tree)
-        if not bindings:
-            return result
         prelude = at_line(ast.Tuple(list(bindings.values()), ast.Load()), line)
         return at_line(ast.BoolOp(ast.And(), [prelude, result]), line)
+
+
+def is_simple(code: ast.expr) -> bool:
+    """Whether evaluating this can neither fail nor do anything: a literal or a variable."""
+    if isinstance(code, ast.Subscript):
+        return isinstance(code.value, ast.Name) and code.value.id == "p"
+    return isinstance(code, ast.Name | ast.Constant)

@@ -61,12 +61,28 @@ def _canonical(value: float) -> int | float:
 def number_slice(part: bytes) -> Any:
     if part.isdigit() and len(part) < 16 and (part[0] != 0x30 or len(part) == 1):
         return int(part)
-    return literal_of(_decode(part))
+    value = _decode(part)
+    if value.__class__ is not int and value.__class__ is not float:
+        raise NotLiteralError
+    return literal_of(value)
 
 
 def text_slice(part: bytes) -> str:
     """A string without escapes, quotes included."""
     return str(part[1:-1], "utf-8")
+
+
+def truth_slice(part: bytes) -> bool:
+    if part == b"true":
+        return True
+    if part == b"false":
+        return False
+    raise NotLiteralError
+
+
+def null_slice(part: bytes) -> None:
+    if part != b"null":
+        raise NotLiteralError
 
 
 def any_slice(part: bytes) -> Any:

@@ -8,6 +8,19 @@ from typing import Final
 from rethought.reql.spec import Determinism
 
 
+class Known(Enum):
+    """What class a datum certainly is of."""
+
+    NULL = auto()
+    BOOL = auto()
+    INT = auto()
+    NUMBER = auto()
+    STRING = auto()
+
+
+NUMERIC: Final = frozenset({Known.INT, Known.NUMBER})
+
+
 class Kind(Enum):
     """What is known of an expression's value before it runs."""
 
@@ -19,12 +32,19 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class Node:
-    """A compiled term. `closes` tells whether it holds a function that may outlive its evaluation."""
+    """A compiled term. `closes` tells whether it holds a function that may outlive its evaluation.
+
+    Only who compiled it as an operand (`Compiler.operand`) gets one that is `loose`, which may give a float of at most
+    2**53 in size where a canonical number is an int, or `unset`, which may give UNSET for a field that a row lacks.
+    """
 
     code: ast.expr
     kind: Kind
     determinism: Determinism = Determinism.ALWAYS
     closes: bool = False
+    known: Known | None = None
+    loose: bool = False
+    unset: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,6 +53,20 @@ class Variable:
 
     name: str
     fields: dict[str, str] | None = None
+
+
+_KNOWN: Final = {
+    type(None): Known.NULL,
+    bool: Known.BOOL,
+    int: Known.NUMBER,
+    float: Known.NUMBER,
+    str: Known.STRING,
+}
+
+
+def known_of(value: object) -> Known | None:
+    """What is known of a literal in every query of a plan."""
+    return _KNOWN.get(value.__class__)
 
 
 PLAIN: Final = (Kind.DATUM, Kind.BOOL)

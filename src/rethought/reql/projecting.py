@@ -21,7 +21,8 @@ _PLAIN_NAME: Final = re.compile(
     r"[^\x00-\x1f\"\\\x7f]*\Z"
 )  # the projecting decoder takes no others
 _FIELD_TERMS: Final = (31, 170)
-_PLUCK_TERM: Final = 33
+_PICKING_TERMS: Final = (32, 33)
+"""has_fields and pluck."""
 
 
 def projected_fields(number: int, body: Term) -> set[str] | None:
@@ -35,7 +36,7 @@ def projected_fields(number: int, body: Term) -> set[str] | None:
             if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
                 fields.add(field.value)
                 continue
-        if term.type == _PLUCK_TERM and term.args and _is_row(term.args[0], number):
+        if term.type in _PICKING_TERMS and term.args and _is_row(term.args[0], number):
             names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
             if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
                 fields.update(names)

@@ -29,6 +29,8 @@ def matcher(body: bytes, compiler: Compiler) -> Match:
     names: dict[str, Any] = {
         "number": literals.number_slice,
         "text": literals.text_slice,
+        "truth": literals.truth_slice,
+        "null": literals.null_slice,
         "other": literals.any_slice,
     }
     holes = sorted([*params, *(place for places in variables for place in places)])
@@ -37,7 +39,8 @@ def matcher(body: bytes, compiler: Compiler) -> Match:
     for index, term in enumerate(compiler.params):
         if term.span is not None and term.span in params:
             start, end = term.span
-            values.append(f"{_decoder_of(body[start:end])}(b[{start}:{end}]), ")
+            decoder = _decoder_of(body[start:end], term.value)
+            values.append(f"{decoder}(b[{start}:{end}]), ")
         else:
             names[f"fixed{index}"] = term.value
             values.append(f"fixed{index}, ")
@@ -108,7 +111,13 @@ def _links(variables: list[list[Place]], fixed: list[bytes]) -> list[str]:
     return tests
 
 
-def _decoder_of(part: bytes) -> str:
+def _decoder_of(part: bytes, value: Any) -> str:
+    """What decodes a parameter. It is of one kind in all queries of a plan (`nodes.known_of`): generated code relies on
+    that."""
     if part[0] == 0x22:
         return "other" if b"\\" in part else "text"
-    return "number" if part[0] in b"0123456789" else "other"
+    if value is None:
+        return "null"
+    if value.__class__ is bool:
+        return "truth"
+    return "number" if value.__class__ is int or value.__class__ is float else "other"

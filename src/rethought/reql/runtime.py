@@ -10,6 +10,8 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
 from rethought.exec.env import Env, Options
@@ -95,6 +97,13 @@ def projection_miss() -> Any:
     raise ProjectionMissError
 
 
+def present(field: Any) -> Any:
+    """A field of a projected row that must be there."""
+    if field is UNSET:
+        raise ProjectionMissError
+    return field
+
+
 def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, ...]) -> Function:
     """What stands where a function is wanted; `path` is where."""
     if isinstance(value, Function):
@@ -168,6 +177,7 @@ NAMES: Final[dict[str, Any]] = {
     "need_table": values.need_table,
     "need_time": values.need_time,
     "per_group": per_group,
+    "present": present,
     "projection_miss": projection_miss,
     "sampled": sampled,
     "traced": traced,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rethought.reql.compiler import Compiler, Node
+    from rethought.reql.nodes import Known
     from rethought.reql.tree import Term
 
 
@@ -75,7 +76,8 @@ class TermSpec:
 
     `arity` is (least, most) positional arguments, most None when open; `args` are the kinds of the first ones,
     `rest` the kind of those after. Exactly one of `run` and `compile` is given. `datum` promises that the result is
-    a datum whatever the arguments are, `boolean` that it is true or false; both let the compiler skip checks.
+    a datum whatever the arguments are, `boolean` that it is true or false, `known` of which class it is; all let the
+    compiler skip checks.
     With `eager`, that many arguments are evaluated before the term runs; those after arrive as functions, for the term
     to call when it comes to them, because what it finds wrong before counts more than an error of theirs.
     `inline` is the fast case as a Python expression over `a`, `b`, ... and `slow` (a call of `run`), for example
@@ -96,6 +98,7 @@ class TermSpec:
     grouped: Grouped = Grouped.MAP
     datum: bool = True
     boolean: bool = False
+    known: "Known | None" = None
     inline: str | None = None
     names: Mapping[str, Any] = field(
         default_factory=dict

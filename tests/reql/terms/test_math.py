@@ -17,13 +17,12 @@ from rethought.errors import QueryLogicError
 from rethought.exec.chance import Chance
 from rethought.reql.spec import TermSpec
 from rethought.reql.terms import math
-from tests.datum.strategies import bounded_data, data, numbers, scalars
+from tests.datum.strategies import bounded_data, data, numbers
 from tests.reql.evaluation import Evaluator
 
 env: Any = SimpleNamespace(array_limit=100_000, chance=Chance())
 BY_TYPE = {spec.type: spec for spec in math.TERMS}
 COMPARISONS = [BY_TYPE[type_] for type_ in (17, 18, 19, 20, 21, 22)]
-FOLDS = [BY_TYPE[type_] for type_ in (24, 25, 26, 27)]
 SLOW = object()
 
 integers = st.integers(-(2**53), 2**53)
@@ -47,40 +46,10 @@ def same(one: Any, other: Any) -> bool:
 # ---- the fast cases
 
 
-@pytest.mark.parametrize("spec", COMPARISONS, ids=named)
-@given(a=scalars, b=scalars)
-def test_fast_comparison_agrees_with_the_general_one(spec: TermSpec, a: Datum, b: Datum) -> None:
-    fast = fast_case(spec, a, b)
-    assert spec.run is not None
-    assert fast is SLOW or fast is spec.run(env, a, b)
-
-
-@pytest.mark.parametrize("spec", FOLDS, ids=named)
-@given(a=scalars, b=scalars)
-def test_fast_arithmetic_agrees_with_the_general_one(spec: TermSpec, a: Datum, b: Datum) -> None:
-    fast = fast_case(spec, a, b)
-    assert spec.run is not None
-    assert fast is SLOW or same(fast, spec.run(env, a, b))
-
-
-@pytest.mark.parametrize("spec", FOLDS, ids=named)
-@given(a=numbers, b=numbers)
-def test_fast_arithmetic_gives_canonical_numbers(spec: TermSpec, a: Number, b: Number) -> None:
-    fast = fast_case(spec, a, b)
-    assert fast is SLOW or same(fast, number(fast))
-
-
 @given(a=integers, b=integers)
 def test_fast_modulo_agrees_with_the_general_one(a: int, b: int) -> None:
     fast = fast_case(BY_TYPE[28], a, b)
     assert fast is SLOW or fast == math.mod(env, a, b)
-
-
-@pytest.mark.parametrize(
-    ("type_", "a", "b"), [(17, "a", "b"), (19, 1, 2), (24, 1, 2), (24, 0.5, 0.25), (26, 3, -4)]
-)
-def test_common_operands_take_the_fast_case(type_: int, a: Datum, b: Datum) -> None:
-    assert fast_case(BY_TYPE[type_], a, b) is not SLOW
 
 
 # ---- numbers are doubles

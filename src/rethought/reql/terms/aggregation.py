@@ -285,7 +285,7 @@ class IndexGroupedStream(GroupedStream):
                 entries.pop(id(chunk), None)
 
         def entry_keys(chunk: Chunk) -> list[Any]:
-            return [[value] for value in entries[id(chunk)]]
+            return entries[id(chunk)]
 
         self.selection = selection
         super().__init__(Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops)

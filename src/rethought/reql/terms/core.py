@@ -3,8 +3,8 @@
 import ast
 from typing import Any, Final
 
-from rethought.errors import CompileError, QueryLogicError, UserError
-from rethought.exec.env import Env
+from rethought.errors import CompileError, QueryLogicError, ResourceLimitError, UserError
+from rethought.exec.env import Env, too_many
 from rethought.exec.functions import Function
 from rethought.exec.ops import EmptyError
 from rethought.exec.values import reql_type, wrong_datum
@@ -32,17 +32,38 @@ from rethought.reql.spec import (
 from rethought.reql.splicing import not_spliced, splice
 from rethought.reql.tree import DATUM, Term
 
+ARRAY_INLINE_MAX: Final = 32
+
 # ---- arrays and objects
 
 
 def make_array(env: Env, *elements: Any) -> list[Any]:
     """DATUM... -> ARRAY. Raises ResourceLimitError past the array limit."""
-    from rethought.errors import ResourceLimitError
-    from rethought.exec.env import too_many
-
     if len(elements) > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
     return list(elements)
+
+
+def array_of_terms(c: Compiler, term: Term) -> Node:
+    if not c.shortcuts or not 0 < len(term.args) <= ARRAY_INLINE_MAX:
+        return c.plain(term)
+    nodes = [c.compile(arg) for arg in term.args]
+    return c.grouped(term, nodes[0], lambda first: _array(c, term, [first, *nodes[1:]]))
+
+
+def _array(c: Compiler, term: Term, nodes: list[Node]) -> Node:
+    line = c.line(term)
+    elements = [c.check(node, Arg.DATUM, line, at) for at, node in enumerate(nodes)]
+    code = c.inline(
+        "a if env.array_limit >= count else make_array(env, *a)",
+        {
+            "a": at_line(ast.List(elements, ast.Load()), line),
+            "env": c.name("env", line),
+            "count": c.constant(len(nodes), line),
+        },
+        line,
+    )
+    return c.node(term, code, nodes, Kind.DATUM)
 
 
 def make_object(c: Compiler, term: Term) -> Node:
@@ -184,7 +205,7 @@ def _branch(c: Compiler, term: Term, first: Node, line: int) -> Node:
     nodes = [first, *(c.compile(arg) for arg in term.args[1:])]
     code = nodes[-1].code
     for index in range(len(nodes) - 3, -1, -2):
-        if index % UNIT_HEIGHT == 0:
+        if index and index % UNIT_HEIGHT == 0:
             code = c.apart(term, code)
         code = ast.IfExp(
             c.truth(nodes[index], line, index),
@@ -274,19 +295,19 @@ _GET_FIELD: Final = (31, 170)
 
 def default(c: Compiler, term: Term) -> Node:
     """any, any -> any"""
-    from rethought.reql.terms.fields import field_or_literal
+    from rethought.reql.terms.fields import field_or
 
-    quick = field_or_literal(c, term)
-    if quick is not None:
-        return quick
     line = c.line(term)
-    value = c.compile(term.args[0])
     fallback_term = term.args[1]
     fallback = (
         c.function(fallback_term, want=Kind.ANY)
         if fallback_term.type == _FUNC
         else c.compile(fallback_term)
     )
+    quick = field_or(c, term, fallback) if c.shortcuts else None
+    if quick is not None:
+        return quick
+    value = c.compile(term.args[0])
     code: ast.expr = c.call(
         "default_",
         [
@@ -315,7 +336,14 @@ def args_alone(env: Env, value: Any) -> Any:
 
 
 TERMS: Final = (
-    TermSpec(2, "make_array", ANY_NUMBER, run=make_array),
+    TermSpec(
+        2,
+        "make_array",
+        ANY_NUMBER,
+        run=make_array,
+        compile=array_of_terms,
+        names={"make_array": make_array},
+    ),
     TermSpec(
         3, "make_obj", ANY_NUMBER, compile=make_object, names={"checked_object": checked_object}
     ),

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
+from msgspec import UNSET
 
 from rethought.datum.values import type_name
 from rethought.errors import NonExistenceError, QueryLogicError
@@ -28,9 +28,10 @@ from rethought.exec.values import (
     need_sequence,
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
+from rethought.reql.expressions import is_simple
 from rethought.reql.runtime import Rewritten, per_group
 from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
-from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum
+from rethought.reql.tree import FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum, subtree
 
 ROW: Final = INTERNAL_VARS - 1
 
@@ -78,7 +79,7 @@ def _field_access(c: Compiler, term: Term, name: str) -> Node:
         projected = _projected(c, term, row, field)
         if projected is not None:
             return projected
-    node = c.compile(row)
+    node = c.operand(row) if c.is_literal(field, str) else c.compile(row)
     if node.kind in PLAIN:
         return _plain_field(c, term, node, field, name)
     if name == "bracket" and not c.is_literal(field, str):
@@ -98,6 +99,8 @@ def _projected(c: Compiler, term: Term, row: Term, field: Term) -> Node | None:
     attribute = projected_attribute(c, term, row, field)
     if attribute is None:
         return None
+    if c.raw:
+        return Node(attribute, Kind.DATUM, unset=True)
     code = c.inline("a if a is not UNSET else projection_miss()", {"a": attribute}, c.line(term))
     return Node(code, Kind.DATUM)
 
@@ -124,44 +127,68 @@ def projected_attribute(c: Compiler, term: Term, row: Term, field: Term) -> ast.
     )
 
 
-def field_or_literal(c: Compiler, term: Term) -> Node | None:
-    """`row["field"].default(literal)` without an exception where the field is missing; None for other defaults."""
+def field_or(c: Compiler, term: Term, later: Node) -> Node | None:
+    """`row["field"]["more"].default(later)` without an exception where a field is missing; None for other defaults."""
     access, fallback = term.args
-    if access.type not in _FIELD_TERMS or len(access.args) != 2 or fallback.type != DATUM:
+    if later.kind not in PLAIN or not _is_path(c, access):
         return None
-    row, field = access.args
-    if row.type not in (VAR, IMPLICIT_VAR) or not c.is_literal(field, str):
+    if any(part.type in _NO_FALLBACKS for part in subtree(fallback)):
         return None
     line = c.line(term)
-    literal = c.literal(fallback)
+    found = _found_or_none(c, access)
+    absent = "a is not UNSET and a is not None" if found.unset else "a is not None"
+    code = c.inline(
+        f"a if {absent} else later", {"a": found.code, "later": later.code}, line, lazy=("later",)
+    )
+    return c.node(term, code, [found, later], Kind.DATUM)
+
+
+_NO_FALLBACKS: Final = (FUNC, 12)
+"""A function is told of the error; r.error() means the error itself."""
+
+
+def _is_path(c: Compiler, access: Term) -> bool:
+    """Whether a term reads a field of a row, or a field of such a field."""
+    while access.type in _FIELD_TERMS and len(access.args) == 2 and not access.optargs:
+        row, field = access.args
+        if not c.is_literal(field, str):
+            return False
+        if row.type in (VAR, IMPLICIT_VAR):
+            return True
+        access = row
+    return False
+
+
+def _found_or_none(c: Compiler, access: Term) -> Node:
+    """What a path leads to, None (or UNSET) where it leads to nothing."""
+    row, field = access.args
+    line = c.line(access)
     attribute = projected_attribute(c, access, row, field)
     if attribute is not None:
-        template = "a if a is not UNSET and a is not None else later"
-        code = c.inline(template, {"a": attribute, "later": literal.code}, line, lazy=("later",))
-        return c.node(term, code, [], Kind.DATUM)
-    node = c.compile(row)
-    whole = c.call(
-        "default_",
-        [
-            c.name("env", line),
-            c.lambda_([], c.compile(access).code, line),
-            c.lambda_([], literal.code, line),
-        ],
-        line,
-    )
+        return Node(attribute, Kind.DATUM, unset=True)
+    node = _found_or_none(c, row) if row.type in _FIELD_TERMS else c.compile(row)
+    assert access.spec is not None
     code = c.inline(
-        "(t_x if (t_x := a.get(key)) is not None else later)"
-        ' if a.__class__ is dict and "$reql_type$" not in a else whole',
+        'a.get(key) if a.__class__ is dict and "$reql_type$" not in a else absent(env, a, key, name)',
         {
             "a": node.code,
+            "env": c.name("env", line),
             "key": c.constant(c.pin(field), line),
-            "later": literal.code,
-            "whole": whole,
+            "name": c.constant(access.spec.name, line),
         },
         line,
-        lazy=("later", "whole"),
     )
-    return c.node(term, code, [node], Kind.DATUM)
+    return c.node(access, code, [node], Kind.DATUM)
+
+
+def absent(env: Env, value: Any, field: str, name: str) -> Any:
+    """The field of a value that is no plain object: None where that has none, else the term's error."""
+    if value is None or value is UNSET:
+        return None
+    try:
+        return get_field(env, value, field, name)
+    except NonExistenceError:
+        return None
 
 
 _FIELD_TERMS: Final = (31, 170)
@@ -173,14 +200,14 @@ def _plain_field(c: Compiler, term: Term, node: Node, field: Term, name: str) ->
     if c.is_literal(field, str):
         guard = ' and "$reql_type$" not in a' if field.value in PSEUDOTYPE_KEYS else ""
         code = c.inline(
-            f"t_x if a.__class__ is dict{guard} and (t_x := a.get(key, MISSING)) is not MISSING"
-            " else slow",
+            f"a[key] if a.__class__ is dict and key in a{guard} else slow",
             {
                 "a": node.code,
                 "key": c.constant(c.pin(field), line),
                 "slow": c.call(f"{name}_slow", [env], line),
             },
             line,
+            unset=("a",) if node.unset else (),
         )
         return c.node(term, code, [node], Kind.DATUM)
     other = c.compile(field)
@@ -213,11 +240,6 @@ def bracket_any(env: Env, value: Any, key: Any) -> Any:
 
 
 # ---- a term over rows
-
-
-def is_simple(code: ast.expr) -> bool:
-    """Whether evaluating this can neither fail nor do anything: a literal or a variable."""
-    return isinstance(code, ast.Name | ast.Constant | ast.Subscript)
 
 
 def over_rows(c: Compiler, term: Term, first: Node, mode: str, name: str | None = None) -> Node:
@@ -342,10 +364,11 @@ TERMS: Final = (
         names={
             "get_field_slow": get_field,
             "get_field_later": get_field_later,
+            "absent": absent,
             "over": over,
             "over_plain": over_plain,
             "refuse_row": refuse_row,
-            "UNSET": msgspec.UNSET,
+            "UNSET": UNSET,
             "MISSING": MISSING,
         },
     ),

@@ -2,15 +2,16 @@
 
 What always holds: every result is a canonical number (an `int` exactly when integral and at most 2**53 in size) as the
 same computation on doubles gives it, negative zero included. The fast cases (`inline`) compute the same as `run` where
-they apply, and leave everything else, integral results of floats among it, to `run`. Comparisons and folds look at
-their arguments one after the other and stop at the first that decides or fails.
+they apply, and leave everything else, integral results of floats among it, to `run` (see `reql.operators`).
+Comparisons and folds look at their arguments one after the other and stop at the first that decides or fails.
 """
 
 import ast
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rethought.datum import time
 from rethought.datum.order import compare, equal
@@ -19,6 +20,9 @@ from rethought.datum.values import INTEGER_MAX, Datum, Number, is_time, number, 
 from rethought.errors import QueryLogicError
 from rethought.exec.weight import check_weight
 from rethought.reql.checks import array_of, number_of, within_array_limit, wrong_type
+from rethought.reql.expressions import is_simple
+from rethought.reql.nodes import NUMERIC, Kind, Known
+from rethought.reql.operators import NAMES, NUMBERS, arithmetic, comparison
 from rethought.reql.spec import Arg, Determinism, TermSpec, at_least, between, exactly
 
 if TYPE_CHECKING:
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from rethought.reql.compiler import Compiler, Node
     from rethought.reql.tree import Term
 
-NUMBERS: Final = (int, float)
 INLINE_ARGS_MAX: Final = 32
 """Longer chains and folds are one call: nested expressions have their limits."""
 
@@ -73,36 +76,52 @@ def ge(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
 
 def compile_comparison(c: "Compiler", term: "Term") -> "Node":
     """Pairs of neighbours, each argument evaluated once and only when those before it did not decide."""
-    if len(term.args) == 2 or len(term.args) > INLINE_ARGS_MAX:
+    if len(term.args) > INLINE_ARGS_MAX:
         return c.plain(term)
-    nodes = [c.compile(arg) for arg in term.args]
+    nodes = [c.operand(arg) for arg in term.args]
     return c.grouped(term, nodes[0], lambda first: _chain(c, term, [first, *nodes[1:]]))
 
 
 def _chain(c: "Compiler", term: "Term", nodes: "Sequence[Node]") -> "Node":
     line = c.line(term)
     place = {"lineno": line, "col_offset": 0, "end_lineno": line, "end_col_offset": 0}
+    codes = [c.check(node, Arg.DATUM, line, at) for at, node in enumerate(nodes)]
+    assert term.spec is not None
+    if len(nodes) == 2:
+        left, right = nodes
+        return c.finish(term, _pair(c, term.spec.type, codes, [left, right], line), nodes)
     names = [c.temp() for _ in nodes]
     bound: list[ast.expr] = [
-        ast.NamedExpr(
-            ast.Name(name, ast.Store(), **place), c.check(node, Arg.DATUM, line, at), **place
-        )
-        for at, (name, node) in enumerate(zip(names, nodes, strict=True))
+        ast.NamedExpr(ast.Name(name, ast.Store(), **place), code, **place)
+        for name, code in zip(names, codes, strict=True)
     ]
-    assert term.spec is not None
     negated = term.spec.type == NE
-    inline = (EQUAL if negated else term.spec).inline
-    assert inline is not None
-    run = f"run_{EQUAL.type if negated else term.spec.type}"
     pairs: list[ast.expr] = []
     for at in range(1, len(nodes)):
-        left = bound[0] if at == 1 else c.name(names[at - 1], line)
-        slow = c.call(run, [c.name("env", line)], line)
-        pairs.append(c.inline(inline, {"a": left, "b": bound[at], "slow": slow}, line))
+        left_code = bound[0] if at == 1 else c.name(names[at - 1], line)
+        number = EQ if negated else term.spec.type
+        pairs.append(_pair(c, number, [left_code, bound[at]], nodes[at - 1 : at + 1], line))
     code: ast.expr = ast.BoolOp(ast.And(), pairs, **place)
     if negated:
         code = ast.UnaryOp(ast.Not(), code, **place)
     return c.finish(term, code, nodes)
+
+
+def _pair(
+    c: "Compiler", number: int, codes: list[ast.expr], nodes: "Sequence[Node]", line: int
+) -> ast.expr:
+    """One comparison of two operands."""
+    left, right = nodes
+    template = comparison(
+        _SIGNS[number],
+        (left.known, left.unset),
+        (right.known, right.unset),
+        simple=is_simple(right.code),
+    )
+    slow = c.call(f"run_{number}", [c.name("env", line)], line)
+    unset = [name for name, node in zip("ab", nodes, strict=True) if node.unset]
+    args = {"a": codes[0], "b": codes[1], "slow": slow}
+    return c.inline(template, args, line, unset=unset)
 
 
 # ---- arithmetic
@@ -155,7 +174,9 @@ def mul(env: "Env", *values: Datum) -> Datum:
     """NUMBER... -> NUMBER | ARRAY, NUMBER -> ARRAY (in either order)"""
     product = values[0]
     for value in values[1:]:
-        if product.__class__ is list:
+        if product.__class__ in NUMBERS and value.__class__ in NUMBERS:
+            product = times(product, value)
+        elif product.__class__ is list:
             product = repeated(env, array_of(product), value)
         elif value.__class__ is list:
             product = repeated(env, array_of(value), product)
@@ -204,21 +225,44 @@ def compile_fold(c: "Compiler", term: "Term") -> "Node":
     """A left fold: each argument is evaluated after the step before it succeeded. One argument is left unchecked."""
     if len(term.args) > INLINE_ARGS_MAX:
         return c.plain(term)
-    nodes = [c.compile(arg) for arg in term.args]
-    return c.grouped(term, nodes[0], lambda first: _fold(c, term, [first, *nodes[1:]]))
+    loose = c.raw and len(term.args) > 1
+    compile_ = c.compile if len(term.args) == 1 else c.operand
+    nodes = [compile_(arg) for arg in term.args]
+    if nodes[0].kind is Kind.ANY:
+        loose = False
+    return c.grouped(term, nodes[0], lambda first: _fold(c, term, [first, *nodes[1:]], loose))
 
 
-def _fold(c: "Compiler", term: "Term", nodes: "Sequence[Node]") -> "Node":
+def _fold(c: "Compiler", term: "Term", nodes: "Sequence[Node]", loose: bool) -> "Node":
+    """`loose`: whether the result may be."""
     line = c.line(term)
-    spec = term.spec
-    assert spec is not None
-    assert spec.inline is not None
+    assert term.spec is not None
+    number = term.spec.type
     code = c.check(nodes[0], Arg.DATUM, line, 0)
+    known, unset = nodes[0].known, nodes[0].unset
     for at, node in enumerate(nodes[1:], 1):
         right = c.check(node, Arg.DATUM, line, at)
-        slow = c.call(f"run_{spec.type}", [c.name("env", line)], line)
-        code = c.inline(spec.inline, {"a": code, "b": right, "slow": slow}, line)
-    return c.finish(term, code, nodes)
+        slow = c.call(f"run_{number}", [c.name("env", line)], line)
+        template = arithmetic(
+            _SIGNS[number],
+            known,
+            node.known,
+            simple=is_simple(right),
+            loose=loose or at < len(nodes) - 1,
+        )
+        missing = [name for name, may in (("a", unset), ("b", node.unset)) if may]
+        code = c.inline(template, {"a": code, "b": right, "slow": slow}, line, unset=missing)
+        known, unset = _result(number, known, node.known), False
+    return replace(c.finish(term, code, nodes), known=known, loose=loose)
+
+
+def _result(number: int, left: "Known | None", right: "Known | None") -> "Known | None":
+    """What the result of an operation certainly is."""
+    if number == DIV or (left in NUMERIC and right in NUMERIC):
+        return Known.NUMBER
+    if number == ADD and Known.STRING in (left, right):
+        return Known.STRING
+    return None
 
 
 # ---- rounding
@@ -337,47 +381,26 @@ def _whole_bound(which: str, value: Number) -> int:
 
 # ---- the table
 
-COMPARABLE: Final = (
-    int,
-    str,
-    float,
-    bool,
-)  # of one class, Python compares them as the protocol does
-ALIKE: Final = (int, str, bool, float, type(None))
-
-_EQUAL: Final = "a == b if a.__class__ is b.__class__ and a.__class__ in ALIKE else slow"
-_UNEQUAL: Final = "a != b if a.__class__ is b.__class__ and a.__class__ in ALIKE else slow"
-_ORDER: Final = "a {} b if a.__class__ is b.__class__ and a.__class__ in COMPARABLE else slow"
-
-# A float's result is taken only when it has a fraction, which rules out infinity, nan and what must become an int.
-_INT: Final = "t_m if a.__class__ is int is b.__class__ and {} <= 9007199254740992"
-_FLOAT: Final = (
-    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and {} % 1.0 > 0.0 else slow"
-)
-_ADD: Final = (
-    _INT.format("-9007199254740992 <= (t_m := a + b)")
-    + " else a + b if a.__class__ is str is b.__class__ and len(a) + len(b) < 65536 else "
-    + _FLOAT.format("(t_m := a + b)")
-)
-_SUB: Final = (
-    _INT.format("-9007199254740992 <= (t_m := a - b)") + " else " + _FLOAT.format("(t_m := a - b)")
-)
-_MUL: Final = (
-    _INT.format("(t_m := a * b) and -9007199254740992 <= t_m")
-    + " else "
-    + _FLOAT.format("(t_m := a * b)")
-)
-_DIV: Final = (
-    "t_m if a.__class__ in NUMBERS and b.__class__ in NUMBERS and b and (t_m := a / b) % 1.0 > 0.0"
-    " else slow"
-)
-
+EQ: Final = 17
 NE: Final = 18
+ADD: Final = 24
+DIV: Final = 27
+
+_SIGNS: Final = {
+    EQ: "==",
+    NE: "!=",
+    19: "<",
+    20: "<=",
+    21: ">",
+    22: ">=",
+    ADD: "+",
+    25: "-",
+    26: "*",
+    DIV: "/",
+}
 
 
-def _comparison(
-    type_: int, name: str, run: Callable[..., bool], inline: str, names: dict[str, Any]
-) -> TermSpec:
+def _comparison(type_: int, name: str, run: Callable[..., bool]) -> TermSpec:
     return TermSpec(
         type_,
         name,
@@ -385,36 +408,32 @@ def _comparison(
         run=run,
         compile=compile_comparison,
         boolean=True,
-        inline=inline,
-        names=names,
+        names=NAMES,
     )
 
 
-def _fold_of(type_: int, name: str, run: Callable[..., Datum], inline: str) -> TermSpec:
+def _fold_of(type_: int, name: str, run: Callable[..., Datum]) -> TermSpec:
     return TermSpec(
         type_,
         name,
         at_least(1),
         run=run,
         compile=compile_fold,
-        inline=inline,
-        names={"NUMBERS": NUMBERS},
+        names=NAMES,
     )
 
 
-EQUAL: Final = _comparison(17, "EQ", eq, _EQUAL, {"ALIKE": ALIKE})
-
 TERMS: Final = (
-    EQUAL,
-    _comparison(NE, "NE", ne, _UNEQUAL, {"ALIKE": ALIKE}),
-    _comparison(19, "LT", lt, _ORDER.format("<"), {"COMPARABLE": COMPARABLE}),
-    _comparison(20, "LE", le, _ORDER.format("<="), {"COMPARABLE": COMPARABLE}),
-    _comparison(21, "GT", gt, _ORDER.format(">"), {"COMPARABLE": COMPARABLE}),
-    _comparison(22, "GE", ge, _ORDER.format(">="), {"COMPARABLE": COMPARABLE}),
-    _fold_of(24, "ADD", add, _ADD),
-    _fold_of(25, "SUB", sub, _SUB),
-    _fold_of(26, "MUL", mul, _MUL),
-    _fold_of(27, "DIV", div, _DIV),
+    _comparison(EQ, "EQ", eq),
+    _comparison(NE, "NE", ne),
+    _comparison(19, "LT", lt),
+    _comparison(20, "LE", le),
+    _comparison(21, "GT", gt),
+    _comparison(22, "GE", ge),
+    _fold_of(ADD, "ADD", add),
+    _fold_of(25, "SUB", sub),
+    _fold_of(26, "MUL", mul),
+    _fold_of(DIV, "DIV", div),
     TermSpec(
         28,
         "mod",
@@ -422,6 +441,7 @@ TERMS: Final = (
         run=mod,
         rest=Arg.INT,
         inline="a % b if a >= 0 and b > 0 else slow",
+        known=Known.INT,
     ),
     TermSpec(
         183,

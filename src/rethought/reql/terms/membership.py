@@ -23,21 +23,25 @@ from rethought.exec.values import (
     wrong_datum,
 )
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
+from rethought.reql.expressions import is_simple
+from rethought.reql.nodes import Known
 from rethought.reql.spec import Arg, TermSpec, at_least, exactly
-from rethought.reql.terms.fields import is_simple
 from rethought.reql.terms.sequences import call_term, sequence_node
-from rethought.reql.tree import FUNC, Term
+from rethought.reql.tree import DATUM, FUNC, Term
 
 # ---- contains
 
 
 def contains(c: Compiler, term: Term) -> Node:
     """SEQUENCE, (value | FUNCTION)... -> BOOL"""
-    node = c.compile(term.args[0])
+    short = len(term.args) == 2 and term.args[1].type == DATUM
+    node = c.operand(term.args[0]) if short else c.compile(term.args[0])
     wanted = [_function_or_datum(c, term, arg, at) for at, arg in enumerate(term.args[1:], 1)]
 
     def build(first: Node) -> Node:
         plain = first.kind in PLAIN and all(part.kind in PLAIN for part in wanted)
+        if plain and short:
+            return _contains_literal(c, term, first, wanted[0])
         if plain and len(wanted) == 1 and is_simple(wanted[0].code):
             quick = call_term(c, term, "contains_one", [first, *wanted])
             return Node(quick.code, Kind.BOOL, quick.determinism, quick.closes)
@@ -45,6 +49,26 @@ def contains(c: Compiler, term: Term) -> Node:
         return Node(result.code, Kind.BOOL, result.determinism, result.closes)
 
     return c.grouped(term, node, build)
+
+
+_FOUND: Final = {Known.STRING: "b in a", Known.NUMBER: "b in a and slow"}
+
+
+def _contains_literal(c: Compiler, term: Term, first: Node, wanted: Node) -> Node:
+    """Strings are equal where Python says so; numbers only if it is not a bool that was found."""
+    line = c.line(term)
+    found = _FOUND.get(wanted.known or Known.NULL, "slow")
+    code = c.inline(
+        f"{found} if a.__class__ is list else slow",
+        {
+            "a": first.code,
+            "b": wanted.code,
+            "slow": c.call("contains_one", [c.name("env", line)], line),
+        },
+        line,
+        unset=("a",) if first.unset else (),
+    )
+    return c.node(term, code, [first, wanted], Kind.BOOL)
 
 
 def _function_or_datum(c: Compiler, term: Term, arg: Term, at: int) -> Node:

@@ -19,28 +19,32 @@ from rethought.exec.fields import object_of
 from rethought.exec.functions import Function
 from rethought.exec.values import need_datum
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
+from rethought.reql.expressions import at_line, is_simple
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
 from rethought.reql.terms.fields import (
-    is_simple,
     over_array,
     over_rows,
     projected_attribute,
 )
-from rethought.reql.tree import DATUM, FUNC, Term
+from rethought.reql.tree import DATUM, FUNC, MAKE_OBJ, Term, subtree
 
 
 def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
     """The compile function of a term that works on a document or on each row of a sequence."""
 
     def compile_(c: Compiler, term: Term) -> Node:
-        if term.type == _PLUCK:
-            projected = _projected_pluck(c, term)
+        names = term.args[1:]
+        plain = 0 < len(names) <= NAMES_INLINE_MAX and all(c.is_literal(arg, str) for arg in names)
+        if plain and term.type in (_HAS_FIELDS, _PLUCK):
+            projected = _projected(c, term)
             if projected is not None:
                 return projected
         node = c.compile(term.args[0])
         if node.kind not in PLAIN:
             assert term.spec is not None
             return over_rows(c, term, node, mode, term.spec.name)
+        if plain:
+            return _named(c, term, node)
         rest = [c.compile(arg) for arg in term.args[1:]]
         line = c.line(term)
         env = c.name("env", line)
@@ -70,21 +74,64 @@ def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
     return compile_
 
 
+NAMES_INLINE_MAX: Final = 12
+_HAS_FIELDS: Final = 32
 _PLUCK: Final = 33
+_WITHOUT: Final = 34
+_MERGE: Final = 35
 
 
-def _projected_pluck(c: Compiler, term: Term) -> Node | None:
-    """`row.pluck("a", "b")` of a projected row, None of a whole one."""
+def _named(c: Compiler, term: Term, node: Node) -> Node:
+    """A term of an object whose fields are given by name; anything else is left to `run`."""
+    line = c.line(term)
+    keys = {f"k{at}": c.constant(c.pin(arg), line) for at, arg in enumerate(term.args[1:])}
+    if term.type == _HAS_FIELDS:
+        quick = " and ".join(f"a.get({key}) is not None" for key in keys)
+    else:
+        name = "plucked_from" if term.type == _PLUCK else "without_names"
+        quick = f"{name}(a, ({', '.join(keys)},))"
+    code = c.inline(
+        f'{quick} if a.__class__ is dict and "$reql_type$" not in a else slow',
+        {"a": node.code, **keys, "slow": c.call(f"run_{term.type}", [c.name("env", line)], line)},
+        line,
+    )
+    return c.node(term, code, [node], Kind.DATUM)
+
+
+def plucked_from(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: row[name] for name in names if name in row}
+
+
+def without_names(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    left = row.copy()
+    for name in names:
+        left.pop(name, None)
+    return left
+
+
+def _projected(c: Compiler, term: Term) -> Node | None:
+    """`row.pluck("a", "b")` or `row.has_fields("a", "b")` of a projected row, None of a whole one."""
     row, *fields = term.args
-    if not fields or not all(c.is_literal(field, str) for field in fields):
-        return None
     attributes = [projected_attribute(c, term, row, field) for field in fields]
     if any(attribute is None for attribute in attributes):
         return None
     line = c.line(term)
-    names = c.keep(tuple(c.pin(field) for field in fields), line)
-    values = c.tuple_([attribute for attribute in attributes if attribute is not None], line)
-    return Node(c.call("plucked", [names, values], line), Kind.DATUM)
+    if term.type == _HAS_FIELDS:
+        tests = [
+            c.inline("a is not UNSET and a is not None", {"a": attribute}, line)
+            for attribute in attributes
+            if attribute is not None
+        ]
+        code = tests[0] if len(tests) == 1 else at_line(ast.BoolOp(ast.And(), tests), line)
+        return Node(code, Kind.BOOL)
+    keys = {f"k{at}": c.constant(c.pin(field), line) for at, field in enumerate(fields)}
+    values = {f"f{at}": code for at, code in enumerate(attributes) if code is not None}
+    there = " and ".join(f"{value} is not UNSET" for value in values)
+    pairs = ", ".join(map("{}: {}".format, keys, values))
+    both = f"({', '.join(keys)},), ({', '.join(values)},)"
+    # All values are looked at before the first choice, so that each is bound.
+    code = c.inline(f"{{{pairs}}} if {there} else plucked({both})", {**keys, **values}, line)
+    return Node(code, Kind.DATUM)
 
 
 def plucked(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
@@ -159,11 +206,52 @@ def merge(c: Compiler, term: Term) -> Node:
             line,
         )
         return c.node(term, quick, nodes, Kind.DATUM)
+    if c.shortcuts and len(parts) == 1 and _is_new_object(term.args[1]):
+        return _merge_object(c, term, nodes, parts[0])
     name = "merge_"
     if not all(is_simple(part) for part in parts):
         name = "merge_later"
         parts = [c.lambda_([], part, line) for part in parts]
     return c.node(term, c.call(name, [env, node.code, *parts], line), nodes, Kind.DATUM)
+
+
+MERGE_INLINE_TERMS_MAX: Final = 40
+
+
+def _is_new_object(part: Term) -> bool:
+    """Whether a part is an object made of terms, small enough to stand in the code twice."""
+    if part.type != MAKE_OBJ or TYPE_KEY in part.optargs:
+        return False
+    terms = subtree(part)
+    return len(terms) <= MERGE_INLINE_TERMS_MAX and all(term.type != _MERGE for term in terms)
+
+
+def _merge_object(c: Compiler, term: Term, nodes: list[Node], part: ast.expr) -> Node:
+    """A document with some of its fields replaced; what merges more deeply is left to `merge_`."""
+    line = c.line(term)
+    env = c.name("env", line)
+    code = c.inline(
+        "(a | t_b if is_flat(t_b := later) else merge_(env, a, t_b))"
+        ' if a.__class__ is dict and "$reql_type$" not in a else whole(env, a, late)',
+        {
+            "a": nodes[0].code,
+            "env": env,
+            "later": part,
+            "whole": c.name("merge_later", line),
+            "late": c.lambda_([], part, line),
+        },
+        line,
+        lazy=("later", "late"),
+    )
+    return c.node(term, code, nodes, Kind.DATUM)
+
+
+def is_flat(changes: dict[str, Any]) -> bool:
+    """Whether merging these fields is nothing but replacing."""
+    for value in changes.values():  # noqa: SIM110 - a generator is slower
+        if value.__class__ is dict or value.__class__ is list:
+            return False
+    return True
 
 
 def _is_flat(part: Term) -> bool:
@@ -234,7 +322,7 @@ TERMS: Final = (
         compile=_row_term("map"),
         args=(Arg.DATUM,),
         grouped=Grouped.STREAM,
-        names={"pluck_one": pluck_one, "plucked": plucked},
+        names={"pluck_one": pluck_one, "plucked": plucked, "plucked_from": plucked_from},
     ),
     TermSpec(
         34,
@@ -244,7 +332,7 @@ TERMS: Final = (
         compile=_row_term("map"),
         args=(Arg.DATUM,),
         grouped=Grouped.STREAM,
-        names={"without_one": without_one},
+        names={"without_one": without_one, "without_names": without_names},
     ),
     TermSpec(
         35,
@@ -252,7 +340,12 @@ TERMS: Final = (
         at_least(1),
         compile=merge,
         grouped=Grouped.STREAM,
-        names={"merge_": merge_, "merge_argument": merge_argument, "merge_later": merge_later},
+        names={
+            "merge_": merge_,
+            "merge_argument": merge_argument,
+            "merge_later": merge_later,
+            "is_flat": is_flat,
+        },
     ),
     TermSpec(
         96,
