@@ -1,12 +1,18 @@
 """What the fault tests share: a server of their own, a table with indexes, and looking at both from outside."""
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench.client import CONTINUE, Connection, kind_of
 from bench.terms import Term, field, row, start, term
+
+FOLLOWER_S_MAX = 30
+"""Without any message, while one is due."""
 
 TABLE: Term = term("table", term("db", "faults"), "things")
 
@@ -50,6 +56,66 @@ def check_indexes(client: Connection) -> dict[Any, Any]:
         assert [key(thing) for thing in listed] == sorted(key(thing) for thing in things.values())
         assert {thing["id"]: thing for thing in listed} == things
     return things
+
+
+@dataclasses.dataclass
+class Follower:
+    """Builds the rows of a query from its changes alone, resuming after each crash where it stopped.
+
+    Rows are counted: one that moves between two parts of a union is in both for a moment.
+    """
+
+    query: Term
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    board: Counter[str] = dataclasses.field(default_factory=Counter)
+    token: str | None = None
+    client: Connection | None = None
+
+    def connect(self, port: int) -> Connection:
+        self.client = Connection(port)
+        self.client.socket.settimeout(FOLLOWER_S_MAX)
+        where = {"include_initial": True} if self.token is None else {"resume_after": self.token}
+        if self.token is None:
+            self.board.clear()
+        feed = term("changes", self.query, include_resume_tokens=True, **where, **self.options)
+        self.client.socket.sendall(self.client.frame(start(feed)))
+        return self.client
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+
+    def take(self) -> int:
+        """Apply what came. Counts as no write."""
+        assert self.client is not None
+        self.client.receive()
+        for body in self.client.frames():
+            answer = json.loads(body)
+            assert answer["t"] == 3, answer
+            for change in answer["r"]:
+                self.apply(change)
+            with suppress(OSError):
+                self.client.socket.sendall(self.client.frame_again(CONTINUE, self.client.token))
+        return 0
+
+    def apply(self, change: dict[str, Any]) -> None:
+        if "resume_token" in change:
+            self.token = change["resume_token"]
+        old, new = change.get("old_val"), change.get("new_val")
+        if old is not None:
+            text = json.dumps(old)
+            assert self.board[text], f"{self.query}: a change is missing, or came twice: {change}"
+            self.board[text] -= 1
+        if new is not None:
+            self.board[json.dumps(new)] += 1
+
+    def expected(self, client: Connection) -> Counter[str]:
+        """What the query gives now."""
+        return Counter(json.dumps(thing) for thing in rows(client, self.query) if thing is not None)
+
+    def take_until(self, board: Counter[str]) -> None:
+        while self.board != board:
+            self.take()
 
 
 def resident_bytes(pid: int) -> int:

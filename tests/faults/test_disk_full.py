@@ -1,4 +1,5 @@
-"""A full disk refuses writes with a typed error, lets reads go on, and is forgiven when there is space again."""
+"""A full disk refuses writes with a typed error, lets reads go on, and is forgiven when there is space again. Feeds
+never tell of a write that was refused."""
 
 import json
 import resource
@@ -12,7 +13,7 @@ import pytest
 
 from bench.client import Connection
 from bench.terms import array, start, term
-from tests.faults.support import TABLE, check_indexes, prepare
+from tests.faults.support import TABLE, Follower, check_indexes, prepare
 from tools.serverprocess import ServerProcess, running
 from tools.serverprocess import start as start_server
 
@@ -87,10 +88,18 @@ def test_a_full_disk_refuses_writes_and_nothing_else(
     tmp_path: Path, small: Callable[[Path], AbstractContextManager[More]]
 ) -> None:
     folder = tmp_path / "small"
+    by_n = term("order_by", TABLE, index="n")
     with small(folder) as more:
         server = start_server(folder / "data")
+        followers = [
+            Follower(TABLE),
+            Follower(term("limit", by_n, 10)),
+            Follower(term("get", TABLE, 7)),
+        ]
         try:
             with prepare(server.port) as client:
+                for follower in followers:
+                    follower.connect(server.port)
                 if small is small_files:
                     _allow(server, SMALL_BYTES)
                 kept, refusal = fill(client, 0)
@@ -98,14 +107,22 @@ def test_a_full_disk_refuses_writes_and_nothing_else(
                 assert refusal["e"] == OP_FAILED, refusal
                 assert kept
                 assert kept <= check_indexes(client).keys()
+                for follower in followers:
+                    follower.take_until(follower.expected(client))
                 more(server)
                 one = {"id": "after", "n": 0}
                 assert client.value(start(term("insert", TABLE, one)))["inserted"] == 1
+                gone = term("delete", term("get", TABLE, 7))
+                assert client.value(start(gone))["deleted"] == 1
+                for follower in followers:
+                    follower.take_until(follower.expected(client))
             server.kill()
             server = start_server(folder / "data")
             with Connection(server.port) as client:
-                assert kept | {"after"} <= check_indexes(client).keys()
+                assert kept - {7} | {"after"} <= check_indexes(client).keys()
         finally:
+            for follower in followers:
+                follower.close()
             server.stop()
 
 

@@ -6,15 +6,17 @@ import os
 import random
 import selectors
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.client import CONTINUE, HEADER, BenchmarkError, Connection
-from bench.terms import start, term
-from tests.faults.support import TABLE, check_indexes, prepare
+from bench.client import HEADER, BenchmarkError, Connection
+from bench.terms import Term, field, row, start, term
+from tests.faults.support import TABLE, Follower, check_indexes, prepare
 from tools.serverprocess import ServerProcess
 from tools.serverprocess import start as start_server
 
@@ -29,8 +31,8 @@ class Writer:
     number: int
     client: Connection
     chance: random.Random
-    acknowledged: dict[str, int] = field(default_factory=dict)  # key → n; -1 is deleted
-    under_way: dict[int, tuple[str, int]] = field(default_factory=dict)  # token → key, n
+    acknowledged: dict[str, int] = attribute(default_factory=dict)  # key → n; -1 is deleted
+    under_way: dict[int, tuple[str, int]] = attribute(default_factory=dict)  # token → key, n
 
     def send(self) -> None:
         busy = {key for key, _ in self.under_way.values()}
@@ -75,59 +77,27 @@ class Writer:
         return count
 
 
-@dataclass
-class Follower:
-    """Builds the table from its changes alone, resuming after each crash where it stopped."""
-
-    board: dict[Any, Any] = field(default_factory=dict)
-    token: str | None = None
-    client: Connection | None = None
-
-    def connect(self, port: int) -> Connection:
-        self.client = Connection(port)
-        where = {"include_initial": True} if self.token is None else {"resume_after": self.token}
-        if self.token is None:
-            self.board.clear()
-        feed = term("changes", TABLE, include_resume_tokens=True, **where)
-        self.client.socket.sendall(self.client.frame(start(feed)))
-        return self.client
-
-    def close(self) -> None:
-        if self.client is not None:
-            self.client.close()
-
-    def take(self) -> int:
-        """Apply what came. Counts as no write."""
-        assert self.client is not None
-        self.client.receive()
-        for body in self.client.frames():
-            answer = json.loads(body)
-            assert answer["t"] == 3, answer
-            for change in answer["r"]:
-                self.apply(change)
-            with suppress(OSError):
-                self.client.socket.sendall(self.client.frame_again(CONTINUE, self.client.token))
-        return 0
-
-    def apply(self, change: dict[str, Any]) -> None:
-        old, new = change.get("old_val"), change["new_val"]
-        row: Any = old if new is None else new
-        key = row["id"]
-        if "resume_token" in change:
-            self.token = change["resume_token"]
-        if "old_val" in change:  # not an initial value
-            assert self.board.get(key) == old, f"{key}: a change is missing, or came twice"
-        self.board.pop(key, None)
-        if new is not None:
-            self.board[key] = new
-
-    def take_until(self, key: str) -> None:
-        while key not in self.board:
-            self.take()
+def followers() -> list[Follower]:
+    """Two of every kind of feed that resumes."""
+    n = partial(term, "between", TABLE, index="n")
+    ordered = partial(term, "order_by", TABLE)
+    queries: list[tuple[Term, dict[str, Any]]] = [
+        (TABLE, {}),
+        (TABLE, {"squash": True}),
+        (term("get", TABLE, "1-5"), {}),
+        (term("between", TABLE, "0-", "2-"), {}),
+        (n(200_000, 700_000), {}),
+        (term("filter", TABLE, row(term("lt", field("n"), 500_000))), {}),
+        (term("pluck", TABLE, "id", "n"), {}),
+        (term("limit", ordered(index="n"), 10), {}),
+        (term("limit", ordered(index=term("desc", "n")), 7), {}),
+        (term("union", n(0, 100_000), n(900_000, 2_000_000)), {}),
+    ]
+    return [Follower(query, options) for query, options in queries for _ in range(2)]
 
 
 def write_until(
-    server: ServerProcess, writers: list[Writer], follower: Follower, wanted: int
+    server: ServerProcess, writers: list[Writer], followers: list[Follower], wanted: int
 ) -> None:
     """Kill the server as soon as `wanted` writes are acknowledged, with others under way."""
     selector = selectors.DefaultSelector()
@@ -135,14 +105,15 @@ def write_until(
         selector.register(writer.client.socket, selectors.EVENT_READ, writer)
         for _ in range(DEPTH):
             writer.send()
-    selector.register(follower.connect(server.port).socket, selectors.EVENT_READ, follower)
+    for follower in followers:
+        selector.register(follower.connect(server.port).socket, selectors.EVENT_READ, follower)
     done = 0
     while done < wanted:
         for ready, _ in selector.select(60):
             done += ready.data.take()
     server.kill()
     selector.close()
-    parties: list[Writer | Follower] = [*writers, follower]
+    parties: list[Writer | Follower] = [*writers, *followers]
     for party in parties:  # what was already on its way counts as received too
         with suppress(BenchmarkError, OSError):
             while True:
@@ -168,7 +139,7 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
     server = start_server(directory)
     prepare(server.port).close()
     writers: list[Writer] = []
-    follower = Follower()
+    following = followers()
     try:
         for moment in range(moments):
             known = [writer.acknowledged for writer in writers] or [{} for _ in range(WRITERS)]
@@ -178,23 +149,25 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
                 )
                 for number in range(WRITERS)
             ]
-            write_until(server, writers, follower, chance.randrange(1, 1500))
+            write_until(server, writers, following, chance.randrange(1, 1500))
             server = start_server(directory)
-            with Connection(server.port) as client, follower.connect(server.port):
+            with Connection(server.port) as client:
                 check_writers(check_indexes(client), writers)
-                last = f"moment {moment}"
-                client.value(start(term("insert", TABLE, {"id": last, "n": moment})))
-                follower.take_until(last)
-                assert follower.board == check_indexes(client)
+                last = {"id": f"moment {moment}", "n": moment}
+                client.value(start(term("insert", TABLE, last)))
+                for follower in following:
+                    with follower.connect(server.port):
+                        follower.take_until(follower.expected(client))
     finally:
         for writer in writers:
             writer.close()
-        follower.close()
+        for follower in following:
+            follower.close()
         server.stop()
 
 
 def test_a_killed_server_has_every_acknowledged_write(tmp_path: Path) -> None:
-    kill_many_times(tmp_path / "data", seed=int.from_bytes(os.urandom(4)), moments=3)
+    kill_many_times(tmp_path / "data", seed=int.from_bytes(os.urandom(4)), moments=2)
 
 
 @pytest.mark.slow
