@@ -126,8 +126,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 class Follower:
     """A subscriber that keeps what it was told, and dies now and then."""
 
-    def __init__(self, home: Home, query: Any, form: dict[str, Any], batch: dict[str, Any]) -> None:
+    def __init__(
+        self, home: Home, query: Any, form: dict[str, Any], batch: dict[str, Any], queue: int
+    ) -> None:
         self.home = home
+        self.queue = queue
         self.query = query
         self.form = form
         self.batch = batch
@@ -137,7 +140,10 @@ class Follower:
 
     def open(self) -> None:
         changes = self.query.changes(
-            resume_after=self.token, include_resume_tokens=True, **self.form
+            resume_after=self.token,
+            include_resume_tokens=True,
+            changefeed_queue_size=self.queue,
+            **self.form,
         )
         self.feed = self.home.node.feed(changes, **self.batch)
         assert self.feed.error is None
@@ -145,30 +151,45 @@ class Follower:
     def die(self, dice: random.Random) -> None:
         """Having worked through only some of what has come."""
         assert self.feed is not None
+        if dice.random() < 0.7:
+            self.feed.go_on()
+            self.home.node.settle()
         rows, self.feed.rows = self.feed.rows, []
         first = self.token is None and "include_initial" not in self.form
         self.keep(rows[: dice.randint(int(first), len(rows))])
         self.feed.close()
 
-    def keep(self, rows: list[Any]) -> None:
+    def keep(self, rows: list[Any]) -> bool:
+        """False when messages were skipped: the feed must be opened again where it says."""
         for row in rows:
             token = row.pop("resume_token", None)
+            if "error" in row:
+                assert token is not None or self.token is None
+                self.token = token
+                break
             assert token is not None or self.token is None, row
             self.token = token or self.token
             if "state" not in row:
                 self.kept.append(row)
         if self.token is None:
             self.kept = []  # nothing to go on from: the next feed begins anew
+        return not any("error" in row for row in rows)
 
     def finish(self) -> None:
-        assert self.feed is not None
-        self.feed.go_on()
-        rows = self.feed.take()
-        assert self.feed.error is None
+        """Reads until nothing is left; a feed without a place to go on from was read completely then."""
+        while True:
+            assert self.feed is not None
+            self.feed.go_on()
+            rows = self.feed.take()
+            assert self.feed.error is None
+            self.feed.close()
+            if not any("error" in row for row in rows):
+                break
+            self.keep(rows)
+            self.open()
         for row in rows:
             row.pop("resume_token", None)
         self.kept += [row for row in rows if "state" not in row]
-        self.feed.close()
 
 
 def text(value: Any) -> str:
@@ -221,7 +242,7 @@ def play(home: Home, seed: int) -> None:
     else:
         form["include_states"] = True  # has a token to begin with
     whole = home.node.feed(query.changes(**form))
-    follower = Follower(home, query, form, batch)
+    follower = Follower(home, query, form, batch, dice.choice([1, 1, 100]))
     follower.open()
     for _ in range(dice.randrange(1, 5)):
         for _ in range(dice.randrange(5)):
@@ -231,6 +252,9 @@ def play(home: Home, seed: int) -> None:
                 home.write(dice)
             elif step < 0.75:
                 follower.feed.pause()
+                for _ in range(dice.randrange(5)):
+                    home.write(dice)
+                    home.node.settle()
             elif step < 0.9:
                 follower.feed.go_on()
             else:
