@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rethought.system.node import Counters, Issue, LogEntry, redacted
+from rethought.system.node import Issue, LogEntry, redacted
 from tests.system.conftest import Machine, array, create, delete, get, insert, system, update
 
 WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
@@ -136,15 +136,15 @@ def test_an_issue_keeps_its_id(machine: Machine) -> None:
 
 def test_rates_are_of_the_last_seconds(machine: Machine) -> None:
     now = [0.0]
-    counters = [Counters()]
+    started = [0]
     machine.node.clock = lambda: now[0]
-    machine.node.counters = lambda asking: counters[0]
+    machine.node.queries_started = lambda: started[0]
     cluster = get(system("stats"), array("cluster"))
     for now[0], queries in ((2e9, 1_000), (2e9 + 1, 1_100), (2e9 + 1.5, 1_150)):
-        counters[0] = Counters(queries=queries)
+        started[0] = queries
         row = machine.value(cluster)
     assert row["query_engine"]["queries_per_sec"] == 100
-    now[0], counters[0] = 2e9 + 2, Counters(queries=1_300)
+    now[0], started[0] = 2e9 + 2, 1_300
     assert machine.value(cluster)["query_engine"]["queries_per_sec"] == 200
 
 

@@ -102,13 +102,13 @@ SERVER: Final = (
         "client_connections",
         GAUGE,
         "Open driver connections.",
-        lambda server: server.reporter.counters().client_connections,
+        lambda server: server.reporter.clients().client_connections,
     ),
     Metric(
         "clients_active",
         GAUGE,
         "Of those, with a query under way.",
-        lambda server: server.reporter.counters().clients_active,
+        lambda server: server.reporter.clients().clients_active,
     ),
     Metric(
         "cache_limit_bytes",

@@ -34,12 +34,9 @@ class RunningQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """Totals since the start. Rates are made of two of them."""
+class Clients:
+    """How many there are, and how many of them have a query under way."""
 
-    queries: int = 0
-    read_docs: int = 0
-    written_docs: int = 0
     client_connections: int = 0
     clients_active: int = 0
 
@@ -114,7 +111,8 @@ class Node:
     clock: Callable[[], float] = time
     queries: Callable[["Env | None"], list[RunningQuery]] = lambda asking: []
     kill: Callable[[str, str], bool] = lambda id_, message: False
-    counters: Callable[["Env | None"], Counters] = lambda asking: Counters()
+    clients: Callable[["Env | None"], Clients] = lambda asking: Clients()
+    queries_started: Callable[[], int] = lambda: 0
     logs: Callable[[], list[LogEntry]] = list
     issues: Callable[[], list[Issue]] = list
     scrub: Callable[[], ScrubState | None] = lambda: None

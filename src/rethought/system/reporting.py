@@ -16,7 +16,7 @@ from rethought.errors import ReqlError
 from rethought.system.counting import Traffic
 from rethought.system.damage import damage_issues
 from rethought.system.lockouts import Guessing, lockout_issues
-from rethought.system.node import Counters, Issue, LogEntry, Node
+from rethought.system.node import Clients, Issue, LogEntry, Node
 
 if TYPE_CHECKING:
     from rethought.catalog import Catalog
@@ -74,21 +74,19 @@ class Reporter:
 
     def fill(self, node: Node) -> None:
         """Gives the system tables what they ask of the process."""
-        node.counters = self.counters
+        node.clients = self.clients
+        node.queries_started = lambda: self.engine.queries
         node.traffic = self.traffic
         node.logs = self.logs
         node.issues = self.issues
 
     # ---- for the system tables
 
-    def counters(self, asking: "Env | None" = None) -> Counters:
+    def clients(self, asking: "Env | None" = None) -> Clients:
         """`asking` is the query that wants to know, if there is one: whoever asks is active."""
         listener = self.listener
         connections = [] if listener is None else listener.connections
-        return Counters(
-            queries=self.engine.queries,
-            read_docs=self.traffic.read_in_all(),
-            written_docs=self.traffic.written_in_all(),
+        return Clients(
             client_connections=len(connections),
             clients_active=sum(not connection.session.idle for connection in connections)
             + (

@@ -46,11 +46,10 @@ class Stats:
 
     def _totals(self) -> dict[Hashable, float]:
         """Everything there is a rate of."""
-        counters = self._node.counters(None)
         totals: dict[Hashable, float] = {
-            "queries": counters.queries,
-            "read_docs": counters.read_docs,
-            "written_docs": counters.written_docs or self._traffic.written_in_all(),
+            "queries": self._node.queries_started(),
+            "read_docs": self._traffic.read_in_all(),
+            "written_docs": self._traffic.written_in_all(),
         }
         for table in self._catalog.user_tables():
             totals[table, "read"] = table.reads
@@ -68,11 +67,11 @@ class Stats:
         totals = self._totals()
         rates = self._rates.of(now, totals)
         self._rates.sample(now, totals)
-        counters = self._node.counters(asking.env)
+        clients = self._node.clients(asking.env)
         names = ("queries", "read_docs", "written_docs")
         engine: Row = {
-            "client_connections": counters.client_connections,
-            "clients_active": counters.clients_active,
+            "client_connections": clients.client_connections,
+            "clients_active": clients.clients_active,
             **{f"{name}_per_sec": rates[name] for name in names},
         }
         rows: list[Row] = [
