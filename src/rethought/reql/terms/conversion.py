@@ -133,7 +133,8 @@ def _table(env: Env, selection: Selection) -> dict[str, Any]:
     table = selection.table
     assert table is not None
     env.require("read", table.handle)
-    count = table.count(env, Range())
+    count = table.count(env, Range()) or 0
+    shards = getattr(table.handle, "shards", 1)
     return {
         "type": "TABLE",
         "name": table.name,
@@ -141,7 +142,7 @@ def _table(env: Env, selection: Selection) -> dict[str, Any]:
         "primary_key": table.primary_key,
         "indexes": sorted(getattr(table.handle, "indexes", {})),
         "db": {"type": "DB", "name": table.db.name, "id": table.db.id},
-        "doc_count_estimates": [count or 0],
+        "doc_count_estimates": [(count + at) // shards for at in range(shards)],
     }
 
 
