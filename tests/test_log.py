@@ -80,3 +80,38 @@ def test_control_characters_are_shown_not_obeyed(console: io.StringIO, tmp_path:
     server_log.notice("a\x00b\x1b[31mc")
     assert (tmp_path / "log").read_text().endswith(r"notice: a\x00b\x1b[31mc" + "\n")
     assert console.getvalue() == r"a\x00b\x1b[31mc" + "\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_an_earlier_process_wrote_is_remembered(
+    console: io.StringIO, tmp_path: Path, as_json: bool
+) -> None:
+    path = tmp_path / "log"
+    earlier = server_log.Log()
+    earlier.console = None
+    earlier.json = as_json
+    earlier.open_file(path)
+    for number in range(1_500):
+        record = logging.LogRecord(
+            "rethought.x", logging.WARNING, "", 1, "n %d\nx", (number,), None
+        )
+        earlier.emit(record)
+    earlier.close_file()
+    with path.open("a") as file:
+        file.write("no line of a log\n2026-11-22T07:01")
+    later = server_log.Log()
+    later.emit(logging.LogRecord("rethought.x", logging.ERROR, "", 1, "now", (), None))
+    later.console = None
+    later.remember(path)
+    *old, new = later.recent
+    assert new.message == "now"
+    assert len(later.recent) == server_log.RECENT_MAX
+    assert [entry.message for entry in old] == [f"n {n}\nx" for n in range(501, 1_500)]
+    assert [entry.time_ns for entry in old] == [entry.time_ns for entry in list(earlier.recent)[1:]]
+    assert {entry.level for entry in old} == {"warn"}
+
+
+def test_a_log_without_a_file_yet_has_nothing_to_remember(tmp_path: Path) -> None:
+    log = server_log.Log()
+    log.remember(tmp_path / "nowhere")
+    assert list(log.recent) == []

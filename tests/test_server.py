@@ -228,6 +228,16 @@ def test_tls_connections(start_server: StartServer) -> None:
         assert r.expr(1).run(connection) == 1
 
 
+def test_the_log_goes_back_beyond_a_restart(start_server: StartServer) -> None:
+    server = start_server()
+    server.stop()
+    server = start_server(directory=server.directory)
+    with r.connect(port=server.port) as connection:
+        messages = list(r.db("rethinkdb").table("logs")["message"].run(connection))
+    assert sum(message.startswith("Server ready") for message in messages) == 2
+    assert messages[0].startswith("Server ready")
+
+
 def test_a_log_file_that_was_moved_aside_is_opened_anew(start_server: StartServer) -> None:
     server = start_server()
     path = server.directory / "log_file"

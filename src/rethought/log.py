@@ -6,11 +6,14 @@ notice there has no prefix; nothing that goes wrong while logging stops the serv
 """
 
 import contextlib
+import io
 import logging
+import re
 import sys
 import time
 from collections import deque
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -28,6 +31,7 @@ LEVELS: Final = {
     logging.CRITICAL: "error",
 }
 RECENT_MAX: Final = 1_000
+TAIL_BYTES: Final = 256 << 10
 
 # What a client sends may end up in a message; it must neither forge an entry nor play with a terminal.
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {10: "\\n"}
@@ -109,6 +113,17 @@ class Log(logging.Handler):
                 self.console.write((entry.json() if self.json else console_text(entry)) + "\n")
                 self.console.flush()
 
+    def remember(self, path: Path) -> None:
+        """Takes up what an earlier process wrote last, so that `rethinkdb.logs` goes back beyond the start."""
+        with contextlib.suppress(OSError):
+            with path.open("rb") as file:
+                file.seek(max(0, file.seek(0, io.SEEK_END) - TAIL_BYTES))
+                lines = file.read().splitlines()
+            known = list(self.recent)
+            self.recent.clear()
+            self.recent.extend(entry for line in lines if (entry := parsed(line)) is not None)
+            self.recent.extend(known)
+
     def open_file(self, path: Path) -> None:
         opened = path.open("a", encoding="utf-8", errors="backslashreplace")
         self.close_file()
@@ -129,6 +144,8 @@ def setup(*, json: bool = False, console: TextIO | None = None, file: Path | Non
     LOG.json = json
     LOG.console = console or sys.stdout
     if file is not None:
+        if LOG.file is None:
+            LOG.remember(file)
         LOG.open_file(file)
     if LOG not in ROOT.handlers:
         ROOT.addHandler(LOG)
@@ -150,6 +167,39 @@ def timestamp(time_ns: int) -> str:
     """UTC with nine digits, as in the log file."""
     seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}"
+
+
+def parsed(line: bytes) -> Entry | None:
+    """An entry as it was written, as text or JSON; None for what is none (a line cut off, somebody else's)."""
+    try:
+        if line.startswith(b"{"):
+            fields = msgspec.json.decode(line, type=_Written)
+            time_ns = nanoseconds(fields.time)
+            return Entry(time_ns, fields.uptime, fields.level, fields.message, fields.query)
+        found = _LINE.fullmatch(line.decode(errors="replace"))
+        if found is None:
+            return None
+        moment, uptime, level, message = found.groups()
+        return Entry(nanoseconds(moment), float(uptime), level, message.replace("\\n", "\n"))
+    except (ValueError, msgspec.MsgspecError):
+        return None
+
+
+def nanoseconds(moment: str) -> int:
+    """Since 1970, of a time as `timestamp` writes it."""
+    seconds = datetime.fromisoformat(moment[:19]).replace(tzinfo=UTC).timestamp()
+    return int(seconds) * 1_000_000_000 + int(moment[20:29])
+
+
+class _Written(msgspec.Struct):
+    time: str
+    uptime: float
+    level: str
+    message: str
+    query: str | None = None
+
+
+_LINE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}) (\d+\.\d+)s (\w+): (.*)")
 
 
 def console_text(entry: Entry) -> str:
