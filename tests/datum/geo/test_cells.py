@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.datum.geo import construct, sphere
-from rethought.datum.geo.cells import index_cells, indexed_geometries, query_ranges
+from rethought.datum.geo.cells import (
+    KeyRange,
+    index_cells,
+    indexed_geometries,
+    query_ranges,
+    together,
+    without,
+)
 from rethought.datum.geo.predicates import geometries_intersect
 from rethought.datum.kinds import Datum
 from rethought.errors import QueryLogicError
@@ -117,3 +124,30 @@ def test_an_index_holds_the_valid_geometries_of_a_value() -> None:
     assert indexed_geometries([here, 1, None, bad, here], multi=True) == [here, here]
     assert indexed_geometries([here], multi=False) == []
     assert indexed_geometries(None, multi=True) == []
+
+
+ranges = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 5)).map(lambda pair: (pair[0], sum(pair))),
+    max_size=6,
+).map(lambda pairs: together([], [(as_key(low), as_key(high)) for low, high in pairs]))
+
+
+def as_key(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def members(pieces: list[KeyRange]) -> list[int]:
+    return [
+        number
+        for low, high in pieces
+        for number in range(int.from_bytes(low, "big"), int.from_bytes(high, "big") + 1)
+    ]
+
+
+@given(ranges, ranges)
+def test_ranges_are_added_and_taken_away_as_sets_are(
+    one: list[KeyRange], other: list[KeyRange]
+) -> None:
+    first, second = set(members(one)), set(members(other))
+    assert members(without(one, other)) == sorted(first - second)
+    assert members(together(one, other)) == sorted(first | second)

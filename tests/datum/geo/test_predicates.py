@@ -1,10 +1,13 @@
 """What meets what, boundaries in particular."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rethought.datum.geo import construct, shapes, sphere
+from rethought.datum.geo import construct, predicates, shapes, sphere
+from rethought.datum.geo.geodesic import WGS84
 from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
 from rethought.datum.kinds import Datum
 from rethought.errors import QueryLogicError
@@ -126,3 +129,48 @@ def test_polygons_round_a_pole_or_across_the_date_line() -> None:
     edge = polygon([170, -10], [180, -10], [180, 10], [170, 10])
     assert geometries_intersect(edge, construct.point(180, 0))
     assert geometries_intersect(edge, construct.point(-180, 0))
+
+
+# Lines of many places, on and off the grid that polygons stand on.
+long_lines = st.lists(
+    st.tuples(st.integers(0, 8), st.integers(0, 8)).map(lambda place: [place[0] / 2, place[1] / 2]),
+    min_size=2,
+    max_size=9,
+).filter(lambda places: all(one != other for one, other in pairwise(places)))
+
+
+@given(long_lines, long_lines)
+def test_large_geometry_is_compared_piece_by_piece_with_the_same_result(
+    places: list[Datum], others: list[Datum]
+) -> None:
+    way, other = line(*places), line(*others)
+    comb = polygon([0, 0], [4, 0], [4, 4], [3, 4], [3, 1], [2, 1], [2, 4], [1, 4], [1, 1], [0, 1])
+    asked = ((way, other), (comb, way), (way, comb))
+    whole = [geometries_intersect(one, two) for one, two in asked]
+    held = geometry_includes(comb, way)
+    turns: list[None] = []
+
+    def tick() -> None:
+        turns.append(None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PAIRS_MAX", "CROSSINGS_MAX"):
+            patch.setattr(predicates, name, 1)
+        patch.setattr(predicates, "PIECE_MAX", 2)
+        assert [geometries_intersect(one, two, tick) for one, two in asked] == whole
+        assert geometry_includes(comb, way, tick) == held
+    assert turns
+
+
+def test_large_geometry_is_read_and_made_with_turns_for_others() -> None:
+    turns: list[None] = []
+
+    def tick() -> None:
+        turns.append(None)
+
+    corners = construct.circle(shapes.Point(0, 0), 1e6, 3_000, WGS84, tick)
+    made = len(turns)
+    assert made >= 3_000 // construct.TICK_CORNERS
+    disc = construct.polygon(corners, tick)
+    assert len(turns) - made >= 2 * (3_000 // shapes.TICK_POSITIONS)
+    assert geometries_intersect(disc, construct.point(1, 1))
