@@ -1,5 +1,6 @@
 """The lines of the audit log seal each other: whatever is done to the files is noticed."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,4 +178,39 @@ def test_one_file_is_enough_to_rotate(log: Log) -> None:
     log.logins(100)
     assert [path.name for path in log.path.parent.glob("audit*")] == ["audit"]
     log.audit.close()
+    assert log.findings() == []
+
+
+def test_a_file_that_cannot_be_begun_leaves_everything_where_it_is(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.audit.close()
+    log.opened(size_max=2_000, files_max=3)
+    real = os.open
+
+    def refused(path: str, *rest: int) -> int:
+        if str(path).endswith(".new"):
+            raise OSError(24, "Too many open files")
+        return real(path, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refused)
+        log.logins(40)
+    assert [path.name for path in log.path.parent.glob("audit*")] == ["audit"]
+    assert len(log.lines()) > 40
+    log.logins(1)
+    assert sorted(path.name for path in log.path.parent.glob("audit*")) == ["audit", "audit.1"]
+    log.audit.close()
+    assert log.findings() == []
+
+
+def test_a_line_is_there_whole_or_not_at_all(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.logins(2)
+    real = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda file, data: real(file, data[:7]))
+        log.logins(3)
+    log.logins(1)
+    log.audit.close()
+    assert len(log.lines()) == 4
     assert log.findings() == []

@@ -8,6 +8,7 @@ Made by `server.py`; hears of changes from the catalog, which knows who is behin
 """
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -39,6 +40,7 @@ FILES_MAX: Final = 10
 HEAD_SECONDS: Final = 1.0
 """So much of the end of the log could be cut off unnoticed by somebody who stops the machine first."""
 TAIL_BYTES: Final = 1 << 20
+FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 class Audit:
@@ -107,8 +109,7 @@ class Audit:
         return Head(head.path, number, line.hash, head.kept_from)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        file = os.open(self._path, flags, 0o600)
+        file = os.open(self._path, FLAGS, 0o600)
         self._size = os.fstat(file).st_size
         self._file = file
         if self._size and os.pread(file, 1, self._size - 1) != b"\n":
@@ -121,24 +122,30 @@ class Audit:
         self._write({"event": BEGAN, "previous": self._head.hash})
 
     def _append(self, data: bytes) -> None:
-        os.write(self._file, data)
+        if os.write(self._file, data) != len(
+            data
+        ):  # no half lines: the next one begins where this one would have
+            os.ftruncate(self._file, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += len(data)
 
     def _rotate(self) -> None:
         """The file is moved aside, and those before it one further; the oldest goes."""
         path = str(self._path)
+        fresh = f"{path}.new"
+        file = os.open(fresh, FLAGS | os.O_TRUNC, 0o600)  # before anything is moved
         names = [hashchain.rotated(path, at) for at in range(1, self._files_max)]
-        oldest = names[-1] if names else path
-        kept_from = _last_number(Path(oldest))
+        kept_from = _last_number(Path(names[-1] if names else path))
         if kept_from is not None:  # nothing up to there is looked for any more
             self._head = msgspec.structs.replace(self._head, kept_from=kept_from + 1)
         for older, newer in itertools.pairwise([*reversed(names), path]):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(newer, older)
-        if not names:
-            os.unlink(path)
-        os.close(self._file)
-        self._open()
+        os.replace(fresh, path)
+        old, self._file, self._size = self._file, file, 0
+        os.fdatasync(old)
+        os.close(old)
+        self._began()
         self.save_head()
 
     def _save_soon(self) -> None:
