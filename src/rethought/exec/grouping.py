@@ -61,8 +61,7 @@ class GroupedStream:
         for chunk in self.stream.chunks(env, settled=reduction.ordered):
             env.tick()
             self._step(env, chunk, reduction, states, groups)
-            if len(states) > env.array_limit:
-                raise ResourceLimitError(f"Too many groups (> {env.array_limit}).")
+            check_groups(env, len(states))
         names = groups.names
         return Grouped(
             [
@@ -182,6 +181,11 @@ class GroupedStream:
                     "`.reduce` or `.count`) on the end."
                 )
         return Grouped([(found.names[hashed], rows) for hashed, rows in groups.items()])
+
+
+def check_groups(env: "Env", count: int) -> None:
+    if count > env.array_limit:
+        raise ResourceLimitError(f"Too many groups (> {env.array_limit}).")
 
 
 class Groups:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_PAGE: Final = 200
 PAGE: Final = 1500
+TALLY: Final = 10_000
+"""So many keys are counted at once."""
 _END: Final = object()
 
 
@@ -212,7 +214,41 @@ class LocalTable:
         if lower is _END:
             return
         for page in self._index_pages(env, index.number, (lower, upper), selected, PAGE, keys=True):
-            yield Chunk(page.count, raw=page.docs), [decode_key(key) for key in page.keys]
+            values = {key: decode_key(key) for key in dict.fromkeys(page.keys)}
+            yield Chunk(page.count, raw=page.docs), [values[key] for key in page.keys]
+
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        self._check()
+        check_readable(env, self.handle)
+        assert selected.index is not None
+        index = self._plain_index(selected.index)
+        bounds = _bounds(selected, index_bound)
+        if bounds[0] is _END:
+            return
+        for counts in self._tallies(env, index.number, bounds, selected):
+            yield [(decode_key(key), count) for key, count in counts]
+
+    def _tallies(
+        self, env: "Env", index: Any, bounds: tuple[Any, Any], selected: Range
+    ) -> Iterator[list[tuple[bytes, int]]]:
+        after = None
+        while True:
+            tally = env.snapshot(self.group).index_tally(
+                self.number,
+                index,
+                *bounds,
+                lower_open=selected.lower_open,
+                upper_open=selected.upper_open,
+                descending=bool(selected.descending),
+                after=after,
+                limit=TALLY,
+            )
+            yield tally.counts
+            after = tally.after
+            if after is None:
+                return
+            env.tick()
+            check_readable(env, self.handle)
 
     def range_chunks(
         self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
@@ -227,7 +263,46 @@ class LocalTable:
         if selected.whole and (selected.index is None or selected.index == self.primary_key):
             total: int = env.snapshot(self.group).count(self.number)
             return total
-        return None
+        if selected.index is not None and selected.index != self.primary_key:
+            return self._count_entries(env, selected)
+        return None if selected.keys is not None else self._count_range(env, selected)
+
+    def _count_entries(self, env: "Env", selected: Range) -> int:
+        index = self._plain_index(selected.index or "").number
+        if selected.keys is None:
+            ranges = [_bounds(selected, index_bound)]
+        else:
+            with _at_root():
+                ranges = [(bound, bound) for bound in map(index_bound, selected.keys)]
+        total = 0
+        for bounds in ranges:
+            if bounds[0] is not _END:
+                for counts in self._tallies(env, index, bounds, selected):
+                    total += sum([count for _, count in counts])
+        return total
+
+    def _count_range(self, env: "Env", selected: Range) -> int:
+        lower, upper = _bounds(selected, primary_bound)
+        if lower is _END:
+            return 0
+        total: int = 0
+        after = None
+        while True:
+            snapshot = env.snapshot(self.group)
+            count, after = snapshot.count_scan(
+                self.number,
+                lower,
+                upper,
+                lower_open=selected.lower_open,
+                upper_open=selected.upper_open,
+                after=after,
+                limit=TALLY,
+            )
+            total += count
+            if after is None:
+                return total
+            env.tick()
+            check_readable(env, self.handle)
 
     # ---- writes
 

@@ -18,7 +18,7 @@ from rethought.errors import ReqlError, ResourceLimitError, RowDeniedError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function
 from rethought.exec.ops import Filter
-from rethought.exec.table import Change, Range, Table
+from rethought.exec.table import Change, Range, Table, counted_keys
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -171,6 +171,9 @@ class RuledTable(TableOver):
             else:
                 env.tick()
 
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        return counted_keys(self.keyed_chunks(env, selected))
+
     def count(self, env: "Env", selected: Range) -> int | None:
         return self._table.count(env, selected) if self.rule.read is None else None
 
@@ -251,6 +254,9 @@ class MeteredTable(TableOver):
             self._count(env, chunk.count)
             yield chunk, keys
 
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        return counted_keys(self.keyed_chunks(env, selected))
+
     def count(self, env: "Env", selected: Range) -> int | None:
         return self._table.count(env, selected)
 
@@ -304,6 +310,10 @@ class ToldTable(TableOver):
     def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         self._note("read")
         return self._table.keyed_chunks(env, selected)
+
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        self._note("read")
+        return self._table.key_counts(env, selected)
 
     def count(self, env: "Env", selected: Range) -> int | None:
         self._note("read")

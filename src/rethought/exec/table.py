@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rethought.datum.order import equal
 from rethought.datum.text import truncated
 from rethought.datum.values import MAXVAL, MINVAL
 from rethought.errors import Frame, QueryLogicError
@@ -79,6 +80,10 @@ class Table(Protocol):
     def keyed_chunks(self, env: "Env", selected: Range) -> Iterator[tuple[Chunk, list[Any]]]:
         """The documents of a range of an index, with each entry's index value."""
 
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        """The values of a range of an index, in order, and how many entries each has: without reading documents where
+        that is possible. The last value of a list may be the first of the next."""
+
     def range_chunks(
         self, env: "Env", index: Any, ranges: Iterable[tuple[bytes, bytes]]
     ) -> Iterator[Chunk]:
@@ -98,6 +103,20 @@ class Table(Protocol):
 
     def sync(self, env: "Env") -> None:
         """Returns when everything written so far is on disk."""
+
+
+def counted_keys(
+    chunks: Iterator[tuple[Chunk, list[Any]]],
+) -> Iterator[list[tuple[Any, int]]]:
+    """`key_counts` out of `keyed_chunks`."""
+    for _, keys in chunks:
+        counts: list[tuple[Any, int]] = []
+        for key in keys:
+            if counts and equal(counts[-1][0], key):
+                counts[-1] = (key, counts[-1][1] + 1)
+            else:
+                counts.append((key, 1))
+        yield counts
 
 
 class TableSource(Source):

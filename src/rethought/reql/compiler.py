@@ -21,6 +21,7 @@ from rethought.reql.nodes import (
     NUMERIC,
     PLAIN,
     PSEUDOTYPE_KEYS,
+    SATISFIES,
     Kind,
     Known,
     Node,
@@ -298,7 +299,7 @@ class Compiler(Expressions):
         """The argument's value, refused with the protocol's error when it is not of this kind."""
         if kind is Arg.ANY:
             return node.code
-        if kind is Arg.DATUM or node.known in _SATISFIES.get(kind, ()):
+        if kind is Arg.DATUM or node.known in SATISFIES.get(kind, ()):
             return self.datum(node, line, at)
         test = _CHECKS.get(kind)
         blame = self.constant(at, line)
@@ -566,12 +567,6 @@ class Compiler(Expressions):
         result: Callable[..., Any] = eval(compiled, self._namespace)
         return result
 
-
-_SATISFIES: Final = {
-    Arg.STRING: (Known.STRING,),
-    Arg.NUMBER: tuple(NUMERIC),
-    Arg.INT: (Known.INT,),
-}
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from rethought.reql.spec import Determinism
+from rethought.reql.spec import Arg, Determinism
 
 
 class Known(Enum):
@@ -19,6 +19,14 @@ class Known(Enum):
 
 
 NUMERIC: Final = frozenset({Known.INT, Known.NUMBER})
+
+
+SATISFIES: Final = {
+    Arg.STRING: (Known.STRING,),
+    Arg.NUMBER: tuple(NUMERIC),
+    Arg.INT: (Known.INT,),
+}
+"""What an argument of some kind may be known to be; then it needs no check."""
 
 
 class Kind(Enum):

@@ -60,7 +60,7 @@ def create_index(index: IndexId) -> str:
 class Range:
     """The statements that read one kind of range; parameters are the lower end's, the upper end's, then the limit."""
 
-    __slots__ = ("page", "position", "rows", "sizes")
+    __slots__ = ("by_entry", "descending", "page", "position", "rows", "sizes", "tally")
 
     def __init__(self, source: str, where: str, order: str, columns: str, edge: str) -> None:
         tail = f"FROM {source} {where} ORDER BY {order} LIMIT ?"
@@ -72,6 +72,10 @@ class Range:
         else:
             self.page = f"SELECT {joined} FROM (SELECT d {tail})"
         self.position = f"SELECT {columns} {tail} OFFSET ?"
+        self.by_entry = False  # of an index: the tally is one of keys
+        self.descending = False
+        # How many documents (of an index: entries for each key); what lies outside the keys is not read.
+        self.tally = f"SELECT count(*), {edge}({columns}) FROM (SELECT {columns} {tail})"
 
 
 NONE: Final = 0
@@ -151,5 +155,9 @@ class IndexSql:
             found = Range(self.source, where, order, columns, "")
             entries = f"FROM {self.name} AS i {where}"
             found.position = f"SELECT {columns} {entries} ORDER BY {order} LIMIT ? OFFSET ?"
+            keys = f"SELECT i.ik AS ik {entries} ORDER BY {order} LIMIT ?"
+            found.by_entry = True
+            found.descending = descending
+            found.tally = f"SELECT ik, count(*) FROM ({keys}) GROUP BY ik"
             self._ranges[code] = found
         return found

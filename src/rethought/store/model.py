@@ -38,6 +38,14 @@ class Commit(NamedTuple):
     changes: list[Change]
 
 
+class Tally(NamedTuple):
+    """A piece of an index: its keys in order, and how many entries each has. `after` as in a page; a key whose entries
+    go on there is also the first of the next piece."""
+
+    counts: list[tuple[bytes, int]]
+    after: "Position | None"
+
+
 class Page(NamedTuple):
     """A piece of a scan.
 

@@ -13,6 +13,7 @@ transaction before the write can commit. Callers: any room above; synchronous, o
 """
 
 from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from rethought.errors import OpFailedError, ReqlError
 from rethought.store.connection import connect, end_transaction, read_error
 from rethought.store.damage import place_of_table
 from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
-from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId
+from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId, Tally
 from rethought.store.options import GroupOptions
 
 if TYPE_CHECKING:
@@ -216,15 +217,65 @@ class Snapshot:
     ) -> Page:
         """Documents in the order (index key, primary key, number), once for each entry; bounds are index keys."""
         state = self._tables[table]
-        low, high = _end(lower, lower_open), _end(upper, upper_open)
-        bounds: tuple[Any, ...] = _bounds(lower, upper)
-        if after is not None:
-            if descending:
-                high, bounds = AFTER, (*_bounds(lower, None), *after)
-            else:
-                low, bounds = AFTER, (*after, *_bounds(None, upper))
+        ends = _end(lower, lower_open), _end(upper, upper_open)
+        low, high, bounds = _after(*ends, lower, upper, after, descending)
         sql = state.indexes[index].sql.range(low, high, descending)
         return self._page(state, sql, bounds, limit, keys)
+
+    def index_tally(
+        self,
+        table: TableId,
+        index: IndexId,
+        lower: Bound = None,
+        upper: Bound = None,
+        *,
+        lower_open: bool = False,
+        upper_open: bool = False,
+        descending: bool = False,
+        after: Position | None = None,
+        limit: int,
+    ) -> Tally:
+        """As `index_scan`, but only how many entries each key has: `limit` counts entries, no document is read."""
+        state = self._tables[table]
+        ends = _end(lower, lower_open), _end(upper, upper_open)
+        low, high, bounds = _after(*ends, lower, upper, after, descending)
+        sql = state.indexes[index].sql.range(low, high, descending)
+        try:
+            counts = self._tally(sql, bounds, limit, descending=descending)
+            position = None
+            if sum([count for _, count in counts]) == limit:
+                position = self._execute(sql.position, (*bounds, 1, limit - 1)).fetchone()
+        except apsw.Error as error:
+            raise self._failed(error, table) from error
+        return Tally(counts, position)
+
+    def _tally(
+        self, sql: Range, bounds: tuple[Any, ...], limit: int, *, descending: bool
+    ) -> list[tuple[bytes, int]]:
+        counts: list[Any] = self._execute(sql.tally, (*bounds, limit)).fetchall()
+        return counts[::-1] if descending else counts
+
+    def count_scan(
+        self,
+        table: TableId,
+        lower: Bound = None,
+        upper: Bound = None,
+        *,
+        lower_open: bool = False,
+        upper_open: bool = False,
+        after: bytes | None = None,
+        limit: int,
+    ) -> tuple[int, bytes | None]:
+        """How many documents a page of `scan` would have, and where to go on; reads keys only."""
+        if after is not None:
+            lower, lower_open = after, True
+        state = self._tables[table]
+        sql = state.sql.range(_end(lower, lower_open), _end(upper, upper_open), False)
+        try:
+            count, last = self._execute(sql.tally, (*_bounds(lower, upper), limit)).fetchone()
+        except apsw.Error as error:
+            raise self._failed(error, table) from error
+        return count, last if count == limit else None
 
     def _page(
         self, state: "Table", sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool
@@ -233,18 +284,22 @@ class Snapshot:
             options = self._options
             if limit * state.largest > options.page_bytes:
                 limit = self._fit(state, sql, bounds, limit)
-            if keys or limit <= ROWS_ONE_BY_ONE:
+            if limit <= ROWS_ONE_BY_ONE or (keys and not sql.by_entry):
                 return self._rows(sql, bounds, limit, keys)
             row: Any = self._execute(sql.page, (*bounds, limit)).fetchone()
             count = row[1]
             if count == 0:
-                return EMPTY
+                return EMPTY._replace(keys=[]) if keys else EMPTY
+            found = None
+            if keys:
+                tally = self._tally(sql, bounds, count, descending=sql.descending)
+                found = list(chain.from_iterable(repeat(key, times) for key, times in tally))
             if count < limit:
-                return Page(row[0], count, None)
+                return Page(row[0], count, None, found)
             if len(row) == 3:
-                return Page(row[0], count, row[2])
+                return Page(row[0], count, row[2], found)
             position = self._execute(sql.position, (*bounds, 1, count - 1)).fetchone()
-            return Page(row[0], count, position)
+            return Page(row[0], count, position, found)
         except apsw.Error as error:
             raise self._failed(error, state.id) from error
 
@@ -298,6 +353,22 @@ def _bounds(lower: Bound, upper: Bound) -> tuple[bytes, ...]:
     if lower is None:
         return () if upper is None else (upper,)
     return (lower,) if upper is None else (lower, upper)
+
+
+def _after(
+    low: int,
+    high: int,
+    lower: Bound,
+    upper: Bound,
+    after: Position | None,
+    descending: bool,
+) -> tuple[int, int, tuple[Any, ...]]:
+    """How a range of an index ends on both sides, and its parameters, from where the last page ended."""
+    if after is None:
+        return low, high, _bounds(lower, upper)
+    if descending:
+        return low, AFTER, (*_bounds(lower, None), *after)
+    return AFTER, high, (*after, *_bounds(None, upper))
 
 
 def _closed(*_: Any) -> Any:

@@ -17,7 +17,7 @@ from rethought.datum.jsonbytes import encode
 from rethought.datum.order import compare, equal, hash_key, order_key
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.chunk import Chunk
-from rethought.exec.table import Change, Range, check_readable
+from rethought.exec.table import Change, Range, check_readable, counted_keys
 from rethought.reql.terms.admin import refuse_transaction
 from rethought.system.watch import Watch, WatchListener
 
@@ -223,6 +223,9 @@ class View:
         rows = self._selected(env, selected)
         if rows:
             yield Chunk(len(rows), rows=rows), [row[self.primary_key] for row in rows]
+
+    def key_counts(self, env: "Env", selected: Range) -> Iterator[list[tuple[Any, int]]]:
+        return counted_keys(self.keyed_chunks(env, selected))
 
     def _selected(self, env: "Env", selected: Range) -> list[Row]:
         if self.guarded:

@@ -1,5 +1,6 @@
 """Terms that reduce a sequence to one value, and grouping."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function, RowFunction
-from rethought.exec.grouping import GroupedStream, sorted_groups
+from rethought.exec.grouping import GroupedStream, Groups, check_groups, sorted_groups
 from rethought.exec.ops import Filter
 from rethought.exec.reductions import (
     Average,
@@ -289,6 +290,18 @@ class IndexGroupedStream(GroupedStream):
 
         self.selection = selection
         super().__init__(Stream(Generated(chunks)), keys, multi=multi, index=entry_keys, ops=ops)
+
+    def reduce(self, env: Env, reduction: Reduction) -> Grouped:
+        if not reduction.counts or self.keys or self.ops:
+            return super().reduce(env, reduction)
+        counts: Counter[Any] = Counter()
+        groups = Groups()
+        assert self.selection.table is not None
+        for tally in self.selection.table.key_counts(env, self.selection.range):
+            for name, count in tally:
+                counts[groups.hash(name)] += count
+            check_groups(env, len(counts))
+        return Grouped([(groups.names[hashed], count) for hashed, count in counts.items()])
 
     def through(self, op: Any) -> GroupedStream:
         return IndexGroupedStream(self.selection, self.keys, multi=self.multi, ops=(*self.ops, op))

@@ -3,11 +3,11 @@
 What always holds: equality is `datum.order`'s; `distinct` of an index reads the index only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from rethought.datum.order import compare, equal, hash_key, order_key
-from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
+from rethought.errors import NonExistenceError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options, too_many
 from rethought.exec.functions import Function, RowFunction
@@ -73,7 +73,7 @@ def _contains_literal(c: Compiler, term: Term, first: Node, wanted: Node) -> Nod
 
 def _function_or_datum(c: Compiler, term: Term, arg: Term, at: int) -> Node:
     if arg.type == FUNC:
-        return c.function(arg)
+        return c.function(arg, project=True)
     node = c.compile(arg)
     if node.kind in PLAIN:
         return node
@@ -95,6 +95,8 @@ def contains_(env: Env, sequence: Any, *wanted: Any) -> bool:
     stream = as_stream(sequence)
     if stream.feed:
         stream.refuse_endless()
+    if len(functions) == 1 and not values:
+        return _any(env, stream, functions[0])
     for row in stream.rows(env, settled=bool(functions)):
         for at, part in enumerate(values):
             if equal(row, part):
@@ -106,6 +108,20 @@ def contains_(env: Env, sequence: Any, *wanted: Any) -> bool:
                 del functions[at]
                 break
         if not values and not functions:
+            return True
+    return False
+
+
+def _any(env: Env, stream: Stream, function: Function) -> bool:
+    """Whether the function holds for a row; those after the first such one are not its business."""
+    for chunk in stream.chunks(env, settled=True):
+        env.tick()
+        found: Iterable[Any]
+        try:
+            found = function.over_chunk(chunk)
+        except ReqlError:
+            found = (function.invoke(row) for row in chunk.datums())
+        if any(value is not None and value is not False for value in found):
             return True
     return False
 
@@ -214,9 +230,9 @@ def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
 
     def chunks(env: Env) -> Iterator[Chunk]:
         last: Any = SKIP
-        for _chunk, keys in table.keyed_chunks(env, selected.range):
+        for counts in table.key_counts(env, selected.range):
             fresh = []
-            for key in keys:
+            for key, _ in counts:
                 if last is SKIP or not equal(key, last):
                     fresh.append(key)
                     last = key
