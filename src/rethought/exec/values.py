@@ -484,8 +484,18 @@ def need_selection(env: "Env", value: Any, at: Frame | None) -> Any:
 
 
 def as_stream(sequence: Any) -> Stream:
-    """A sequence as a stream, arrays included."""
-    return Stream(Rows(sequence)) if sequence.__class__ is list else sequence
+    """A sequence as a stream, arrays included. Groups are none."""
+    if sequence.__class__ is list:
+        return Stream(Rows(sequence))
+    if not isinstance(sequence, Stream):
+        raise groups_are_no_stream()
+    return sequence
+
+
+def groups_are_no_stream(*at: Frame) -> QueryLogicError:
+    return QueryLogicError(
+        "Cannot treat the output of `group` as a stream (did you mean to `ungroup`?).", *at
+    )
 
 
 def is_array(sequence: Any) -> bool:

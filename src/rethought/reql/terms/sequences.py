@@ -18,6 +18,7 @@ from rethought.exec.values import (
     Stream,
     as_stream,
     finish,
+    groups_are_no_stream,
     is_array,
     need_datum,
     need_sequence,
@@ -242,9 +243,7 @@ def fold(c: Compiler, term: Term) -> Node:
 def ungrouped(env: Env, value: Any) -> Any:
     """A sequence that must not be grouped."""
     if isinstance(value, GroupedStream | GroupedData):
-        raise QueryLogicError(
-            "Cannot treat the output of `group` as a stream (did you mean to `ungroup`?).", 0
-        )
+        raise groups_are_no_stream(0)
     return need_sequence(env, value, 0)
 
 

@@ -146,13 +146,12 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
     value = rows()
     env.require("write", table.handle)
     statistics = InsertStatistics(env, options, table.primary_key)
-    if isinstance(value, SingleSelection):
-        value = value.datum()
-    if is_object(value):
-        insert_row(env, table, value, conflict, statistics)
+    document = value.datum() if isinstance(value, SingleSelection) else value
+    if is_object(document):
+        insert_row(env, table, document, conflict, statistics)
         statistics.end_batch()
         return statistics.result()
-    stream = as_stream(need_sequence(env, value, None))
+    stream = as_stream(need_sequence(env, value, 1))
     stream.refuse_endless()
     count = 0
     for row in stream.rows(env):
@@ -202,7 +201,7 @@ def insert_row(
         if "$reql_type$" in doc:  # a key would make it no valid object of its type
             statistics.rejected(missing_key(pkey, doc))
             return
-        key = env.chance.uuid()
+        key = env.generated = env.chance.uuid()
         doc = {**doc, pkey: key}
         statistics.generated_keys.append(key)
     options = statistics.options
