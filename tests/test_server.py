@@ -228,6 +228,38 @@ def test_tls_connections(start_server: StartServer) -> None:
         assert r.expr(1).run(connection) == 1
 
 
+def test_all_databases_share_one_cache_whose_size_can_be_changed(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--cache-size", "64")
+    config = r.db("rethinkdb").table("server_config")
+    status = r.db("rethinkdb").table("server_status").nth(0)["process"]["cache_size_mb"]
+    in_use = (
+        r.db("rethinkdb")
+        .table("stats")
+        .filter(lambda row: row["id"].contains("table_server"))
+        .sum(lambda row: row["storage_engine"]["cache"]["in_use_bytes"])
+    )
+    rows = [{"id": n, "pad": "x" * 4_000} for n in range(1_000)]
+    with r.connect(port=server.port) as connection:
+        for name in ("one", "two", "three"):
+            r.db_create(name).run(connection)
+            r.db(name).table_create("t").run(connection)
+            r.db(name).table("t").insert(rows, durability="soft").run(connection)
+        assert status.run(connection) == 64
+        assert in_use.run(connection) > 10 << 20
+        assert config.update({"cache_size_mb": 4.5}).run(connection)["replaced"] == 1
+        assert status.run(connection) == 4.5
+        for name in ("one", "two", "three"):
+            r.db(name).table("t").map(r.row["pad"].count()).sum().run(connection)
+        assert in_use.run(connection) < 6 << 20
+        logs = r.db("rethinkdb").table("logs")["message"].coerce_to("array").run(connection)
+        assert logs[0] == "Cache size is set to 4 MB"
+        config.update({"name": "renamed"}).run(connection)
+        (newest,) = r.db("rethinkdb").table("logs").limit(1)["message"].run(connection)
+        assert newest.startswith("Changed server's name from `")
+
+
 def test_the_log_goes_back_beyond_a_restart(start_server: StartServer) -> None:
     server = start_server()
     server.stop()

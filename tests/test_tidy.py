@@ -42,6 +42,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "cluster": frozenset({"catalog", "exec", "feed", "store", "datum"}),
     "config": frozenset({"store", "datum"}),
     "datadir": frozenset(),
+    "cachesize": frozenset({"config", "catalog", "store"}),
     "maintenance": frozenset({"catalog", "store", "hashchain"}),
     "log": frozenset({"config"}),
     "cli": frozenset(

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import structs
-
 from rethought import VERSION, stack
 from rethought import log as server_log
+from rethought.cachesize import first_size, keep_cache_size
 from rethought.config import Config
 from rethought.datadir import StartError, encryption_key, locked, make_directory, pid_file
 from rethought.log import notice
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from rethought.catalog import Catalog, IndexDefinition
     from rethought.catalog.model import Rule
-    from rethought.store import Group
+    from rethought.store import Cache, Group
     from rethought.system import Node
     from rethought.system.reporting import Reporter
     from rethought.system.scrubbing import Scrubbing
@@ -49,19 +48,18 @@ log = logging.getLogger("rethought.server")
 
 MEGABYTE: Final = 1 << 20
 SECONDS_A_DAY: Final = 86_400
-CACHE_AUTO_RESERVED_MB: Final = 1_024
-CACHE_MIN_MB: Final = 100
 SYSTEM_CACHE_BYTES: Final = 8 * MEGABYTE
 GC_THRESHOLD: Final = (50_000, 20, 50)
 """Fewer collections: nearly nothing a query allocates is part of a cycle."""
 
 
 class Data:
-    """An open data directory: its lock and its catalog."""
+    """An open data directory: its lock, its catalog and the page cache of its files."""
 
-    def __init__(self, directory: Path, catalog: "Catalog", *, fresh: bool) -> None:
+    def __init__(self, directory: Path, catalog: "Catalog", cache: "Cache", *, fresh: bool) -> None:
         self.directory = directory
         self.catalog = catalog
+        self.cache = cache
         self.fresh = fresh
 
 
@@ -97,7 +95,7 @@ class Server:
         loop.set_exception_handler(log_loop_error)
         catalog, ports = self.data.catalog, self.ports
         self.engine = build_engine(catalog, self.config, loop)
-        node, reporter = build_node(catalog, self.config, self.engine, ports)
+        node, reporter = build_node(self.data, self.engine, ports)
         install_system(catalog, node, loop)
         open_audit(self.engine, self.data.catalog, self.config)
         self.listener = Listener(self.engine, self.config.limits, loop, tls=ports.driver_tls)
@@ -250,7 +248,7 @@ def data_directory(config: Config) -> Iterator[Data]:
             server_log.setup(json=config.log_format == "json", file=config.log_path)
             introduce(config, fresh=fresh)
             finish_rotation(directory)
-            catalog = open_catalog(config)
+            catalog, cache = open_catalog(config)
             try:
                 if fresh:
                     catalog.create_database("test")
@@ -259,7 +257,7 @@ def data_directory(config: Config) -> Iterator[Data]:
                 catalog.close()
                 raise
             succeeded = True
-            yield Data(directory, catalog, fresh=fresh)
+            yield Data(directory, catalog, cache, fresh=fresh)
     finally:
         server_log.LOG.close_file()
         if fresh and not succeeded:
@@ -308,21 +306,23 @@ def set_initial_password(config: Config, catalog: "Catalog") -> None:
 # Building the rooms
 
 
-def open_catalog(config: Config) -> "Catalog":
+def open_catalog(config: Config) -> "tuple[Catalog, Cache]":
     from rethought import catalog, store
 
     loop = asyncio.get_running_loop()
     key = encryption_key(config.encryption_key_file, os.environ)
     system: list[Group] = []
 
+    shared = store.Cache()
+
     def open_group(path: Path) -> "Group":
-        """The system group comes first: it remembers the cache size of an earlier start."""
-        cache_bytes = (
-            cache_megabytes(config, system[0]) * MEGABYTE if system else SYSTEM_CACHE_BYTES
-        )
+        """The system group comes first: it remembers the cache size of an earlier start. All others share a cache."""
+        if system and shared.total is None:
+            shared.total = first_size(config, system[0])
         options = store.GroupOptions(
             key=key,
-            cache_bytes=cache_bytes,
+            cache=shared if system else store.Cache(),
+            cache_bytes=shared.total or SYSTEM_CACHE_BYTES,
             journal_seconds=config.journal_hours * 3600,
             journal_bytes=config.journal_size * MEGABYTE,
         )
@@ -340,43 +340,8 @@ def open_catalog(config: Config) -> "Catalog":
         )
     except catalog.MissingFileError as error:
         raise StartError(str(error)) from error
-    remember_cache_size(config, opened)
-    return opened
-
-
-def remember_cache_size(config: Config, catalog: "Catalog") -> None:
-    """A size given at one start counts for the next ones too; `auto` forgets it."""
-    server = catalog.identity.server
-    if config.cache_size is not None:
-        kept = None if config.cache_size == "auto" else float(config.cache_size)
-        if kept != server.cache_size_mb:
-            catalog.identity.set_server(structs.replace(server, cache_size_mb=kept))
-            catalog.group.flush()
-    automatic = catalog.identity.server.cache_size_mb is None
-    text = "Automatically using cache size of %d MB" if automatic else "Cache size is set to %d MB"
-    log.info(text, cache_megabytes(config, catalog.group))
-
-
-def cache_megabytes(config: Config, system: "Group") -> int:
-    """Memory for pages: as given now, else as given before, else half of what is left for us."""
-    from rethought.catalog.records import SERVER, ServerRecord, decode
-
-    if config.cache_size is not None and config.cache_size != "auto":
-        return int(float(config.cache_size))
-    record = system.meta_get(SERVER)
-    if config.cache_size is None and record is not None:
-        kept = decode(record, type=ServerRecord).cache_size_mb
-        if kept is not None:
-            return int(kept)
-    return max(CACHE_MIN_MB, (available_megabytes() - CACHE_AUTO_RESERVED_MB) // 2)
-
-
-def available_megabytes() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) // 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEGABYTE // 2
+    keep_cache_size(config, opened, shared)
+    return opened, shared
 
 
 def default_server_name() -> str:
@@ -468,9 +433,7 @@ def build_engine(catalog: "Catalog", config: Config, loop: asyncio.AbstractEvent
     return watched
 
 
-def build_node(
-    catalog: "Catalog", config: Config, engine: Any, ports: Ports
-) -> "tuple[Node, Reporter]":
+def build_node(data: Data, engine: Any, ports: Ports) -> "tuple[Node, Reporter]":
     from rethought.system import Node, kill_query, running_queries
     from rethought.system.reporting import Reporter
 
@@ -479,11 +442,11 @@ def build_node(
         addresses=tuple(str(sock.getsockname()[0]) for sock in ports.driver),
         driver_port=port_of(ports.driver),
         http_port=None if ports.http is None else port_of(ports.http),
-        cache_mb=lambda: cache_megabytes(config, catalog.group),
+        cache_mb=lambda: (data.cache.total or 0) / MEGABYTE,
         queries=lambda asking: running_queries(engine, asking),
         kill=lambda id_, message: kill_query(engine, id_, message),
     )
-    reporter = Reporter(catalog, engine)
+    reporter = Reporter(data.catalog, engine)
     reporter.fill(node)
     return node, reporter
 

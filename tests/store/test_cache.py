@@ -76,3 +76,20 @@ def test_groups_with_the_same_options_share(opened: Open, tmp_path: object) -> N
         group.close()
     assert home.group._writer.connection.pragma("cache_size") * 4096 > 3 * MB
     assert GroupOptions().cache is not GroupOptions().cache
+
+
+def test_a_new_size_counts_at_once_for_all(opened: Open) -> None:
+    home = opened(cache_bytes=64 * MB)
+    other = open_group(home.path.with_name("b.db"), loop=home.loop, options=home.options)
+
+    def pages() -> int:
+        return sum(
+            int(str(group._writer.connection.pragma("cache_size"))) for group in (home.group, other)
+        )
+
+    assert pages() * 4_700 > 60 * MB
+    home.options.cache.resize(8 * MB)
+    assert pages() * 4_700 <= 8 * MB
+    home.options.cache.resize(32 * MB)
+    assert pages() * 4_700 > 30 * MB
+    other.close()

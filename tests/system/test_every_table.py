@@ -223,6 +223,14 @@ def test_servers_and_clusters_are_neither_added_nor_removed(
         (SYSTEM.table("users").get("nobody").delete(), "User `nobody` not found."),
         (SYSTEM.table("permissions").get(["nobody"]).delete(), "No user named `nobody`."),
         (SYSTEM.table("table_config").get("gone").delete(), "skipped"),
+        (
+            SYSTEM.table("table_config").insert({"name": "x", "db": "test", "id": r.uuid()}),
+            "you must let the database generate the primary key automatically.",
+        ),
+        (
+            SYSTEM.table("db_config").insert({"name": "x", "id": r.uuid()}),
+            "you must use an auto-generated primary key.",
+        ),
         (SYSTEM.table("db_config").get("gone").delete(), "skipped"),
         (
             SYSTEM.table("server_config").update({"cache_size_mb": 1e18}),
@@ -239,6 +247,14 @@ def test_a_row_that_is_not_there_is_what_each_table_says(
         assert (result["skipped"], result["errors"]) == (1, 0)
     else:
         assert result["first_error"].endswith(outcome)
+
+
+def test_a_key_the_server_made_up_is_taken_whatever_is_said_of_conflicts(run: Run) -> None:
+    table = SYSTEM.table("table_config")
+    for conflict in ("error", "replace", "update"):
+        row = {"name": "made", "db": "every_table"}
+        assert run(table.insert(row, conflict=conflict))["inserted"] == 1
+        assert run(table.filter(row).delete())["deleted"] == 1
 
 
 # ---- feeds
@@ -290,9 +306,11 @@ def other_tags(conn: Any) -> None:
     SYSTEM.table("server_config").update({"tags": ["default"]}).run(conn)
 
 
-def other_cache(conn: Any) -> None:
-    SYSTEM.table("server_config").update({"cache_size_mb": 99}).run(conn)
-    SYSTEM.table("server_config").update({"cache_size_mb": "auto"}).run(conn)
+def other_name(conn: Any) -> None:
+    config = SYSTEM.table("server_config")
+    name = config.nth(0)["name"].run(conn)
+    config.update({"name": "every_name"}).run(conn)
+    config.update({"name": name}).run(conn)
 
 
 def other_heartbeat(conn: Any) -> None:
@@ -315,7 +333,7 @@ def other_scratch(conn: Any) -> None:
         ("users", other_user, "id"),
         ("permissions", other_user, "user"),
         ("server_config", other_tags, "tags"),
-        ("server_status", other_cache, "process"),
+        ("server_status", other_name, "name"),
         ("cluster_config", other_heartbeat, "heartbeat_timeout_secs"),
         ("_debug_scratch", other_scratch, "id"),
     ],

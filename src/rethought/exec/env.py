@@ -72,6 +72,7 @@ class Env:
     started = 0.0
     began = 0.0  # this batch of it
     rows_read = 0  # counted for users with a limit only
+    generated: str | None = None  # the key that was last made up for a row
     undivided = False  # whether it must come to an end in this slice
     deadline = 0.0  # when a query that is still at work is ended, 0 never
     pauses = 0  # how often others had their turn

@@ -5,6 +5,7 @@ It knows bytes in the order of bytes, and nothing of the query language. Start r
 """
 
 from rethought.store.batch import Savepoint, Ticket, WriteBatch
+from rethought.store.cache import Cache
 from rethought.store.check import check_file
 from rethought.store.copy import copy_group
 from rethought.store.damage import place_of_index, place_of_table
@@ -35,6 +36,7 @@ __all__ = [
     "CRASH_POINTS",
     "DEFAULT_OPTIONS",
     "META",
+    "Cache",
     "Change",
     "Commit",
     "Disk",

@@ -35,23 +35,31 @@ class Cache:
     """One for all groups that share. Made with the options."""
 
     def __init__(self) -> None:
+        self.total: int | None = None  # bytes; None: as the first member says
         self._members: list[Member] = []
         self._watching = False
 
     def join(self, connection: apsw.Connection, total: int, loop: Loop) -> Member:
+        if self.total is None:
+            self.total = total
         member = Member(connection)
         self._members.append(member)
-        self._apply(total)
+        self._apply()
         if not self._watching:
             self._watching = True
-            loop.call_later(LOOK_EVERY_S, self._look, total, loop)
+            loop.call_later(LOOK_EVERY_S, self._look, loop)
         return member
 
-    def leave(self, member: Member, total: int) -> None:
+    def leave(self, member: Member) -> None:
         self._members.remove(member)
-        self._apply(total)
+        self._apply()
 
-    def _look(self, total: int, loop: Loop) -> None:
+    def resize(self, total: int) -> None:
+        """From now on all members together have so many bytes."""
+        self.total = total
+        self._apply()
+
+    def _look(self, loop: Loop) -> None:
         self._watching = bool(self._members)
         if not self._watching:
             return
@@ -63,11 +71,12 @@ class Cache:
             )
             member.use = member.use / 2 + max(0, lookups - member.lookups)  # they wrap at 32 bits
             member.lookups = lookups
-        self._apply(total)
-        loop.call_later(LOOK_EVERY_S, self._look, total, loop)
+        self._apply()
+        loop.call_later(LOOK_EVERY_S, self._look, loop)
 
-    def _apply(self, total: int) -> None:
+    def _apply(self) -> None:
         members = self._members
+        total = self.total or 0
         if len(members) == 1:
             shares = [total]
         else:

@@ -431,7 +431,7 @@ class Group:
         self._checkpointer.close()
         writer.end_reading()
         self._readers.close()
-        self.options.cache.leave(self._cache, self.options.cache_bytes)
+        self.options.cache.leave(self._cache)
         try:
             writer.save()
             if not writer.connection.in_transaction:

@@ -5,7 +5,6 @@ What always holds: rows are small in number and made at each read; primary key o
 form (names or ids) databases, tables and servers are shown.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -274,7 +273,8 @@ class View:
         if new is not None and (new is old or (old is not None and equal(new, old))):
             return old, old
         with self._acting(env):
-            self.handle.content.write(env, Write(key, old, new, asking))
+            own_key = old is None and key == env.generated
+            self.handle.content.write(env, Write(key, old, new, asking, own_key))
         return old, new
 
     def insert_new(self, env: "Env", doc: Row, *, hard: bool) -> Row | None:
@@ -287,7 +287,7 @@ class View:
         try:
             self._refuse(None, doc)
             with self._acting(env):
-                self.handle.content.write(env, Write(key, None, doc, asking, _generated(key)))
+                self.handle.content.write(env, Write(key, None, doc, asking, key == env.generated))
         except OpFailedError as error:  # an error of this row, as INSERT counts them
             raise QueryLogicError(error.message) from error
         return None
@@ -299,16 +299,6 @@ class View:
 
     def sync(self, env: "Env") -> None:
         raise OpFailedError("Artificial tables don't support `sync()`.")
-
-
-_RANDOM_UUID: Final = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-)
-
-
-def _generated(key: Any) -> bool:
-    """Whether a key looks like one that INSERT makes up; by then nobody knows any more who did."""
-    return key.__class__ is str and _RANDOM_UUID.fullmatch(key) is not None
 
 
 def _within(key: Any, selected: Range) -> bool:
