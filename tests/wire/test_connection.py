@@ -4,8 +4,10 @@ import socket
 
 from rethought.conversation import Reply
 from rethought.limits import Limits
+from rethought.wire.session import Session
 from tests.wire.client import HEADER, Client, frame
 from tests.wire.conftest import WireServer, wire_server
+from tests.wire.fake_engine import FakeEngine
 
 
 def test_a_query_of_the_largest_size_is_still_answered() -> None:
@@ -128,3 +130,14 @@ def test_incomplete_queries_of_all_clients_together_are_bounded() -> None:
         assert greedy.rest() == b""
         while server.on_loop(lambda: server.listener._inbound_bytes):
             other.ask(1, [1, "now"])
+
+
+def test_a_turn_of_one_client_ends_so_that_others_have_theirs() -> None:
+    times = iter((0.0, 0.5, 1.5, 2.0, 2.5))
+    limits = Limits(receive_slice_seconds=1.0)
+    session = Session(FakeEngine(), "", limits, wake=lambda: None, clock=lambda: next(times))
+    frames = [frame(token, [1, "now"]) for token in range(3)]
+    data = b"".join(frames)
+    at, only_bytes_missing = session.receive(data)
+    assert (at, only_bytes_missing) == (len(frames[0]) * 2, False)
+    assert session.receive(data, at) == (len(data), True)

@@ -66,6 +66,7 @@ class Scheduler:
         me = getcurrent()
         while True:
             work()
+            del work  # an idle worker holds nothing of its last query, least of all its answer
             if len(self._idle) >= IDLE_MAX:
                 return
             self._idle.append(me)

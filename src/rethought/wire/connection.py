@@ -24,7 +24,7 @@ JOIN_AVERAGE_BYTES: Final = 1 << 12
 
 
 LOGIN_SECONDS: Final = 0.0003
-DRAIN_SECONDS_PER_BYTE: Final = 1e-9
+DRAIN_SECONDS_PER_BYTE: Final = 0.5e-9
 """What it costs, nearly, to let somebody in, and to read what is thrown away."""
 
 
@@ -256,7 +256,8 @@ class Connection(asyncio.Protocol):
         """Whoever sends queries that are too large waits for the answer, as others do for their next query."""
         assert self.session.too_large is not None
         _, size = self.session.too_large
-        cost = LOGIN_SECONDS + min(size, self._limits.query_drain_bytes) * DRAIN_SECONDS_PER_BYTE
+        drained = 0 if size > self._limits.query_drain_bytes else size
+        cost = LOGIN_SECONDS + drained * DRAIN_SECONDS_PER_BYTE
         wait = self._listener.turnstile.wait(self._loop.time(), cost)
         self._must_wait = True
         self.partial_since = 0.0
