@@ -34,6 +34,7 @@ _NAN: Final = re.compile(r"[+-]?nan(?:\([0-9A-Za-z_]*\))?", re.IGNORECASE)
 
 def number_of_string(text: str) -> Number:
     """The number a string spells, as C's `strtod` reads it: leading blanks and hexadecimal, but nothing after."""
+    text = text.partition("\0")[0]  # where C's strings end
     spelled = text.lstrip(_BLANK)
     if _DECIMAL.fullmatch(spelled):
         return number(float(spelled))

@@ -10,7 +10,7 @@ from rethought.datum.text import pretty, truncated
 from rethought.datum.values import type_name
 from rethought.errors import Frame, NonExistenceError, QueryLogicError
 from rethought.exec.env import Env
-from rethought.exec.values import wrong_datum
+from rethought.exec.values import is_datum, printed, wrong_datum
 
 MISSING: Final = object()
 """Not even null."""
@@ -31,7 +31,8 @@ def object_of(value: Any, name: str, *at: Frame) -> dict[str, Any]:
     if value.__class__ is list:
         refuse_row(name)
     error = NonExistenceError if value is None else QueryLogicError
-    raise error(f"Cannot perform {name} on a non-object non-sequence `{truncated(value)}`.", *at)
+    shown = truncated(value) if is_datum(value) else printed(value)
+    raise error(f"Cannot perform {name} on a non-object non-sequence `{shown}`.", *at)
 
 
 def refuse_row(name: str) -> Any:

@@ -12,7 +12,7 @@ from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.fields import MISSING
 from rethought.exec.functions import Function
-from rethought.exec.values import Stream, need_datum, need_sequence, wrong_datum
+from rethought.exec.values import Stream, is_datum, need_datum, need_sequence, wrong_datum
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -160,8 +160,9 @@ class ConcatMap(Operator):
         try:
             return need_sequence(env, value, None)
         except QueryLogicError as error:
-            if self.function.term is not None:
-                error.frames = self.function.term.path
+            term = self.function.term
+            if term is not None:
+                error.frames = term.path if is_datum(value) else (*term.path, 1)
             raise
 
 

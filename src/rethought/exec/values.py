@@ -369,6 +369,8 @@ def need_datum(env: "Env", value: Any, at: Frame | None) -> Any:
         return value.datum()
     if isinstance(value, Stream) and value.array and value.table is None:
         return value.to_list(env)
+    if isinstance(value, Ordering):  # in an array it is what it orders by
+        return need_datum(env, value.key, at)
     raise wrong_value("DATUM", value, *_blame(at))
 
 
@@ -483,12 +485,12 @@ def need_selection(env: "Env", value: Any, at: Frame | None) -> Any:
     raise wrong_value("SELECTION", value, *_blame(at))
 
 
-def as_stream(sequence: Any) -> Stream:
+def as_stream(sequence: Any, at: Frame = 0) -> Stream:
     """A sequence as a stream, arrays included. Groups are none."""
     if sequence.__class__ is list:
         return Stream(Rows(sequence))
     if not isinstance(sequence, Stream):
-        raise groups_are_no_stream()
+        raise groups_are_no_stream(at)
     return sequence
 
 

@@ -18,6 +18,7 @@ from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
 from rethought.reql.expressions import Expressions, Fill, at_line, parsed
 from rethought.reql.nodes import (
+    CHECKS,
     NUMERIC,
     PLAIN,
     PSEUDOTYPE_KEYS,
@@ -37,6 +38,7 @@ from rethought.reql.tree import (
     IMPLICIT_VAR,
     INTERNAL_VARS,
     MAKE_ARRAY,
+    MAKE_OBJ,
     VAR,
     Term,
     datum,
@@ -227,7 +229,7 @@ class Compiler(Expressions):
 
     def _check_optargs(self, term: Term, spec: TermSpec) -> None:
         for name in term.optargs:
-            if name not in spec.optargs and term.type != 3:
+            if name not in spec.optargs and term.type not in (MAKE_OBJ, FUNC):
                 raise CompileError(
                     f"Unrecognized optional argument `{name}`.", frames=(*term.path, name)
                 )
@@ -301,7 +303,7 @@ class Compiler(Expressions):
             return node.code
         if kind is Arg.DATUM or node.known in SATISFIES.get(kind, ()):
             return self.datum(node, line, at)
-        test = _CHECKS.get(kind)
+        test = CHECKS.get(kind)
         blame = self.constant(at, line)
         code = node.code
         if test is None:
@@ -495,19 +497,23 @@ class Compiler(Expressions):
 
     def parameters(self, term: Term) -> list[int]:
         """The variable numbers of a FUNC."""
+        if term.optargs:
+            raise CompileError("FUNC takes no optional arguments.", frames=term.path)
         if len(term.args) != 2:
             raise CompileError(
                 f"FUNC takes exactly two arguments (got {len(term.args)})", frames=term.path
             )
-        if term.optargs:
-            raise CompileError("FUNC takes no optional arguments.", frames=term.path)
         first = term.args[0]
-        if first.type == MAKE_ARRAY and all(part.type == DATUM for part in first.args):
-            first = datum([self.pin(part) for part in first.args], first.path)
+        must_be = "*literal array of numbers*"
+        if first.type == MAKE_ARRAY:
+            if all(part.type == DATUM for part in first.args):
+                first = datum([self.pin(part) for part in first.args], first.path)
+            must_be = "*literal* array of numbers"
+        elif first.type == DATUM:
+            must_be = "literal *array* of numbers"
         if first.type != DATUM or first.value.__class__ is not list:
             raise CompileError(
-                "CLIENT ERROR: FUNC variables must be a literal *array* of numbers.",
-                frames=term.path,
+                f"CLIENT ERROR: FUNC variables must be a {must_be}.", frames=term.path
             )
         numbers = self.number(first)
         if not all(number.__class__ is int for number in numbers):
@@ -532,7 +538,7 @@ class Compiler(Expressions):
                 continue
             assert arg.spec is not None
             self.check_arity(arg, arg.spec)
-            array = self.check(self.compile(arg.args[0]), Arg.ARRAY, self.line(arg), 0)
+            array = self.check(self.compile(arg.args[0]), Arg.ARRAY_DATUM, self.line(arg), 0)
             parts.append(array)
         determinism = worst_of(term)
         names = dict(self.scope)
@@ -572,15 +578,6 @@ _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
 
 _NOT_SPLICED: Final = (41,)
 """ORDER_BY looks at what its arguments are before it evaluates them."""
-
-_CHECKS: Final = {
-    Arg.STRING: "a if a.__class__ is str else slow",
-    Arg.NUMBER: "a if a.__class__ is int or a.__class__ is float else slow",
-    Arg.INT: "a if a.__class__ is int else slow",
-    Arg.ARRAY: "a if a.__class__ is list else slow",
-    Arg.INT_DATUM: "a if a.__class__ is int else slow",
-    Arg.ARRAY_DATUM: "a if a.__class__ is list else slow",
-}
 
 
 def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -82,3 +82,13 @@ PSEUDOTYPE_KEYS: Final = frozenset(
     {"$reql_type$", "epoch_time", "timezone", "data", "type", "coordinates", "crs", "value"}
 )
 """Fields that a pseudotype may have, though it is no object to look into."""
+
+CHECKS: Final = {
+    Arg.STRING: "a if a.__class__ is str else slow",
+    Arg.NUMBER: "a if a.__class__ is int or a.__class__ is float else slow",
+    Arg.INT: "a if a.__class__ is int else slow",
+    Arg.ARRAY: "a if a.__class__ is list else slow",
+    Arg.INT_DATUM: "a if a.__class__ is int else slow",
+    Arg.ARRAY_DATUM: "a if a.__class__ is list else slow",
+}
+"""The usual case of a kind of argument; what is no such thing goes to `need_...`."""

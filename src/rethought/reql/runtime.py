@@ -26,7 +26,14 @@ from rethought.exec.functions import (
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError
 from rethought.exec.table import need_slice, need_whole
-from rethought.exec.values import Grouped, SingleSelection, Stream, need_datum, wrong_value
+from rethought.exec.values import (
+    Grouped,
+    SingleSelection,
+    Stream,
+    is_datum,
+    need_datum,
+    wrong_value,
+)
 from rethought.exec.weight import weighed
 from rethought.reql.profiling import sampled, traced
 from rethought.reql.spec import TermSpec
@@ -108,6 +115,8 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
     """What stands where a function is wanted; `path` is where."""
     if isinstance(value, Function):
         return value
+    if shortcut is None or not (is_datum(value) or isinstance(value, SingleSelection)):
+        raise wrong_value("FUNCTION", value)
     if shortcut == "constant":
         constant = need_datum(env, value, None)
         return constant_function(lambda: constant, 0)
@@ -122,7 +131,7 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
                 raise
 
         return RowFunction(fields, None, 0, None)
-    raise wrong_value("FUNCTION", value)
+    raise AssertionError(shortcut)
 
 
 # ---- default and friends

@@ -193,9 +193,44 @@ def test_pages_follow_a_function(env: Any, server: str) -> None:
     page = Function(1, turn, 0, None)
     assert pages(env, f"{server}/pages", page=page, page_limit=5) == [0, 0, 2, 2]
     assert asked == [
-        (None, [0, 0], "application/json"),
+        ({}, [0, 0], "application/json"),
         ({"n": 2}, [2, 2], "application/json"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (1, "Expected `page` to return an OBJECT, but found NUMBER."),
+        ({}, "OBJECT returned by `page` must contain `url` and/or `params` fields."),
+        (
+            {"url": 1},
+            "Expected `url` in OBJECT returned by `page` to be a STRING or NULL, but found NUMBER.",
+        ),
+        ({"params": 1}, "Expected `params` to be an OBJECT, but found NUMBER:\n1"),
+    ],
+)
+def test_a_page_function_that_gives_no_page_is_shown_with_what_it_saw(
+    env: Any, server: str, given: Any, why: str
+) -> None:
+    with pytest.raises(QueryLogicError) as caught:
+        pages(env, f"{server}/pages", page=Function(1, lambda seen: given, 0, None), page_limit=2)
+    assert caught.value.message.startswith(f"Error in HTTP GET of `{server}/pages`: {why}.\n")
+    assert "Error occurred during `page` called with:\n{\n\t" in caught.value.message
+
+
+def test_a_page_function_may_add_parameters_and_end_with_a_null_address(
+    env: Any, server: str
+) -> None:
+    asked: list[Any] = []
+
+    def turn(state: dict[str, Any]) -> Any:
+        asked.append(state["params"])
+        return {"url": None} if len(asked) == 2 else {"params": {"n": 2}}
+
+    page = Function(1, turn, 0, None)
+    assert pages(env, f"{server}/pages", params={"m": 1}, page=page, page_limit=5) == [0, 0, 2, 2]
+    assert asked == [{"m": 1}, {"m": 1, "n": 2}]
 
 
 # ---- failures
@@ -296,20 +331,24 @@ def test_public_addresses(address: str, public: bool) -> None:
         ),
         ({"auth": {"user": "a"}}, "`auth.pass` not found in the auth object."),
         ({"redirects": -1}, "Integer too large: -1"),
-        ({"header": {"a": "b\r\nc: d"}}, "A `header` item contained newline characters."),
+        ({"header": {"a": "b\r\nc: d"}}, "A `header` item contains newline characters."),
         ({"header": {"a": 1}}, "Expected `header.a` to be a STRING or NULL, but found NUMBER."),
         (
             {"params": {"a": []}},
-            "Expected `params.a` to be a NUMBER, STRING or NULL, but found ARRAY.",
+            "Expected `params.a` to be a NUMBER, STRING or NULL, but found ARRAY:\n[]",
         ),
-        ({"data": "x"}, "`data` cannot be sent with the method GET."),
+        (
+            {"data": "x"},
+            "`data` should only be specified on a PUT, POST, PATCH, or DELETE request.  If you "
+            "want URL parameters, use `params` instead.",
+        ),
         (
             {"page": "link-next", "page_limit": -2},
             "`page_limit` should be greater than or equal to -1.",
         ),
         (
             {"page": "other", "page_limit": 1},
-            "`page` (other) is not recognized ('link-next' and functions are allowed).",
+            "`page` method 'other' not recognized, only 'link-next' is available.",
         ),
     ],
 )

@@ -4,14 +4,15 @@ What always holds: a `Request` is complete and checked; what is wrong with an op
 blamed on that option. Callers: `reql.terms.remote`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from rethought.datum.text import compact
+from rethought.datum.text import compact, pretty
 from rethought.datum.values import Datum, is_truthy, to_uint32, to_uint64, type_name
-from rethought.errors import QueryLogicError
-from rethought.reql.checks import blamed, number_of, string_of, wrong_type
+from rethought.errors import Frame, QueryLogicError
+from rethought.exec.values import need_datum
+from rethought.reql.checks import blamed, number_of, string_of
 
 if TYPE_CHECKING:
     from rethought.exec.env import Options
@@ -44,7 +45,7 @@ class Request:
 
     url: str
     method: str = "GET"
-    params: dict[str, Datum] | None = None
+    params: dict[str, Datum] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
     content: bytes | None = None
     auth: Auth | None = None
@@ -54,30 +55,39 @@ class Request:
     verify: bool = True
     result_format: str = "auto"
 
-    def at(self, url: str, params: dict[str, Datum] | None) -> "Request":
+    def at(self, url: str, params: dict[str, Datum]) -> "Request":
         """The same request for another page."""
         return replace(self, url=url, params=params)
 
 
 def read_request(url: str, opts: "Options") -> Request:
+    """Looks at the options in the order in which the original does."""
+    auth = _auth(opts)
     method = _method(opts)
-    headers = _headers(opts)
     content, content_type = _data(opts, method)
+    result_format = _result_format(opts)
+    params = params_of(opts.value("params"), "params") if opts.has("params") else {}
+    headers = _headers(opts)
     if content_type and not any(name.lower() == "content-type" for name, _ in headers):
         headers = (*headers, ("Content-Type", content_type))
     return Request(
         url=url,
         method=method,
-        params=params_of(opts.value("params"), "params"),
+        params=params,
         headers=headers,
         content=content,
-        auth=_auth(opts),
+        auth=auth,
         timeout_s=_timeout(opts),
         attempts=_count(opts, "attempts", to_uint64, ATTEMPTS, ATTEMPTS_MAX),
         redirects=_count(opts, "redirects", to_uint32, REDIRECTS, REDIRECTS_MAX),
-        verify=not opts.has("verify") or is_truthy(opts.value("verify")),
-        result_format=_result_format(opts),
+        verify=not opts.has("verify") or is_truthy(datum_of(opts.value("verify"), "verify")),
+        result_format=result_format,
     )
+
+
+def datum_of(value: Any, name: str) -> Datum:
+    """The value of an option that must be data."""
+    return need_datum(None, value, name)  # type: ignore[arg-type, no-any-return]
 
 
 def _method(opts: "Options") -> str:
@@ -122,25 +132,26 @@ def _count(opts: "Options", name: str, convert: Any, default: int, most: int) ->
     return min(count, most)
 
 
-def params_of(value: Datum, name: str) -> dict[str, Datum] | None:
+def params_of(given: Any, *at: Frame) -> dict[str, Datum]:
     """The parameters of a URL: an object of numbers, strings and nulls."""
-    if value is None:
-        return None
-    if not _is_object(value):
-        raise wrong_type("OBJECT", value, name)
-    assert isinstance(value, dict)
-    _check_flat(value, name)
+    value = need_datum(None, given, at[0] if at else None)  # type: ignore[arg-type]
+    if not isinstance(value, dict) or not _is_object(value):
+        raise QueryLogicError(
+            f"Expected `params` to be an OBJECT, but found {type_name(value)}:\n{pretty(value)}",
+            *at,
+        )
+    for key, item in value.items():
+        if not _is_flat(item):
+            raise QueryLogicError(
+                f"Expected `params.{key}` to be a NUMBER, STRING or NULL, but found "
+                f"{type_name(item)}:\n{pretty(item)}",
+                *at,
+            )
     return value
 
 
-def _check_flat(values: dict[str, Datum], name: str) -> None:
-    for key, value in values.items():
-        if value is not None and value.__class__ not in (str, int, float):
-            raise QueryLogicError(
-                f"Expected `{name}.{key}` to be a NUMBER, STRING or NULL, but found "
-                f"{type_name(value)}.",
-                name,
-            )
+def _is_flat(value: Datum) -> bool:
+    return value is None or value.__class__ in (str, int, float)
 
 
 def _is_object(value: Datum) -> bool:
@@ -153,9 +164,9 @@ def scalar_text(value: Datum) -> str:
 
 
 def _headers(opts: "Options") -> tuple[tuple[str, str], ...]:
-    value = opts.value("header")
-    if value is None:
+    if not opts.has("header"):
         return ()
+    value = datum_of(opts.value("header"), "header")
     headers = []
     if isinstance(value, dict) and _is_object(value):
         for name, text in value.items():
@@ -181,7 +192,7 @@ def _headers(opts: "Options") -> tuple[tuple[str, str], ...]:
         )
     for name, text in headers:
         if any(mark in name + text for mark in "\r\n\0"):
-            raise QueryLogicError("A `header` item contained newline characters.", "header")
+            raise QueryLogicError("A `header` item contains newline characters.", "header")
         if not name or not name.isascii() or any(mark in name for mark in " \t:"):
             raise QueryLogicError(f"`{name}` cannot be the name of a header.", "header")
     return tuple(headers)
@@ -191,9 +202,12 @@ def _data(opts: "Options", method: str) -> tuple[bytes | None, str | None]:
     """The body and its type."""
     if not opts.has("data"):
         return None, None
-    value = opts.value("data")
+    value = datum_of(opts.value("data"), "data")
     if method in ("GET", "HEAD"):
-        raise QueryLogicError(f"`data` cannot be sent with the method {method}.", "data")
+        raise QueryLogicError(
+            "`data` should only be specified on a PUT, POST, PATCH, or DELETE request.  If you "
+            "want URL parameters, use `params` instead."
+        )
     if isinstance(value, str):
         return value.encode(), FORM if method == "POST" else None
     if method != "POST":
@@ -202,23 +216,42 @@ def _data(opts: "Options", method: str) -> tuple[bytes | None, str | None]:
         raise QueryLogicError(
             f"Expected `data` to be a STRING or OBJECT, but found {type_name(value)}.", "data"
         )
-    _check_flat(value, "data")
+    for key, item in value.items():
+        if not _is_flat(item):
+            raise QueryLogicError(
+                f"Expected `data.{key}` to be a NUMBER, STRING or NULL, but found "
+                f"{type_name(item)}.",
+                "data",
+            )
     form = urlencode([(name, scalar_text(item)) for name, item in value.items()])
     return form.encode(), FORM
 
 
 def _auth(opts: "Options") -> Auth | None:
-    value = opts.value("auth")
-    if value is None:
+    if not opts.has("auth"):
         return None
+    value = datum_of(opts.value("auth"), "auth")
     if not isinstance(value, dict) or not _is_object(value):
-        raise wrong_type("OBJECT", value, "auth")
-    kind = string_of(value.get("type", "basic"), "auth")
+        raise QueryLogicError(
+            f"Expected `auth` to be an OBJECT, but found {type_name(value)}.", "auth"
+        )
+    kind = value.get("type", "basic")
+    if not isinstance(kind, str):  # the type of the whole is what the original names
+        raise QueryLogicError("Expected `auth.type` to be a STRING, but found OBJECT.", "auth")
+    user, password = (_credential(value, name) for name in ("user", "pass"))
     if kind not in AUTH_TYPES:
         raise QueryLogicError(
-            f"`auth.type` ({kind}) is not recognized ('basic', and 'digest' are allowed).", "auth"
+            "`auth.type` is not recognized ('basic', and 'digest' are allowed).", "auth"
         )
-    for key in ("user", "pass"):
-        if key not in value:
-            raise QueryLogicError(f"`auth.{key}` not found in the auth object.", "auth")
-    return Auth(kind, string_of(value["user"], "auth"), string_of(value["pass"], "auth"))
+    return Auth(kind, user, password)
+
+
+def _credential(auth: dict[str, Datum], name: str) -> str:
+    if name not in auth:
+        raise QueryLogicError(f"`auth.{name}` not found in the auth object.", "auth")
+    value = auth[name]
+    if not isinstance(value, str):
+        raise QueryLogicError(
+            f"Expected `auth.{name}` to be a STRING, but found {type_name(value)}.", "auth"
+        )
+    return value

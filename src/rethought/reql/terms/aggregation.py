@@ -27,10 +27,11 @@ from rethought.exec.values import (
     SingleSelection,
     as_stream,
     need_sequence,
-    wrong_datum,
+    need_string,
     wrong_value,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.runtime import per_group
 from rethought.reql.spec import (
     Arg,
     Effect,
@@ -51,8 +52,6 @@ def terminal(env: Env, value: Any, reduction: Reduction) -> Any:
     if isinstance(value, GroupedStream):
         return value.reduce(env, reduction)
     if isinstance(value, Grouped):
-        from rethought.reql.runtime import per_group
-
         return per_group(env, value, lambda group: terminal(env, group, reduction))
     return reduce_stream(env, as_stream(need_sequence(env, value, 0)), reduction)
 
@@ -122,15 +121,28 @@ def _keyed(name: str) -> Any:
 
 
 def sum_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
-    if opts.has("index"):
-        raise QueryLogicError("Cannot call sum on an index.")
+    _refuse_index(env, value, function, opts, "sum")
     return terminal(env, value, Sum(function))
 
 
 def avg_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
-    if opts.has("index"):
-        raise QueryLogicError("Cannot call avg on an index.")
+    _refuse_index(env, value, function, opts, "avg")
     return terminal(env, value, Average(function))
+
+
+def _refuse_index(
+    env: Env, value: Any, function: Function | None, opts: Options, name: str
+) -> None:
+    if not opts.has("index"):
+        return
+    if function is not None:
+        raise _both(name)
+    need_whole(env, value, 0)
+    raise QueryLogicError(f"Cannot call {name} on an index.")
+
+
+def _both(name: str) -> QueryLogicError:
+    return QueryLogicError(f"Cannot provide both a function and an index to {name}.")
 
 
 def min_(env: Env, value: Any, function: Function | None, opts: Options) -> Any:
@@ -167,13 +179,13 @@ def _ordered(
         if function is not None or not isinstance(value, Selection) or not value.whole:
             return None
     elif function is not None:
-        raise QueryLogicError(f"Cannot provide both a function and an index to {name}.")
+        raise _both(name)
     whole = need_whole(env, value, 0)
     assert whole.table is not None
     if index is None:
         index = whole.table.primary_key
-    elif index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
+    else:
+        index = need_string(env, index, "index")
     return by_index(env, whole, index, descending=sign < 0)
 
 
@@ -232,11 +244,13 @@ def group(c: Compiler, term: Term) -> Node:
     return c.node(term, code, [node, *keys], Kind.ANY)
 
 
-def group_(env: Env, value: Any, opts: Options, *keys: Function) -> GroupedStream:
-    if isinstance(value, GroupedStream | Grouped):
+def group_(env: Env, value: Any, opts: Options, *keys: Function) -> Any:
+    if isinstance(value, GroupedStream):
         raise QueryLogicError(
-            "Cannot call `group` on the output of `group` (did you mean to `ungroup`?)."
+            "Cannot call `group` on the output of `group` (did you mean to `ungroup`?).", 0
         )
+    if isinstance(value, Grouped):
+        return per_group(env, value, lambda part: group_(env, part, opts, *keys))
     sequence = need_sequence(env, value, 0)
     multi = opts.value("multi")
     index = opts.value("index")
@@ -245,8 +259,7 @@ def group_(env: Env, value: Any, opts: Options, *keys: Function) -> GroupedStrea
     fan = multi is not None and multi is not False
     if index is None:
         return GroupedStream(as_stream(sequence), list(keys), multi=fan)
-    if index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
+    index = need_string(env, index, "index")
     return _group_index(env, need_whole(env, value, 0), list(keys), index, multi=fan)
 
 

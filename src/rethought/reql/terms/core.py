@@ -286,7 +286,7 @@ def not_(env: Env, value: Any) -> bool:
 def error(env: Env, *message: str) -> Any:
     """[STRING] -> never"""
     if message:
-        raise UserError(message[0])
+        raise UserError(message[0].partition("\0")[0])  # where C's strings end
     raise EmptyError
 
 

@@ -24,7 +24,6 @@ from rethought.exec.values import (
 from rethought.exec.values import (
     SingleSelection,
     Stream,
-    need_datum,
     need_sequence,
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
@@ -223,20 +222,19 @@ def bracket_any(env: Env, value: Any, key: Any) -> Any:
     """`bracket` with a key that is known only now, on anything but a plain datum."""
     if isinstance(value, GroupedStream | GroupedData):
         return per_group(env, value, lambda reduction: bracket_any(env, reduction, key))
-    if isinstance(value, Stream):
-        if key.__class__ is str:
-            function = RowFunction(
-                lambda rows: [get_field_row(env, row, key, "bracket") for row in rows],
-                None,
-                0,
-                None,
-            )
-            return over(env, value, function, "skip", None)
-        if key.__class__ is int or key.__class__ is float:
-            from rethought.reql.terms.parts import nth
+    if key.__class__ is str:
+        function = RowFunction(
+            lambda rows: [get_field_row(env, row, key, "bracket") for row in rows],
+            None,
+            0,
+            None,
+        )
+        return over(env, value, function, "skip", "bracket")
+    if key.__class__ is int or key.__class__ is float:
+        from rethought.reql.terms.parts import nth_
 
-            return nth(env, value, key)
-    return bracket(env, need_datum(env, value, 0), key)
+        return nth_(env, value, key)
+    return bracket(env, value, key)
 
 
 # ---- a term over rows
@@ -308,10 +306,9 @@ def over(env: Env, value: Any, function: Function, mode: str, name: str | None) 
         return value.through(_OPERATORS[mode](function))
     if isinstance(value, GroupedData):
         return per_group(env, value, lambda group: over(env, group, function, mode, name))
-    found = need_datum(env, value, 0)
     if name is not None:
-        object_of(found, name, 0)
-    return function.over([found])[0]
+        object_of(value, name, 0)
+    return function.over([value])[0]
 
 
 def over_plain(

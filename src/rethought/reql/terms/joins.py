@@ -15,8 +15,9 @@ from rethought.exec.values import (
     Stream,
     as_stream,
     finish,
+    need_datum,
     need_sequence,
-    wrong_datum,
+    need_string,
     wrong_value,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
@@ -64,7 +65,7 @@ def _nested(env: Env, left: Any, right: Any, test: Function, *, outer: bool) -> 
                 env.tick()
                 if inner is None:
                     inner = need_sequence(env, right(), 1)
-                matched = _matches(env, row, as_stream(inner), test)
+                matched = _matches(env, row, as_stream(inner, 1), test)
                 if inner.__class__ is not list:
                     inner = None
                 if matched:
@@ -120,8 +121,8 @@ def need_table_value(right: Any) -> Any:
 
 def eq_join_(env: Env, sequence: Any, table: Any, key: Function, opts: Options) -> Any:
     index = opts.value("index") if opts.has("index") else None
-    if index is not None and index.__class__ is not str:
-        raise wrong_datum("STRING", index)
+    if index is not None:
+        index = need_string(env, need_datum(env, index, "index"), None)
     stream = as_stream(sequence)
     lookup = _by_index if index is not None and index != table.primary_key else _by_primary
 

@@ -20,7 +20,7 @@ from rethought.exec.values import (
     as_stream,
     finish,
     need_sequence,
-    wrong_datum,
+    need_string,
 )
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.expressions import is_simple
@@ -178,7 +178,7 @@ def difference_(env: Env, left: Any, right: Callable[[], Any]) -> Any:
     """The other side is evaluated when there is a row to look for, once for every chunk of rows."""
 
     def kept(rows: list[Any]) -> list[bool]:
-        stream = as_stream(right())
+        stream = as_stream(right(), 1)
         stream.refuse_endless()
         removed = {hash_key(row) for row in stream.rows(env)}
         return [hash_key(row) not in removed for row in rows]
@@ -213,8 +213,7 @@ def distinct(env: Env, value: Any, opts: Options) -> Any:
 
 
 def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:
-    if index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
+    index = need_string(env, index, "index")
     table = value.table
     assert table is not None
     if index == table.primary_key:

@@ -24,7 +24,7 @@ from rethought.exec.values import (
     finish,
     is_array,
     need_sequence,
-    wrong_datum,
+    need_string,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.spec import (
@@ -114,8 +114,7 @@ def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
             "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure "
             "order_by comes before any transformations (such as map) or filters."
         )
-    if index.__class__ is not str:
-        raise wrong_datum("STRING", index, "index")
+    index = need_string(env, index, "index")
     ordered = by_index(env, sequence, index, descending=descending)
     return ordered if not keys else _break_ties(ordered, SortedBy(index, descending), list(keys))
 
@@ -345,7 +344,7 @@ def union_(env: Env, interleave: Any, *values: Any) -> Any:
         if len(joined) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
         return joined
-    return Stream(Union([as_stream(sequence) for sequence in sequences]))
+    return Stream(Union([as_stream(part, at) for at, part in enumerate(sequences)]))
 
 
 class Union(Generated):
@@ -366,7 +365,7 @@ class Union(Generated):
 
 
 def _merged(env: Env, sequences: list[Any], keys: list[SortKey]) -> Any:
-    streams = [as_stream(sequence) for sequence in sequences]
+    streams = [as_stream(sequence, at) for at, sequence in enumerate(sequences)]
 
     def key_of(row: Any) -> list[Any]:
         out = []

@@ -10,17 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rethought.datum.values import Datum
+from rethought.datum.text import pretty
+from rethought.datum.values import Datum, type_name
 from rethought.errors import Frame, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import too_many
 from rethought.exec.functions import Function
-from rethought.exec.values import Generated, Stream, value_type
-from rethought.reql.checks import blamed, int_of, number_of
+from rethought.exec.ops import EmptyError
+from rethought.exec.values import Generated, SingleSelection, Stream, is_datum, wrong_value
+from rethought.reql.checks import blamed, int_of, number_of, string_of
 from rethought.reql.remote import javascript
-from rethought.reql.remote.request import Request, params_of, read_request
+from rethought.reql.remote.request import Request, datum_of, params_of, read_request
 from rethought.reql.remote.targets import Control
 from rethought.reql.remote.transfer import Answer, next_link, perform
+from rethought.reql.runtime import backtrace
 from rethought.reql.spec import Arg, Determinism, TermSpec, exactly
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from rethought.reql.tree import Term
 
 Result = TypeVar("Result")
+
+LINK_NEXT: Final = "link-next"
 
 TRANSFERS_MAX: Final = 16  # at a time; further ones wait
 _threads: Final = ThreadPoolExecutor(TRANSFERS_MAX, thread_name_prefix="http")
@@ -51,10 +56,9 @@ def http(env: "Env", url: str, *, opts: "Options") -> Any:
     env.require("connect", None)
     _refuse_in_transaction(env, "http")
     request = read_request(url, opts)
-    if not opts.has("page"):
+    page, limit = _paging(opts)
+    if page is None:
         return _checked(env, _transfer(env, request).body)
-    page = _page(opts)
-    limit = _page_limit(opts)
     return Stream(Generated(lambda env: _pages(env, request, page, limit)))
 
 
@@ -77,30 +81,37 @@ def _checked(env: "Env", body: Datum) -> Datum:
     return body
 
 
-def _page(opts: "Options") -> Function | str:
+def _paging(opts: "Options") -> tuple[Function | str | None, int]:
+    """How to find the next page, None for a single request, and how many to ask for at most (-1 all)."""
+    if not opts.has("page"):
+        return None, 0
     page = opts.value("page")
-    if isinstance(page, Function) or page == "link-next":
-        return page  # type: ignore[no-any-return]
-    if not isinstance(page, str):
-        raise QueryLogicError(
-            f"Expected `page` to be a STRING or FUNCTION, but found {value_type(page)}.", "page"
-        )
-    raise QueryLogicError(
-        f"`page` ({page}) is not recognized ('link-next' and functions are allowed).", "page"
-    )
-
-
-def _page_limit(opts: "Options") -> int:
     if not opts.has("page_limit"):
         raise QueryLogicError(
             "Cannot use `page` without specifying `page_limit` (a positive number performs that "
             "many requests, -1 is unlimited).",
             "page",
         )
+    if not isinstance(page, Function):
+        page = _page_method(page)
     limit = blamed(lambda: int_of(opts.value("page_limit")), "page_limit")
     if limit < -1:
         raise QueryLogicError("`page_limit` should be greater than or equal to -1.", "page_limit")
-    return limit
+    return page, limit
+
+
+def _page_method(page: Any) -> str | None:
+    if not is_datum(page) and not isinstance(page, SingleSelection):
+        raise wrong_value("FUNCTION", page, "page")
+    method = datum_of(page, "page")
+    if method is None:
+        return None
+    name = string_of(method, "page")
+    if name != LINK_NEXT:
+        raise QueryLogicError(
+            f"`page` method '{name}' not recognized, only 'link-next' is available.", "page"
+        )
+    return name
 
 
 def _pages(env: "Env", first: Request, page: Function | str, limit: int) -> Iterator[Chunk]:
@@ -119,25 +130,45 @@ def _pages(env: "Env", first: Request, page: Function | str, limit: int) -> Iter
 def _next_page(request: Request, answer: Answer, page: Function | str) -> Request | None:
     if isinstance(page, str):
         link = next_link(answer)
-        return None if link is None else request.at(link, None)
-    wanted = page.invoke(
-        {
-            "params": request.params,
-            "header": answer.header,
-            "body": answer.body,
-        }
-    )
+        return None if link is None else request.at(link, request.params)
+    seen = {"params": request.params, "header": answer.header, "body": answer.body}
+    try:
+        return _page_of(request, page.invoke(seen))
+    except ReqlError as error:
+        message = (
+            f"Error in HTTP {request.method} of `{request.url}`: {error.message}.\n"
+            f"Error occurred during `page` called with:\n{pretty(seen)}\n"
+        )
+        kind = QueryLogicError if isinstance(error, EmptyError) else error.__class__
+        raise kind(message, frames=backtrace(error)) from error
+
+
+def _page_of(request: Request, wanted: Datum) -> Request | None:
+    """The request that what the `page` function gave stands for."""
     if wanted is None:
         return None
     if isinstance(wanted, str):
-        return request.at(wanted, None)
-    if not isinstance(wanted, dict) or not isinstance(wanted.get("url", request.url), str):
+        return request.at(wanted, request.params)
+    if not isinstance(wanted, dict):
         raise QueryLogicError(
-            "The `page` function should return NULL, a STRING or an OBJECT with `url` and "
-            f"`params`, but found {value_type(wanted)}.",
-            "page",
+            f"Expected `page` to return an OBJECT, but found {type_name(wanted)}."
         )
-    return request.at(wanted.get("url", request.url), params_of(wanted.get("params"), "params"))
+    if "url" not in wanted and "params" not in wanted:
+        raise QueryLogicError(
+            "OBJECT returned by `page` must contain `url` and/or `params` fields."
+        )
+    params = request.params
+    if "params" in wanted:
+        params = {**params, **params_of(wanted["params"])}
+    url = wanted.get("url", request.url)
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        raise QueryLogicError(
+            "Expected `url` in OBJECT returned by `page` to be a STRING or NULL, but found "
+            f"{type_name(url)}."
+        )
+    return request.at(url, params)
 
 
 # ---- JavaScript

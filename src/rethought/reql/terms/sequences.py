@@ -15,14 +15,17 @@ from rethought.exec.matching import matches, pattern_function
 from rethought.exec.ops import ConcatMap, Filter, Map, Operator, Zip, transform
 from rethought.exec.values import (
     Generated,
+    SingleSelection,
     Stream,
     as_stream,
     finish,
     groups_are_no_stream,
     is_array,
+    is_datum,
     need_datum,
     need_sequence,
     wrong_datum,
+    wrong_value,
 )
 from rethought.exec.values import (
     Grouped as GroupedData,
@@ -51,7 +54,7 @@ def sequence_node(c: Compiler, term: Term, node: Node, at: int = 0) -> Node:
 
 
 def sequence_or_groups(env: Env, value: Any, at: int) -> Any:
-    if isinstance(value, GroupedStream | GroupedData):
+    if at == 0 and isinstance(value, GroupedStream | GroupedData):
         return value
     return need_sequence(env, value, at)
 
@@ -107,7 +110,9 @@ def map_many(env: Env, *parts: Any) -> Any:
     *sequences, function = parts
     if function.arity and function.arity != len(sequences):
         raise map_arity(function.arity, len(sequences))
-    streams = [as_stream(value) for value in sequences]
+    if isinstance(sequences[0], GroupedData):
+        return per_group(env, sequences[0], lambda part: map_many(env, part, *parts[1:]))
+    streams = [as_stream(value, at) for at, value in enumerate(sequences)]
 
     def chunks(env: Env) -> Iterator[Chunk]:
         iterators = [stream.rows(env) for stream in streams]
@@ -148,7 +153,7 @@ def concat_map_(env: Env, value: Any, function: Function) -> Any:
 def filter_term(c: Compiler, term: Term) -> Node:
     """SEQUENCE, (FUNCTION | value) [, default] -> SEQUENCE"""
     node = c.compile(term.args[0])
-    predicate = predicate_node(c, term.args[1])
+    predicate = predicate_node(c, term.args[1], "function_or_constant")
     line = c.line(term)
     fallback = c.constant(None, line)
     if "default" in term.optargs:
@@ -161,15 +166,14 @@ def filter_term(c: Compiler, term: Term) -> Node:
     return c.node(term, code, [node, predicate], _kind_after(node))
 
 
-def predicate_node(c: Compiler, predicate: Term) -> Node:
-    """A predicate: a function of a row, or a value (an object is a pattern, others hold or do not)."""
+def predicate_node(c: Compiler, predicate: Term, asked: str = "function_or_datum") -> Node:
+    """A predicate: a function of a row, or a value (an object is a pattern, others hold or do not). `asked` refuses
+    everything else."""
     if predicate.type == FUNC:
         return c.function(_matching(c, predicate), project=True)
     node = c.compile(predicate)
     line = c.line(predicate)
-    code = c.call(
-        "function_or_datum", [c.name("env", line), node.code, c.constant(None, line)], line
-    )
+    code = c.call(asked, [c.name("env", line), node.code, c.constant(None, line)], line)
     return Node(code, Kind.VALUE, node.determinism, node.closes)
 
 
@@ -198,6 +202,15 @@ MATCHES: Final = TermSpec(
 
 def function_or_datum(env: Env, value: Any, at: int | None) -> Any:
     return value if isinstance(value, Function) else need_datum(env, value, at)
+
+
+def function_or_constant(env: Env, value: Any, at: int | None) -> Any:
+    """The same where a value stands for a function: anything but data is no function either."""
+    if isinstance(value, Function):
+        return value
+    if not is_datum(value) and not isinstance(value, SingleSelection):
+        raise wrong_value("FUNCTION", value, *(() if at is None else (at,)))
+    return need_datum(env, value, at)
 
 
 def filter_(env: Env, value: Any, predicate: Any, fallback: Any, place: tuple[Frame, ...]) -> Any:
@@ -323,7 +336,11 @@ TERMS: Final = (
         effect=_NO_WRITES_BELOW,
         grouped=Grouped.STREAM,
         datum=False,
-        names={"filter_": filter_, f"run_{MATCHES.type}": matches},
+        names={
+            "filter_": filter_,
+            "function_or_constant": function_or_constant,
+            f"run_{MATCHES.type}": matches,
+        },
     ),
     TermSpec(
         40,

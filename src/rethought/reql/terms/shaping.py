@@ -17,7 +17,6 @@ from rethought.errors import Frame, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.fields import object_of
 from rethought.exec.functions import Function
-from rethought.exec.values import need_datum
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.expressions import at_line, is_simple
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
@@ -26,6 +25,7 @@ from rethought.reql.terms.fields import (
     over_rows,
     projected_attribute,
 )
+from rethought.reql.terms.sequences import function_or_constant
 from rethought.reql.tree import DATUM, FUNC, MAKE_OBJ, Term, subtree
 
 
@@ -264,7 +264,7 @@ def _is_flat(part: Term) -> bool:
 
 
 def merge_argument(env: Env, value: Any, at: int) -> Any:
-    return value if isinstance(value, Function) else need_datum(env, value, at)
+    return function_or_constant(env, value, at)
 
 
 def merge_(env: Env, value: Any, *parts: Any) -> Any:

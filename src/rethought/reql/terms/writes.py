@@ -151,7 +151,7 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
         insert_row(env, table, document, conflict, statistics)
         statistics.end_batch()
         return statistics.result()
-    stream = as_stream(need_sequence(env, value, 1))
+    stream = as_stream(need_sequence(env, value, 1), 1)
     stream.refuse_endless()
     count = 0
     for row in stream.rows(env):
