@@ -102,8 +102,17 @@ SOME: dict[str, Callable[[Any, int], Any]] = {
     "filter of a few": lambda t, n: t.get_all(20 * n, index="x").filter(r.row["x"] >= 0),
     "filter by object": lambda t, n: t.filter({"x": 20 * n, "name": "a"}),
     "filter by function": lambda t, n: t.filter((r.row["x"] == 20 * n) & (r.row["name"] == "a")),
+    "region": lambda t, n: t.get_intersecting(
+        r.polygon([n, 0], [n, 0.5], [n + 0.5, 0.5]), index="place"
+    ),
 }
 """Parts of a table that do not overlap; the first row of each is number 0 with x = 0 (20 times as much of the next)."""
+
+
+def document(id: int, number: int) -> dict[str, Any]:
+    """A row of the part with this number."""
+    point = {"$reql_type$": "GEOMETRY", "coordinates": [number + 0.2, 0.3], "type": "Point"}
+    return {"id": id, "name": "a", "place": point, "x": 20 * number}
 
 
 @pytest.mark.parametrize("kind", SOME)
@@ -111,6 +120,8 @@ def test_a_change_asks_only_those_whom_it_concerns(
     node: Node, new_table: NewTable, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     table = new_table("x")
+    node.run(table.index_create("place", geo=True))
+    node.run(table.index_wait())
     feeds = [node.feed(SOME[kind](table, number).changes()) for number in range(100)]
     asked: list[RangeChannel] = []
     batch = RangeChannel.batch
@@ -121,10 +132,10 @@ def test_a_change_asks_only_those_whom_it_concerns(
     monkeypatch.setattr(
         RangeChannel, "hit", lambda each, *rest: (asked.append(each), hit(each, *rest))[1]
     )
-    node.run(table.insert({"id": -7, "x": -7, "name": "a"}))
+    node.run(table.insert(document(-7, -7)))
     node.settle()
     assert asked == []
-    row = {"id": 40 if kind in ("get_all", "between") else 2, "x": 40, "name": "a"}
+    row = document(40 if kind in ("get_all", "between") else 2, 2)
     node.run(table.insert(row))
     assert [feed.take() for feed in feeds] == [
         [{"new_val": row, "old_val": None}] if number == 2 else [] for number in range(100)

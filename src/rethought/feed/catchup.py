@@ -120,7 +120,7 @@ class RangeCatchUp(CatchUp):
         if name is None:
             hits = [channel.hit(tick, at, tick.keys(at)) for at in places]
         else:
-            found = self._find_index(name)
+            found = self._find_index(name, geo=channel.view.region is not None)
             if found is None:
                 return None
             entries = tick.entries(*found)

@@ -19,7 +19,7 @@ from rethought.feed.documents import Documents
 from rethought.feed.resume import Origin
 from rethought.feed.subscription import Subscription
 from rethought.feed.tick import Tick
-from rethought.feed.view import Reader, View
+from rethought.feed.view import Reader, Region, View
 
 Transform = Callable[[Documents], list[bytes | None]]
 """The documents' values in the feed, None for those that have none. Never raises."""
@@ -124,6 +124,8 @@ class RangeChannel(Channel):
 
     def hit(self, tick: Tick, at: int, entries: tuple[list[bytes], list[bytes]]) -> Hit | None:
         """What change number `at` is to the view; `entries` are the index keys (or primary keys) before and after."""
+        if self.view.region is not None:
+            return self._hit_region(self.view.region, tick, at, entries)
         if self.reader is not None:
             key = tick.changes[at].key
             old, old_unread = self.reader.passed(key, entries[0])
@@ -137,6 +139,25 @@ class RangeChannel(Channel):
         old = self.view.count(entries[0], self.counts)
         new = self.view.count(entries[1], self.counts)
         return Hit(at, old, new) if old or new else None
+
+    def _hit_region(
+        self, region: Region, tick: Tick, at: int, entries: tuple[list[bytes], list[bytes]]
+    ) -> Hit | None:
+        counts = [0, 0]
+        for side in (0, 1):
+            if any(region.place(entry) is not None for entry in entries[side]):
+                counts[side] = region.count(tick.documents(side, [at]).data()[0])
+        old, new = counts
+        if not (old or new):
+            return None
+        old_unread = new_unread = 0
+        if self.reader is not None:
+            key = tick.changes[at].key
+            if not self.reader.has_read(key, entries[0]):
+                old, old_unread = 0, old
+            if not self.reader.has_read(key, entries[1]):
+                new, new_unread = 0, new
+        return Hit(at, old, new, old_unread, new_unread) if old or new else None
 
     # ---- what they mean
 

@@ -124,7 +124,8 @@ class RangePart:
 
     def _begin_reading(self, subscription: Subscription) -> None:
         name = self._view.index
-        found = None if name is None else self._find_index(name)
+        geo = self._view.region is not None
+        found = None if name is None else self._find_index(name, geo=geo)
         reader = Reader(self._view, self._table, None if found is None else found[0])
         form = self._form._replace(
             origin=None

@@ -69,7 +69,8 @@ class _IndexFeeds:
         if channel.reader is not None:
             self.reading.append(channel)
         elif keys is None:
-            self.between.add(channel.view.interval, channel)
+            for interval in channel.view.intervals:
+                self.between.add(interval, channel)
         else:
             for key in dict.fromkeys(keys):
                 self.by_key.add(key, channel)
@@ -79,7 +80,8 @@ class _IndexFeeds:
         if channel.reader is not None:
             self.reading.remove(channel)
         elif keys is None:
-            self.between.remove(channel.view.interval, channel)
+            for interval in channel.view.intervals:
+                self.between.remove(interval, channel)
         else:
             for key in dict.fromkeys(keys):
                 self.by_key.remove(key, channel)
@@ -104,7 +106,9 @@ class TableFeeds:
         self._whole: list[RangeChannel] = []
         self._wanting: dict[str, _Choice] = {}  # of rows with a certain value, by field
         self._primary = _IndexFeeds()
-        self._indexes: dict[str, _IndexFeeds] = {}
+        self._indexes: dict[
+            tuple[str, bool], _IndexFeeds
+        ] = {}  # by name, and whether it is a geo index
         self._limits: list[LimitChannel] = []
 
     # ---- channels
@@ -154,9 +158,10 @@ class TableFeeds:
             del self._wanting[field]
 
     def _group(self, channel: RangeChannel) -> _IndexFeeds:
-        name = channel.view.index
-        if name is None:
+        view = channel.view
+        if view.index is None:
             return self._primary
+        name = (view.index, view.region is not None)
         group = self._indexes.get(name)
         if group is None:
             group = self._indexes[name] = _IndexFeeds()
@@ -174,7 +179,7 @@ class TableFeeds:
                 group = self._group(channel)
                 group.remove(channel)
                 if channel.view.index is not None and not group:
-                    del self._indexes[channel.view.index]
+                    del self._indexes[channel.view.index, channel.view.region is not None]
         if not self._all:
             self._on_empty()
 
@@ -187,8 +192,8 @@ class TableFeeds:
             told += _run_wanting(field, choice, tick)
         if self._primary:
             told += _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
-        for name, group in tuple(self._indexes.items()):
-            found = self.find_index(name)
+        for (name, geo), group in tuple(self._indexes.items()):
+            found = self.find_index(name, geo=geo)
             if found is not None:
                 told += _run(group, tick, tick.entries(*found))
         return told + sum([limited.run(tick) for limited in tuple(self._limits)])

@@ -5,23 +5,45 @@ so that for every row it is known whether it was read already (`passed`), howeve
 of `opening` drive readers; channels ask views and readers what a change means.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final, Protocol
 
-from rethought.feed.documents import Documents, of_page
+from rethought.feed.documents import Documents, Encoded, of_page
 from rethought.store import IndexId, IndexRule, Position, Snapshot, TableId
 
 FoundIndex = tuple[IndexId, IndexRule]
-FindIndex = Callable[[str], FoundIndex | None]
-"""The index of a name, as it is now: None when it is gone."""
+
+
+class FindIndex(Protocol):
+    """The index of a name, as it is now: None when it is gone, or is of the other kind."""
+
+    def __call__(self, name: str, *, geo: bool = False) -> FoundIndex | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Rows of a geo index with geometries that meet another. Ranges of index keys, both ends included, in order and
+    without overlap, only propose; `count` says how many geometries of a row do meet it."""
+
+    geometry: bytes
+    ranges: tuple[tuple[bytes, bytes], ...]
+    count: Callable[[Any], int] = field(compare=False, repr=False)
+    key_of: Callable[[Any], bytes] = field(compare=False, repr=False)  # the primary key of a row
+
+    def place(self, key: bytes) -> int | None:
+        """The number of the range that holds an index key."""
+        at = bisect_right(self.ranges, key, key=itemgetter(0)) - 1
+        return at if at >= 0 and key <= self.ranges[at][1] else None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Rows by primary key (`index` None) or by an index: those between two bounds, or those with one of `keys`
-    (which may repeat). Keys and bounds are encoded."""
+    """Rows by primary key (`index` None) or by an index: those between two bounds, those with one of `keys` (which may
+    repeat), or those in a region. Keys and bounds are encoded."""
 
     index: str | None = None
     lower: bytes | None = None
@@ -29,6 +51,7 @@ class View:
     lower_open: bool = False
     upper_open: bool = False
     keys: tuple[bytes, ...] | None = None
+    region: Region | None = None
 
     @property
     def whole(self) -> bool:
@@ -41,15 +64,17 @@ class View:
         return self.keys == ()
 
     @property
-    def interval(self) -> tuple[bytes, bytes | None]:
-        """The bounds as the first key that is inside and the first that is not any more, None being the end."""
+    def intervals(self) -> list[tuple[bytes, bytes | None]]:
+        """The keys inside, each as the first of them and the first that is not any more, None being the end."""
+        if self.region is not None:
+            return [(low, high + b"\0") for low, high in self.region.ranges]
         low = b"" if self.lower is None else self.lower
         high = self.upper
         if self.lower_open:
             low += b"\0"
         if high is not None and not self.upper_open:
             high += b"\0"
-        return low, high
+        return [(low, high)]
 
     def holds(self, key: bytes) -> bool:
         """Whether a key (of the index, or the primary one) lies between the bounds."""
@@ -82,6 +107,7 @@ class Reader:
         self._index = index
         self._at = 0  # number of the key under way, for a view of single keys
         self._after: Any = None  # position of the last row that was read
+        self._seen: set[bytes] = set()  # rows of a region, which may have many entries
 
     def read(self, snapshot: Snapshot, limit: int) -> Documents:
         """The next rows; sets `done` when there are no more."""
@@ -91,6 +117,8 @@ class Reader:
             return Documents([])
         if self.view.index is None and self.view.keys is not None:
             return self._read_keys(snapshot, limit)
+        if self.view.region is not None:
+            return self._read_region(self.view.region, snapshot, limit)
         page = self._page(snapshot, limit)
         self._after = page.after
         if page.after is None:
@@ -106,6 +134,39 @@ class Reader:
         self.done = self._at >= len(self.view.keys)
         found = snapshot.get_many(self._table, list(dict.fromkeys(part)))
         return Documents([found[key] for key in part if key in found])
+
+    def _read_region(self, region: Region, snapshot: Snapshot, limit: int) -> Documents:
+        assert self._index is not None
+        low, high = region.ranges[self._at]
+        page = snapshot.index_scan(
+            self._table, self._index, low, high, after=self._after, limit=limit
+        )
+        self._after = page.after
+        if page.after is None:
+            self._at += 1
+            self.done = self._at >= len(region.ranges)
+        documents = of_page(page.docs) if page.count else Documents([])
+        found: list[Encoded] = []
+        for doc, row in zip(documents.docs, documents.data(), strict=True):
+            key = region.key_of(row)
+            if key not in self._seen:
+                self._seen.add(key)
+                found += [doc] * region.count(row)
+        return Documents(found)
+
+    def has_read(self, key: bytes, entries: list[bytes]) -> bool:
+        """Whether a row with these entries in a region is read already, or will not be met any more."""
+        region, after = self.view.region, self._after
+        assert region is not None
+        if key in self._seen or self.done:
+            return True
+        for place in places(key, entries):
+            at = region.place(place[0])
+            if at is None or at < self._at:
+                continue
+            if at > self._at or after is None or place > tuple(after):
+                return False
+        return True
 
     def _page(self, snapshot: Snapshot, limit: int) -> Any:
         view = self.view

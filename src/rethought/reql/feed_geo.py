@@ -1,22 +1,25 @@
 """GET_INTERSECTING before CHANGES.
 
-What always holds: a feed follows the whole table and keeps the rows with a geometry in the index that intersects; the
-index is found by name when rows are looked at, so that without it the feed is silent. Used by `reql.terms.changes`.
+What always holds: a change is looked at by those feeds whose region has one of its cells, and is in a feed as often as
+it has geometries that intersect; the index is found by name when rows are looked at, so that without it the feed is
+silent. Used by `reql.terms.changes`.
 """
 
 from collections.abc import Iterator
 from typing import Any, Final
 
+from rethought.datum.geo.cells import query_ranges
 from rethought.datum.geo.predicates import geometries_intersect
 from rethought.datum.jsonbytes import encode
+from rethought.datum.keys import primary_key
 from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options
-from rethought.exec.functions import Function, RowFunction
-from rethought.exec.ops import Filter
 from rethought.exec.values import Source, Stream
+from rethought.feed.view import Region, View
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.geo_index import geometries, index_function
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
-from rethought.reql.terms.geosearch import _function_of, _geometries, get_intersecting
+from rethought.reql.terms.geosearch import get_intersecting
 from rethought.reql.tree import DATUM, Term
 
 _GET_INTERSECTING: Final = 166
@@ -30,35 +33,26 @@ class Intersecting(Source):
         self.rows = rows
         self.table = table
         self.index = index
-        self.geometry = geometry
-        self._known: Any = None  # the index that `_compiled` is of
-        self._compiled: Any = None
+        self._geometry = geometry
 
     def chunks(self, env: Env, want: int) -> Iterator[Chunk]:
         return self.rows.chunks(env, want)
 
-    def test(self) -> Filter:
-        """Whether a row is in the index and intersects."""
-        return Filter(
-            RowFunction(lambda rows: [self._intersects(row) for row in rows], None, 8, None)
-        )
+    def view(self) -> View:
+        """What is asked for, in the feed room's terms."""
+        geometry, name = self._geometry, self.index
+        handle, primary = self.table.handle, self.table.primary_key
 
-    def _intersects(self, row: Any) -> bool:
-        index = self.table.handle.indexes.get(self.index)
-        if index is None or not index.geo:
-            return False
-        return any(
-            geometries_intersect(self.geometry, shape)
-            for shape in _geometries(self._function(index), row, multi=index.multi)
-        )
+        def count(row: Any) -> int:
+            index = handle.indexes.get(name)
+            if index is None or not index.geo:
+                return 0
+            shapes = geometries(index_function(index), row, multi=index.multi)
+            return sum([geometries_intersect(geometry, shape) for shape in shapes])
 
-    def _function(self, index: Any) -> Function:
-        if index is not self._known:
-            self._known = index
-            record = index.definition.function
-            self._compiled = _function_of(encode([record.params, record.body]))
-        compiled: Function = self._compiled
-        return compiled
+        ranges = tuple(query_ranges(geometry))
+        region = Region(encode(geometry), ranges, count, lambda row: primary_key(row[primary]))
+        return View(name, region=region)
 
 
 def followed_intersecting(env: Env, target: Any, geometry: Any, opts: Options) -> Stream:

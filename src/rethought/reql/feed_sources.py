@@ -1,7 +1,8 @@
 """Where the feeds of a node come from: a hub per group with feeds, and what stands for one for system tables.
 
 What always holds: a hub exists as long as somebody listens; when a table is dropped, leaves its group or gets another
-number of shards, its feeds end with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the first feed is opened.
+number of shards, its feeds end with `Changefeed aborted (unavailable).`. One `Feeds` per engine, made when the first
+feed is opened.
 """
 
 from bisect import bisect_left
@@ -112,11 +113,15 @@ def feeds_of(engine: Any) -> Feeds:
 def index_finder(handle: Any) -> FindIndex:
     """The indexes of a table by name, as they are when asked."""
 
-    def find(name: str) -> FoundIndex | None:
+    def find(name: str, *, geo: bool = False) -> FoundIndex | None:
         index = handle.indexes.get(name)
-        return None if index is None or index.geo else (index.number, index.rule)
+        return None if index is None or index.geo is not geo else (index.number, index.rule)
 
     return find
+
+
+def _no_index(name: str, *, geo: bool = False) -> None:
+    """System tables have none."""
 
 
 class SystemSource:
@@ -127,7 +132,7 @@ class SystemSource:
 
     def __init__(self, env: Any, table: Any, on_empty: Callable[[], Any]) -> None:
         self._on_empty = on_empty
-        self._feeds = TableFeeds(lambda _: None, self._emptied)
+        self._feeds = TableFeeds(_no_index, self._emptied)
         self._rows: dict[bytes, bytes] = {}
         self._stop = table.handle.subscribe(self._changed, table.format, env.client.user)
         for chunk in table.chunks(env, Range(), 0):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 from rethought.catalog.permissions import ADMIN
@@ -41,9 +41,6 @@ from rethought.feed.view import FindIndex, View
 from rethought.reql.feed_rows import RowTransform
 from rethought.reql.feed_sources import feeds_of, index_finder
 from rethought.reql.responses import failure, internal
-
-if TYPE_CHECKING:
-    from rethought.reql.query import OpenQuery
 
 Done = Callable[[Reply], None]
 
@@ -181,7 +178,8 @@ class FeedSource(Source):
         name = part.view.index
 
         def index_number() -> int:
-            found = None if name is None else find_index(name)
+            geo = part.view.region is not None
+            found = None if name is None else find_index(name, geo=geo)
             return 0 if found is None else found[0]
 
         settings = self.settings
@@ -328,18 +326,26 @@ def _delivery(env: Env, source: FeedSource) -> Delivery:
 
 
 class FeedCursor(Subscription):
-    """A subscription that is its own cursor."""
+    """A subscription that is its own cursor, and what `jobs` shows of its query."""
 
-    __slots__ = ("_done", "_guard", "_reading", "query")
+    __slots__ = ("_done", "_guard", "_reading", "body", "client", "id", "started")
 
     def __init__(self, env: Env, source: FeedSource) -> None:
         super().__init__(_delivery(env, source))
-        self.query: OpenQuery | None = None  # once the first batch has left
+        self.id: str | None = None  # once somebody has asked for it
+        self.body: bytes | None = None  # once the first batch has left
+        self.client = env.client
+        self.started = env.started
         self._done: Done | None = None
         self._guard = guard_of(env, source)
         if self._guard is not None:
             self._guard.watch(self)
         self._reading: _Reading | None = _Reading(env, source.opening(env, self))
+
+    def opened(self, env: Env) -> None:
+        """The first batch is complete: from now on the query is this cursor."""
+        self.id = env.id_if_asked
+        self.body = env.body
 
     def start(self) -> bytes:
         """Begins to follow; the first batch."""

@@ -62,7 +62,7 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
 def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
     """Makes the global optional arguments the defaults of every term."""
     env.defaults = Options(
-        None,
+        env,
         {
             name: lambda function=function: function(env, params)  # type: ignore[misc]
             for name, function in plan.globals.items()
@@ -229,7 +229,7 @@ class Query:
         engine = self.env.engine
         cursor: Any = None if self._reply is None else self._reply.cursor
         if cursor.__class__ is FeedCursor:
-            cursor.query = OpenQuery(self.env)
+            cursor.opened(self.env)
         elif cursor is not None:
             engine.cursors[cursor] = OpenQuery(self.env)
         if self._later:
@@ -238,7 +238,7 @@ class Query:
 
 
 class OpenQuery:
-    """What `jobs` shows of a query whose cursor is open: a feed outlives its environment."""
+    """What `jobs` shows of a query whose cursor is open."""
 
     __slots__ = ("body", "client", "id", "started")
 

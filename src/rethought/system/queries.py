@@ -28,7 +28,7 @@ TEXT_MAX: Final = 100_000
 
 def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[RunningQuery]:
     """Every query under way, open cursors and feeds included; `asking` is the one that wants to know."""
-    found: list[Env | OpenQuery] = [query.env for query in engine.running]
+    found: list[Env | OpenQuery | FeedCursor] = [query.env for query in engine.running]
     found += [known for _, known in _cursors(engine)]
     if asking is not None:
         found.append(asking)
@@ -52,19 +52,19 @@ def kill_query(engine: "Engine", id_: str, message: str) -> bool:
     return False
 
 
-def _cursors(engine: "Engine") -> list[tuple[Any, "OpenQuery"]]:
-    """The open cursors. There may be very many feeds, so each knows its query itself."""
-    found = list(engine.cursors.items())
+def _cursors(engine: "Engine") -> list[tuple[Any, "OpenQuery | FeedCursor"]]:
+    """The open cursors and their queries. There may be very many feeds, so each is its query itself."""
+    found: list[tuple[Any, OpenQuery | FeedCursor]] = list(engine.cursors.items())
     for feed in feeds_of(engine).subscriptions():
-        if isinstance(feed, FeedCursor) and feed.query is not None:
-            found.append((feed, feed.query))
+        if isinstance(feed, FeedCursor) and feed.body is not None:
+            found.append((feed, feed))
     for _, known in found:
         if known.id is None:
             known.id = engine.chance.uuid()
     return found
 
 
-def _described(env: "Env | OpenQuery") -> RunningQuery:
+def _described(env: "Env | OpenQuery | FeedCursor") -> RunningQuery:
     client = env.client
     spent = perf_counter() - env.started if env.started else 0.0
     return RunningQuery(
@@ -73,7 +73,7 @@ def _described(env: "Env | OpenQuery") -> RunningQuery:
         address=client.address,
         port=client.port,
         started=time() - spent,
-        text=_printer(env.body),
+        text=_printer(env.body or b""),
     )
 
 

@@ -273,7 +273,10 @@ def _sourced(env: Env, source: Any, ops: tuple[Operator, ...], limit: int | None
     if isinstance(source, TableSource):
         return [_part(env, source.table, source.range, ops, limit)]
     if isinstance(source, Intersecting):
-        return [_part(env, source.table, Range(), (source.test(), *ops), limit)]
+        if limit is not None:
+            return [_part(env, source.table, Range(), ops, limit)]  # refuses it
+        _check_index(source.table, Range(index=source.index))
+        return [Followed(RANGE, source.table, source.view(), ops)]
     if not isinstance(source, Union):
         raise EagerError
     if limit is not None:

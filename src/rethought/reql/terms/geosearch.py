@@ -6,10 +6,7 @@ Callers: `reql.terms` joins `TERMS`.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, Final
-
-import msgspec
 
 from rethought.datum.geo.cells import KeyRange, query_ranges
 from rethought.datum.geo.nearest import Candidate, nearest
@@ -17,12 +14,12 @@ from rethought.datum.geo.predicates import geometries_intersect
 from rethought.datum.geo.shapes import read, read_place
 from rethought.datum.keys import primary_key
 from rethought.datum.values import number
-from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
+from rethought.errors import QueryLogicError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options, too_many
-from rethought.exec.functions import Function
 from rethought.exec.table import Selection, Table
 from rethought.exec.values import Generated, Stream, need_geometry, need_int, need_number
+from rethought.reql.geo_index import geometries, index_function
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
 from rethought.reql.terms.geo import geo_system, ticks, unit
 from rethought.reql.terms.selecting import index_name
@@ -116,9 +113,7 @@ def _found(
             "geospatial index.",
             frames=(),
         )
-    function = _function_of(
-        msgspec.json.encode([index.definition.function.params, index.definition.function.body])
-    )
+    function = index_function(index)
     seen: set[bytes] = set()
     for chunk in table.range_chunks(env, index, ranges):
         env.tick()
@@ -127,37 +122,8 @@ def _found(
             if key in seen:
                 continue
             seen.add(key)
-            for at, shape in enumerate(_geometries(function, row, multi=index.multi)):
+            for at, shape in enumerate(geometries(function, row, multi=index.multi)):
                 yield (key, at), shape, row
-
-
-def _geometries(function: Function, row: Any, *, multi: bool) -> list[dict[str, Any]]:
-    """What an index holds of a row."""
-    try:
-        value = function.invoke(row)
-    except ReqlError:
-        return []
-    values = value if multi and value.__class__ is list else [value]
-    found = []
-    for part in values:
-        if part.__class__ is dict and part.get("$reql_type$") == "GEOMETRY":
-            try:
-                read(part)
-            except ReqlError:
-                continue
-            found.append(part)
-    return found
-
-
-@lru_cache(maxsize=256)
-def _function_of(source: bytes) -> Function:
-    """An index's function, compiled once."""
-    from rethought.catalog.records import FunctionRecord
-    from rethought.reql.function_source import function_json
-    from rethought.reql.functions import compile_function  # needs the table of terms
-
-    params, body = msgspec.json.decode(source)
-    return compile_function(function_json(FunctionRecord(params, body)))
 
 
 TERMS: Final = (
