@@ -164,6 +164,21 @@ def test_a_damaged_system_file_does_not_keep_the_others_from_being_examined(
     assert f"Checking {database_file(directory).name}" in text
 
 
+def test_status_of_a_server_with_damage_is_not_well(
+    directory: Path, start_server: StartServer
+) -> None:
+    connection = connect(database_file(directory), None, vfs="unix-excl", cache_bytes=1 << 20)
+    connection.execute("DELETE FROM i_2")
+    connection.close()
+    server = start_server("--scrub-days", "0.000005", directory=directory)
+    with r.connect(port=server.port) as conn:
+        issues = r.db("rethinkdb").table("current_issues").changes(include_initial=True)
+        assert issues.run(conn).next(wait=20)["new_val"]["critical"]
+    status, text = rethought("status", "--connect", f"127.0.0.1:{server.port}")
+    assert status == 2
+    assert "critical: There is damage in index `a` of table `test.t`" in text
+
+
 def test_an_index_that_differs_from_its_table_is_found(directory: Path) -> None:
     connection = connect(database_file(directory), None, vfs="unix-excl", cache_bytes=1 << 20)
     connection.execute("DELETE FROM i_2 WHERE r = 17")

@@ -192,3 +192,16 @@ def test_the_disk_is_measured_and_shared_out_by_size(machine: Machine, reporter:
     usage = machine.catalog.user_tables()[0].group.usage()
     space = sum(sum(disk["space_usage"].values()) for disk in disks.values())
     assert usage.file_bytes - 8 <= space <= usage.file_bytes
+
+
+def test_every_type_of_issue_is_documented() -> None:
+    source = TOP / "src" / "rethought" / "system"
+    types = {
+        name
+        for path in source.glob("*.py")
+        for name in re.findall(r'^ +type="(\w+)",$', path.read_text(), re.MULTILINE)
+    }
+    text = (TOP / "docs" / "operations.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)` \| [^|]* \|$", text, re.MULTILINE))
+    assert {"damaged_file", "write_error", "login_lockout"} <= types
+    assert types <= documented

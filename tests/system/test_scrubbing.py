@@ -205,3 +205,33 @@ def test_what_is_damaged_no_more_is_forgotten(machine: Machine) -> None:
     group.damage.note("table 1", "was damaged")
     pass_over(machine, scrubbing(machine, lambda: 1_000.0))
     assert group.damage.places == {}
+
+
+def test_a_database_that_is_dropped_meanwhile_does_not_end_the_search(machine: Machine) -> None:
+    filled(machine)
+    machine.catalog.create_database("other")
+    dropped = machine.catalog.database("test")
+    looked: list[str] = []
+
+    def chance() -> float:  # asked when samples of an index are about to be taken
+        if not dropped.dropped:
+            machine.catalog.drop_database(dropped)
+        return 0.5
+
+    search = Scrubbing(
+        machine.catalog,
+        every_seconds=1.0,
+        bytes_per_second=1e12,
+        clock=lambda: 1_000.0,
+        chance=chance,
+    )
+
+    async def look() -> None:
+        while (due := search._due()) is not None:
+            looked.append(due[0])
+            await search._pass(*due)
+        await search.stop()
+
+    machine.loop.run_until_complete(asyncio.wait_for(look(), WAIT_S))
+    assert looked.count("test") == 1
+    assert sorted(looked) == ["other", "rethinkdb", "test"]

@@ -118,13 +118,19 @@ class Scrubbing:
         while True:
             await asyncio.sleep(wait)
             while (due := self._due()) is not None:
-                try:
-                    await self._look_through(*due)
-                except ReqlError as error:  # it was dropped meanwhile, or cannot be written to
-                    log.info("The search for damage in %s was given up: %s", due[0], error.message)
-                    self._finished[due[1]] = self._clock()
-                finally:
-                    self._database = None
+                await self._pass(*due)
+
+    async def _pass(self, name: str, group: "Group") -> None:
+        """One pass; whatever becomes of it, the other files have their turn."""
+        try:
+            await self._look_through(name, group)
+        except ReqlError as error:  # it was dropped meanwhile, or cannot be written to
+            log.info("The search for damage in %s was given up: %s", name, error.message)
+        except Exception:  # a bug of ours
+            log.exception("The search for damage in %s failed", name)
+        finally:
+            self._finished[group] = self._clock()
+            self._database = None
 
     # ---- one pass
 
