@@ -4,6 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from rethought.system import queries
 from tests.system.conftest import Machine, delete, get, system
 
 
@@ -58,3 +61,19 @@ def test_an_index_that_is_built_is_a_job_with_its_progress(machine: Machine) -> 
     )
     machine.value([140, [slow]])
     assert all(each["type"] == "query" for each in machine.value(system("jobs")))
+
+
+def test_a_feed_of_the_jobs_looks_at_the_newest_cursors_only(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "POLLED_MAX", 2)
+    machine.value([60, ["t"]])
+    for key in range(4):
+        start(machine, [152, [[16, [[15, ["t"]], key]]]])
+    everything = machine.value(system("jobs"))
+    assert len([job for job in everything if "changes" in job["info"]["query"]]) == 4
+    polled = [query.text() for query in queries.running_queries(machine.engine)]
+    assert [text for text in polled if "changes" in text] == [
+        'r.table("t").get(2).changes()',
+        'r.table("t").get(3).changes()',
+    ]

@@ -11,7 +11,7 @@ from rethought.catalog.model import TableHandle
 from rethought.catalog.permissions import ADMIN
 from rethought.datum.time import make_time
 from rethought.errors import OpFailedError
-from rethought.system.node import LogEntry, Node
+from rethought.system.node import LogEntry, Node, RunningQuery
 from rethought.system.table import Asking, Row, Write
 
 if TYPE_CHECKING:
@@ -32,33 +32,45 @@ class Jobs:
         self._node = node
 
     def rows(self, asking: Asking) -> list[Row]:
-        rows = self._queries(asking)
+        rows = []
+        for query in self._queries(asking):
+            rows.append(self._query(query, asking))
+            if asking.env is not None:
+                asking.env.tick()  # there may be very many feeds, and each text is printed
         if asking.user in (None, ADMIN):
             rows += self._builds(asking)
         return rows
 
     def row(self, key: Any, asking: Asking) -> Row | None:
-        return next((row for row in self.rows(asking) if row["id"] == key), None)
+        match key:
+            case ["query", str(id_)]:
+                found = (query for query in self._queries(asking) if query.id == id_)
+                return next((self._query(query, asking) for query in found), None)
+            case ["index_construction", str()] if asking.user in (None, ADMIN):
+                return next((row for row in self._builds(asking) if row["id"] == key), None)
+        return None
 
-    def _queries(self, asking: Asking) -> list[Row]:
-        now = self._node.clock()
-        server = self._server(asking)
+    def _queries(self, asking: Asking) -> list[RunningQuery]:
+        """Those that whoever asks may see."""
         return [
-            {
-                "id": ["query", query.id],
-                "type": "query",
-                "servers": [server],
-                "duration_sec": max(0.0, now - query.started),
-                "info": {
-                    "client_address": query.address,
-                    "client_port": query.port,
-                    "query": query.text(),
-                    "user": query.user,
-                },
-            }
+            query
             for query in self._node.queries(asking.env)
             if asking.user in (None, ADMIN, query.user)
         ]
+
+    def _query(self, query: RunningQuery, asking: Asking) -> Row:
+        return {
+            "id": ["query", query.id],
+            "type": "query",
+            "servers": [self._server(asking)],
+            "duration_sec": max(0.0, self._node.clock() - query.started),
+            "info": {
+                "client_address": query.address,
+                "client_port": query.port,
+                "query": query.text(),
+                "user": query.user,
+            },
+        }
 
     def _builds(self, asking: Asking) -> list[Row]:
         rows = []

@@ -5,6 +5,7 @@ printed only when somebody looks. Reads the engine's lists of running queries an
 two functions into the `Node`.
 """
 
+import heapq
 from collections.abc import Callable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
@@ -22,16 +23,24 @@ if TYPE_CHECKING:
     from rethought.reql.engine import Engine
     from rethought.reql.query import OpenQuery
 
+POLLED_MAX: Final = 1_000
+
 TEXT_MAX: Final = 100_000
 """Longer queries are shown cut off: somebody's bulk insert must not fill the screen of who looks at the jobs."""
 
 
 def running_queries(engine: "Engine", asking: "Env | None" = None) -> list[RunningQuery]:
-    """Every query under way, open cursors and feeds included; `asking` is the one that wants to know."""
+    """Every query under way, open cursors and feeds included; `asking` is the one that wants to know.
+
+    Without one a feed of `jobs` looks, each second and in one go: it gets the newest cursors only.
+    """
     found: list[Env | OpenQuery | FeedCursor] = [query.env for query in engine.running]
-    found += [known for _, known in _cursors(engine)]
+    cursors = [known for _, known in _cursors(engine)]
     if asking is not None:
+        found += cursors
         found.append(asking)
+    else:
+        found += heapq.nlargest(POLLED_MAX, cursors, key=lambda each: each.started)
     queries = [_described(each) for each in {each.id: each for each in found}.values()]
     queries.sort(key=lambda query: query.started)
     return queries
