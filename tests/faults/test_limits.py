@@ -308,7 +308,7 @@ def refused_wait_seconds(node: Inside) -> None:
     with Client(node.port) as client:
         for token in range(20):
             client.query(token, start(term("order_by", TABLE, "n"), array_limit=1))
-        assert [client.response()[0] for _ in range(20)] == list(range(20))
+        assert sorted(client.response()[0] for _ in range(20)) == list(range(20))
     assert noted.waits
     assert 0 < min(noted.waits) <= max(noted.waits) <= SMALL.refused_wait_seconds
 

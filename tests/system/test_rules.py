@@ -189,18 +189,19 @@ def test_what_cannot_be_a_rule_is_refused(
     assert machine.error(grant(wanted, target)) == message
 
 
-def test_an_open_cursor_ends_when_the_right_to_read_is_taken(machine: Machine) -> None:
-    machine.value(insert(T, [38, [[173, [5_000]], function({"id": [24, [ROW, 10_000]]})]]))
-    machine.value(grant({"read": True}))
+def read_while(machine: Machine, query: Any, change: Any) -> list[dict[str, Any]]:
+    """All batches of BOB's query; `change` is run by the administrator after the first."""
     client = machine.engine.client(BOB, "127.0.0.1", 1)
-    bodies = []
+    bodies: list[dict[str, Any]] = []
 
     async def read() -> None:
         done = machine.loop.create_future()
-        body = json.dumps([1, T, {"max_batch_rows": 1_000}]).encode()
+        body = json.dumps([1, query, {"max_batch_rows": 1_000}]).encode()
         reply: Any = machine.engine.start(client, body, done.set_result)
         reply = reply if hasattr(reply, "body") else await done
-        machine.catalog.permissions.forget_user(BOB)
+        bodies.append(json.loads(reply.body))
+        assert reply.cursor is not None
+        change()
         while reply.cursor is not None:
             done = machine.loop.create_future()
             more: Any = reply.cursor.more(done.set_result)
@@ -208,7 +209,64 @@ def test_an_open_cursor_ends_when_the_right_to_read_is_taken(machine: Machine) -
             bodies.append(json.loads(reply.body))
 
     machine.loop.run_until_complete(read())
+    return bodies
+
+
+def fill_many(machine: Machine) -> None:
+    many = function({"id": [24, [ROW, 10_000]], "owner": "bob", "open": True})
+    machine.value(insert(T, [38, [[173, [5_000]], many]]))
+
+
+def granted(machine: Machine, wanted: dict[str, Any]) -> Any:
+    """A function that grants at once, on the loop."""
+
+    def change() -> None:
+        body = json.dumps([1, grant(wanted)]).encode()
+        admin = machine.engine.client("admin", "127.0.0.1", 2)
+        reply: Any = machine.engine.start(admin, body, lambda _: None)
+        machine.catalog.group.flush()
+        assert not hasattr(reply, "body") or b'"granted":1' in reply.body
+
+    return change
+
+
+def test_an_open_cursor_ends_when_the_right_to_read_is_taken(machine: Machine) -> None:
+    fill_many(machine)
+    machine.value(grant({"read": True}))
+    bodies = read_while(machine, T, lambda: machine.catalog.permissions.forget_user(BOB))
     assert bodies[-1]["r"] == [denied("read")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(True, OWN), (OWN, OPEN), (OWN, True)],
+    ids=["a rule comes", "another comes", "it goes"],
+)
+@pytest.mark.parametrize("source", ["table", "index"])
+def test_an_open_cursor_ends_when_the_rule_changes(
+    machine: Machine, source: str, before: Any, after: Any
+) -> None:
+    fill_many(machine)
+    machine.value(grant({"read": before}))
+    query = T if source == "table" else [78, [T, "bob"], {"index": "owner"}]
+    bodies = read_while(machine, query, granted(machine, {"read": after}))
+    assert bodies[-1]["r"] == [denied("read")]
+    assert sum(len(body["r"]) for body in bodies[:-1]) < 5_000
+
+
+def test_an_open_cursor_goes_on_when_somebody_elses_rule_changes(machine: Machine) -> None:
+    fill_many(machine)
+    machine.value(grant({"read": OWN}))
+    machine.value(create("other"))
+    change = [188, [table("other"), BOB, {"read": OPEN}]]
+    bodies = read_while(
+        machine,
+        T,
+        lambda: machine.engine.start(
+            machine.engine.client("admin", "127.0.0.1", 2), json.dumps([1, change]).encode(), print
+        ),
+    )
+    assert sum(len(body["r"]) for body in bodies) == 5_000
 
 
 # ---- against a model

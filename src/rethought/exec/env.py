@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Final
 
+from rethought.catalog.permissions import denied
 from rethought.datum.values import from_json
 from rethought.errors import OpIndeterminateError, ResourceLimitError
 from rethought.exec.memory import MEASURE_EVERY_BYTES
@@ -80,6 +81,8 @@ class Env:
     memory_seen = 0  # the memory of the process when this slice began or was looked at
     memory_bytes = 0  # its growth in the slices of this query
     unmeasured = 0  # bytes of large values since the last look
+    rights = -1  # the version of the permissions when others first had their turn
+    rules: Mapping[str, Any] = {}  # this user's, by table, at that time
     profile: Any = None  # the query's Recorder, when it has one
     _now: Any = None
     _id: str | None = None
@@ -265,6 +268,20 @@ class Env:
             for snapshot in self.snapshots.values():
                 snapshot.release()
             self.snapshots = {}
+
+    def note_rights(self) -> None:
+        """Called before others have their turn: with these rules the query began."""
+        if self.rights < 0 and self.client is not None and self.client.user != "admin":
+            self.rights = self.catalog.permissions.version
+            self.rules = dict(self.client.rules)
+
+    def check_rules(self, handle: Any) -> None:
+        """Ends a query that began with another rule for reading a table than there is now."""
+        permissions = self.catalog.permissions
+        if self.rights == permissions.version:
+            return
+        if self.rules.get(handle.id) is not permissions.rules_of(self.client.user).get(handle.id):
+            raise denied(self.client.user, "read")
 
     def require(self, permission: str, target: Any) -> None:
         """Refuses what the user may not do."""

@@ -80,6 +80,7 @@ class Scheduler:
         if parent is None:  # evaluated in place: nothing to switch to
             return
         env.measure()
+        env.note_rights()
         self._paused.append(me)
         self._schedule()
         parent.switch()
@@ -122,6 +123,7 @@ class Scheduler:
                 me.switch()
 
         env.end_batch()  # whoever waits holds no snapshot
+        env.note_rights()
         env.measure()
         env.wake = wake
         future.add_done_callback(wake)

@@ -181,6 +181,8 @@ def check_readable(env: "Env", handle: Any) -> None:
     """Refuses to read a table for a user who may not. Naming a table needs no permission, its rows do."""
     if env.client.user != "admin":
         env.require("read", handle)
+        if env.rights >= 0:
+            env.check_rules(handle)
 
 
 def need_whole(env: "Env", value: Any, at: Frame) -> Selection:

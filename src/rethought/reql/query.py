@@ -276,6 +276,7 @@ class StreamCursor:
     )
 
     def __init__(self, env: Env, batches: Batches) -> None:
+        env.note_rights()
         self.env = env
         self.batches = batches
         self.done: Callable[[Reply], None] = _nobody
