@@ -32,13 +32,14 @@ class RowRule(Filter):
         return chunk.keep(mask, mask.count(True))
 
     def mask(self, chunk: Chunk) -> list[bool]:
+        predicate = self.predicate
         try:
-            return [
-                value is not None and value is not False
-                for value in self.predicate.over_chunk(chunk)
-            ]
+            mask = predicate.found(chunk, False)
         except (ReqlError, RecursionError):
             return [self.accepts(row) for row in chunk.datums()]
+        if predicate.boolean:
+            return mask
+        return [value is not None and value is not False for value in mask]
 
     def accepts(self, row: Any) -> bool:
         try:

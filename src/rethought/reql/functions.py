@@ -1,4 +1,4 @@
-"""Functions that outlive a query: index functions and write hooks, compiled from their source.
+"""Functions that outlive a query: index functions, write hooks and rules, compiled from their source.
 
 What always holds: they run outside any query, never give way and never wait, and may therefore take only so long for a
 row; their errors are their caller's affair.
@@ -8,7 +8,7 @@ from typing import Any
 
 from rethought.errors import CompileError, QueryLogicError
 from rethought.exec.env import Env
-from rethought.exec.functions import Function
+from rethought.exec.functions import Function, RowFunction, Rows
 from rethought.exec.values import need_function
 from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.compiled import tree_literal
@@ -38,12 +38,25 @@ class StoredFunction(Function):
         return self._over(rows)
 
 
-def compile_function(term_json: Any) -> Function:
-    """The function of a FUNC term as drivers send it. Raises QueryLogicError."""
+class StoredRowFunction(RowFunction):
+    """A function of one row with a time of its own for every chunk; of that it decodes what it reads."""
+
+    def _paced(self, function: Rows, rows: list[Any]) -> list[Any]:
+        _env.hold_on()
+        return super()._paced(function, rows)
+
+
+def compile_function(term_json: Any, *, project: bool = False) -> Function:
+    """The function of a FUNC term as drivers send it; `project` asks for a form that decodes only what it reads. Raises
+    QueryLogicError."""
     try:
         tree = TreeBuilder(SPECS, tree_literal).build(term_json, None, ())
         compiler = Compiler(SPECS, parametrize=False)
-        run = finished(compiler, compiler.code(compiler.compile(tree).code))
+        node = compiler.function(tree, project=True) if project else compiler.compile(tree)
+        run = finished(compiler, compiler.code(node.code))
     except CompileError as error:
         raise QueryLogicError(error.message) from None
-    return StoredFunction(need_function(_env, run(_env, ()), None))
+    found = need_function(_env, run(_env, ()), None)
+    if project and isinstance(found, RowFunction):
+        return StoredRowFunction(found.rows, found.projection, found.flags, found.term, found.env)
+    return StoredFunction(found)

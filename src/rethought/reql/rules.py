@@ -52,7 +52,7 @@ def _function(rule: FunctionRecord) -> Function:
         compile_function,
     )  # it needs the table of terms, which needs this module
 
-    return compile_function(function_json(rule))
+    return compile_function(function_json(rule), project=True)
 
 
 # ---- as they are granted
