@@ -13,7 +13,7 @@ from rethinkdb import r
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.feed import resume
 from rethought.feed.resume import Mark, Origin, text_of
-from tests.feed.node import Node, QueryError
+from tests.feed.node import Feed, Node, QueryError
 
 NewTable = Callable[..., Any]
 
@@ -236,3 +236,126 @@ def test_a_table_dropped_while_a_feed_catches_up_ends_it(node: Node, new_table: 
         bodies.append(reply.body)
     assert b"Changefeed aborted (unavailable)." in bodies[-1]
     assert not node.followed
+
+
+def messages(feed: Feed) -> list[Any]:
+    """What has come, without the tokens."""
+    return [{key: row[key] for key in row if key != "resume_token"} for row in feed.take()]
+
+
+def test_states_of_a_resumed_feed_come_before_and_after_what_was_missed(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    form = {"include_resume_tokens": True, "include_states": True, "include_types": True}
+    feed = node.feed(table.changes(include_initial=True, resume_after=None, **form))
+    node.run(table.insert({"id": 1}))
+    *_, row = feed.take()
+    feed.close()
+    token = row["resume_token"]
+    node.run(table.insert({"id": 2}))
+    missed = {"new_val": {"id": 2}, "old_val": None, "type": "add"}
+    ready = {"state": "ready", "type": "state"}
+    feed = node.feed(table.changes(resume_after=token, **form))
+    assert messages(feed) == [missed, ready]
+    feed.close()
+    feed = node.feed(table.changes(resume_after=token, include_initial=True, **form))
+    [first, *rest] = feed.take()
+    assert first == {"state": "initializing", "resume_token": token, "type": "state"}
+    assert [row.get("state") for row in rest] == [None, "ready"]
+    feed.close()
+    feed = node.feed(table.changes(resume_after=rest[-1]["resume_token"], **form))
+    assert messages(feed) == [ready]
+    feed.close()
+
+
+def test_first_rows_are_told_as_they_changed_since_the_token(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table("x")
+    node.run(table.insert([{"id": id, "x": id * 10} for id in range(1, 6)]))
+    query = table.order_by(index="x").limit(2)
+    form = {"include_resume_tokens": True, "include_offsets": True}
+    feed = node.feed(query.changes(**form))
+    node.run(table.get(2).delete())
+    [row] = feed.take()
+    feed.close()
+    node.run(table.insert({"id": 9, "x": 5}))
+    node.run(table.get(1).update({"x": 99}))
+    feed = node.feed(query.changes(resume_after=row["resume_token"], **form))
+    nine, three = {"id": 9, "x": 5}, {"id": 3, "x": 30}
+    assert messages(feed) == [
+        {"new_offset": 0, "new_val": nine, "old_offset": 1, "old_val": three},
+        {"new_offset": 1, "new_val": three, "old_offset": 1, "old_val": {"id": 1, "x": 10}},
+    ]
+    feed.close()
+
+
+def test_a_feed_goes_on_between_the_messages_of_one_change_to_its_first_rows(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    node.run(table.insert([{"id": id} for id in range(6)]))
+    query = table.order_by(index="id").limit(3)
+    feed = node.feed(query.changes(include_resume_tokens=True))
+    node.run(table.get_all(0, 1, 2).delete())
+    rows = feed.take()
+    feed.close()
+    assert len(rows) == 3
+    node.run(table.delete())
+    for at in range(3):
+        again = node.feed(
+            query.changes(resume_after=rows[at]["resume_token"], include_resume_tokens=True)
+        )
+        assert again.take()[: 2 - at] == rows[at + 1 :]
+        again.close()
+    with pytest.raises(QueryError, match="the token is of another query"):
+        node.run(table.order_by(index="id").limit(2).changes(resume_after=rows[0]["resume_token"]))
+
+
+def test_the_token_of_a_union_has_the_place_in_every_part(node: Node, new_table: NewTable) -> None:
+    one, other = new_table(), new_table()
+    query = one.union(other)
+    feed = node.feed(query.changes(include_resume_tokens=True, include_states=True))
+    node.run(one.insert({"id": 1}))
+    node.settle()
+    node.run(other.insert({"id": 2}))
+    rows = feed.take()
+    feed.close()
+    node.run(one.insert({"id": 3}))
+    told = []
+    for row in rows:
+        feed = node.feed(query.changes(resume_after=row["resume_token"]))
+        told.append(sorted(message["new_val"]["id"] for message in messages(feed)))
+        feed.close()
+    assert told == [[1, 2, 3], [2, 3], [3]]
+    with pytest.raises(QueryError, match="the token is of another query"):
+        node.run(one.changes(resume_after=rows[0]["resume_token"]))
+    with pytest.raises(QueryError, match="the token is of another table"):
+        node.run(other.union(one).changes(resume_after=rows[0]["resume_token"]))
+
+
+def test_tokens_pass_through_terms_behind_the_feed(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    query = table.between(0, 5).union(table.between(5, 9))
+    changes = query.changes(include_resume_tokens=True, include_states=True)
+    feed = node.feed(changes.map(lambda row: row["resume_token"]))
+    [token] = feed.take()
+    feed.close()
+    node.run(table.insert([{"id": 1}, {"id": 6}]))
+    feed = node.feed(query.changes(resume_after=token)["new_val"]["id"])
+    assert sorted(feed.take()) == [1, 6]
+    feed.close()
+
+
+def test_a_document_that_looks_like_a_token_is_none(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    query = table.union(table.get_all())
+    node.run(table.insert({"id": 1, "resume_token": "mine"}))
+    feed = node.feed(
+        query.changes(include_initial=True, include_states=True, include_resume_tokens=True)
+    )
+    rows = feed.take()
+    feed.close()
+    assert rows[1] == {"new_val": {"id": 1, "resume_token": "mine"}}
+    assert ["resume_token" in row for row in rows] == [False, False, True]

@@ -10,7 +10,7 @@ What always holds:
 Made by `opening`, which calls `step`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -29,7 +29,8 @@ from rethought.feed.view import FindIndex
 from rethought.store import Commit, TableId
 
 COMMITS: Final = 64
-"""Commits that are looked at before others get a turn."""
+CHANGES: Final = 1_000
+"""Commits, and about how many changes, that are looked at before others get a turn."""
 
 MakeChannel = Callable[[Reading], LimitChannel]
 
@@ -63,13 +64,23 @@ class CatchUp:
         limit = COMMITS
         if self._partly is not None:
             limit = min(COMMITS, self._partly.seq - self._seq)
-        commits = list(self._source.journal(self._seq, limit))
+        commits = self._commits(self._seq, limit)
         if commits:
             self._tell(subscription, commits)
             self._seq = commits[-1].seq
             if self._partly is not None and self._seq == self._partly.seq:
                 self._partly = None
         return self._seq == self._source.seq
+
+    def _commits(self, after: int, limit: int) -> list[Commit]:
+        found: list[Commit] = []
+        changes = 0
+        for commit in self._source.journal(after, limit):
+            found.append(commit)
+            changes += len(commit.changes)
+            if changes >= CHANGES:
+                break
+        return found
 
     def _tell(self, subscription: Subscription, commits: list[Commit]) -> None:
         raise NotImplementedError
@@ -153,7 +164,7 @@ class LimitCatchUp(CatchUp):
             return super().step(subscription)
         self._source.settle()
         check_reach(self._seq, self._source.first_seq, self._source.seq)
-        self._learn(COMMITS)
+        self._learn(self._commits(self._known, COMMITS))
         if self._known == self._source.seq:
             self._channel.top.fill()
             self._rows = self._channel.rows()
@@ -169,20 +180,20 @@ class LimitCatchUp(CatchUp):
                     f"The secondary index `{name}` was replaced by a different one."
                 )
 
-    def _learn(self, limit: int) -> None:
-        for commit in self._source.journal(self._known, limit):
+    def _learn(self, commits: Iterable[Commit]) -> None:
+        for commit in commits:
             self._past.learn([commit])
             self._known = commit.seq
 
     @contextmanager
     def _reading(self) -> Iterator[Read]:
         with self._source.reading() as snapshot:
-            self._learn(self._source.seq - self._known)
+            self._learn(self._source.journal(self._known, self._source.seq - self._known))
             yield partial(self._past.read, snapshot)
 
     def _tell(self, subscription: Subscription, commits: list[Commit]) -> None:
         mark, channel = self._partly, self._channel
-        self._learn(commits[-1].seq - self._known)
+        self._learn([commit for commit in commits if commit.seq > self._known])
         for commit in commits:
             gone, come = self._run(commit)
             if mark is None and not channel.merges:
