@@ -70,6 +70,7 @@ def issue(conn: Any) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_damage_is_found_shown_and_logged_and_the_rest_is_served(
     damaged: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_damage_is_found_shown_and_logged_and_the_rest_is_served(
         assert set(row["scrub"]) == {"database", "progress", "finished", "read_bytes_total"}
 
 
+@pytest.mark.slow
 def test_damage_that_a_query_comes_upon_is_shown_without_a_search(
     damaged: Callable[..., ServerProcess],
 ) -> None:
@@ -112,6 +114,7 @@ def test_damage_that_a_query_comes_upon_is_shown_without_a_search(
         assert "scrub" not in row.nth(0).run(conn)
 
 
+@pytest.mark.slow
 def test_a_damaged_index_is_named_and_made_whole_by_making_it_again(
     damaged: Callable[..., ServerProcess],
 ) -> None:

@@ -17,6 +17,7 @@ from rethinkdb import r
 from rethinkdb.errors import ReqlError
 
 from rethought.server import port_of
+from rethought.web import starting
 from rethought.web.starting import answering
 from rethought.wire.sockets import bind
 from tests.web.test_web import http_port
@@ -51,6 +52,23 @@ def test_a_server_that_starts_is_healthy_and_not_ready() -> None:
         with socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=SECONDS) as raw:
             raw.sendall(b"nonsense\r\n\r\n")
             assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
+    for each in sockets:
+        each.close()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_probe_that_is_slow_does_not_keep_the_server_from_starting(
+    monkeypatch: pytest.MonkeyPatch, secure: bool
+) -> None:
+    monkeypatch.setattr(starting, "DEADLINE_SECONDS", 3_600.0)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    sockets = bind(["127.0.0.1"], 0)
+    with (
+        socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=SECONDS) as slow,
+        answering(sockets, context if secure else None),
+    ):
+        slow.sendall(b"GET /readyz")
     for each in sockets:
         each.close()
 

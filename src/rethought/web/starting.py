@@ -28,33 +28,61 @@ def answering(sockets: list[socket.socket] | None, tls: ssl.SSLContext | None) -
         yield
         return
     wake, woken = socket.socketpair()
-    thread = threading.Thread(target=_serve, args=(sockets, woken, tls), daemon=True)
+    probes = Probes(sockets, woken, tls)
+    thread = threading.Thread(target=probes.serve, daemon=True)
     thread.start()
     try:
         yield
     finally:
         wake.close()
+        probes.interrupt()
         thread.join()
         woken.close()
 
 
-def _serve(sockets: list[socket.socket], woken: socket.socket, tls: ssl.SSLContext | None) -> None:
-    with selectors.DefaultSelector() as selector:
-        for each in (*sockets, woken):
-            selector.register(each, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj is woken:
-                    return
-                assert isinstance(key.fileobj, socket.socket)
-                with contextlib.suppress(OSError):
-                    _answer(key.fileobj.accept()[0], tls)
+class Probes:
+    """What runs in the thread; `interrupt` is called from outside, so that nobody who is slow keeps the server."""
 
+    def __init__(
+        self, sockets: list[socket.socket], woken: socket.socket, tls: ssl.SSLContext | None
+    ) -> None:
+        self._sockets = sockets
+        self._woken = woken
+        self._tls = tls
+        self._current: socket.socket | None = None
+        self._ended = False
 
-def _answer(accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-    with accepted as plain:
+    def serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for each in (*self._sockets, self._woken):
+                selector.register(each, selectors.EVENT_READ)
+            while not self._ended:
+                for key, _ in selector.select():
+                    if key.fileobj is not self._woken:
+                        assert isinstance(key.fileobj, socket.socket)
+                        with contextlib.suppress(OSError):
+                            self._answer(key.fileobj.accept()[0])
+
+    def interrupt(self) -> None:
+        self._ended = True
+        current = self._current
+        if current is not None:
+            with contextlib.suppress(OSError):
+                current.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, plain: socket.socket) -> None:
         plain.settimeout(DEADLINE_SECONDS)
-        with plain if tls is None else tls.wrap_socket(plain, server_side=True) as connection:
+        connection = plain
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(
+                plain, server_side=True, do_handshake_on_connect=False
+            )
+        self._current = connection
+        with connection:
+            if self._ended:
+                return
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
             head = b""
             while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES_MAX:
                 piece = connection.recv(HEAD_BYTES_MAX)
