@@ -8,7 +8,7 @@ gone from every list; read permission is checked again before anything leaves. C
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -183,7 +183,8 @@ class FeedSource(Source):
             return 0 if found is None else found[0]
 
         settings = self.settings
-        looks = (part.view, part.limit, part.descending, settings.offsets, settings.merges)
+        view = replace(part.view, index=None)  # whatever the index is called
+        looks = (view, part.limit, part.descending, settings.offsets, settings.merges)
         return Origin(
             _table_bytes(part.table.handle.id),
             name,
