@@ -1,12 +1,13 @@
 """Resume tokens, and feeds that go on where another stopped."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rethinkdb import r
 
@@ -359,3 +360,46 @@ def test_a_document_that_looks_like_a_token_is_none(node: Node, new_table: NewTa
     feed.close()
     assert rows[1] == {"new_val": {"id": 1, "resume_token": "mine"}}
     assert ["resume_token" in row for row in rows] == [False, False, True]
+
+
+@pytest.fixture(scope="module")
+def followed(node: Node) -> dict[str, Any]:
+    """Queries on a table of few commits, by what they are."""
+    table = node.table("forged", "x")
+    for id in range(3):
+        node.run(table.insert({"id": id, "x": id}))
+    return {
+        "table": table,
+        "index": table.get_all(1, index="x"),
+        "first": table.order_by(index="x").limit(2),
+        "union": table.union(table),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    kind=st.sampled_from(["table", "index", "first", "union"]),
+    squash=st.booleans(),
+)
+def test_a_token_that_somebody_made_up_harms_nobody(
+    node: Node, followed: dict[str, Any], data: st.DataObject, kind: str, squash: bool
+) -> None:
+    handle = node.catalog.databases["test"].tables["forged"]
+    number = st.one_of(st.integers(0, 9), small)
+    seq = data.draw(st.one_of(st.integers(0, handle.group.seq + 2), big))
+    mark = Mark(
+        bytes.fromhex(handle.id.replace("-", "")),
+        handle.group.epoch_of(seq) if seq < 2**60 else 1,
+        seq,
+        data.draw(st.one_of(st.just(0), number)),
+        *(data.draw(number) for _ in range(3)),
+    )
+    token = text_of([mark] * (2 if kind == "union" else 1)).decode()
+    reply = node.start(followed[kind].changes(resume_after=token, squash=squash))
+    answer = json.loads(reply.body)
+    if answer["t"] == 3:
+        Feed(node, reply).close()
+    else:
+        assert answer["e"] in (3_000_000, 4_100_000), answer
+    assert not node.followed

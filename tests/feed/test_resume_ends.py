@@ -85,6 +85,27 @@ def test_without_its_index_a_feed_is_not_resumed(
     assert ids(node, table, token) == []
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_index_that_goes_while_a_feed_catches_up_ends_it(
+    node: Node, new_table: NewTable, *, replaced: bool
+) -> None:
+    table = new_table("x", "y")
+    query = table.order_by(index="x").limit(3)
+    token = token_of(node, table, query)
+    for id in range(2, 200):
+        node.run(table.insert({"id": id}))
+    reply = node.start(query.changes(resume_after=token))
+    if replaced:
+        node.run(table.index_rename("y", "x", overwrite=True))
+    else:
+        node.run(table.index_drop("x"))
+    while reply.cursor is not None:
+        reply = node.more(reply.cursor)
+    gone = b"The secondary index `x` was replaced by a different one."
+    assert (gone if replaced else b"Cannot resume: the index `x` was dropped.") in reply.body
+    assert not node.followed
+
+
 @pytest.mark.parametrize(
     "query",
     [

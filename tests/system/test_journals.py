@@ -102,6 +102,17 @@ def test_rows_come_and_go_with_their_databases(machine: Machine, db: str) -> Non
     assert "illegal to write" in result["first_error"]
 
 
+def test_a_feed_tells_of_another_retention(machine: Machine, db: str) -> None:
+    told: list[Any] = []
+    content = machine.catalog.system_table("journal_config")
+    stop = content.subscribe(lambda key, old, new: told.append((key, old, new)))
+    machine.value(update(the(db), {"retention_seconds": 60}))
+    machine.turn()
+    stop()
+    row = {"id": db, "db": "test", **BEGIN}
+    assert told == [(db, row, {**row, "retention_seconds": 60})]
+
+
 def test_the_original_has_no_such_tables(machine: Machine) -> None:
     listed = machine.value([62, [[14, ["rethinkdb"]]]])
     assert "stats" in listed

@@ -173,12 +173,13 @@ class LimitCatchUp(CatchUp):
 
     def _check_index(self) -> None:
         name, ours = self._order.view.index, self._order.index
-        if name is not None:
-            found = self._find_index(name)
-            if found is None or ours is None or found[0] != ours[0]:
-                raise OpFailedError(
-                    f"The secondary index `{name}` was replaced by a different one."
-                )
+        if name is None or ours is None:
+            return
+        found = self._find_index(name)
+        if found is None:
+            raise OpFailedError(f"Cannot resume: the index `{name}` was dropped.")
+        if found[0] != ours[0]:
+            raise OpFailedError(f"The secondary index `{name}` was replaced by a different one.")
 
     def _learn(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
