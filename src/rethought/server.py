@@ -49,7 +49,7 @@ log = logging.getLogger("rethought.server")
 MEGABYTE: Final = 1 << 20
 SECONDS_A_DAY: Final = 86_400
 SYSTEM_CACHE_BYTES: Final = 8 * MEGABYTE
-GC_THRESHOLD: Final = (50_000, 20, 50)
+GC_THRESHOLD: Final = (50_000, 4, 250)
 """Fewer collections: nearly nothing a query allocates is part of a cycle."""
 
 

@@ -157,3 +157,14 @@ def test_a_variable_that_is_not_there_is_still_refused() -> None:
     plans.find(body(second_of(12, 13, 13)))
     with pytest.raises(CompileError, match="Variable name not found"):
         plans.find(body(second_of(14, 15, 16)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1234, True), (True, None), ("null", None), (1234, None)]
+)
+def test_a_literal_of_another_kind_is_another_plan(one: Any, other: Any) -> None:
+    plans = PlanCache(Limits())
+    first, _ = plans.find(json.dumps([1, [17, [[170, [{"a": 1}, "a"]], one]]]).encode())
+    second, params = plans.find(json.dumps([1, [17, [[170, [{"a": 1}, "a"]], other]]]).encode())
+    assert first is not second
+    assert other in params

@@ -83,6 +83,7 @@ class Compiler(Expressions):
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
+        self._steps = 0
         self._weight = 0  # terms of the expression being built
         self._height = 0
         self._namespace: dict[str, Any] = {}
@@ -99,7 +100,8 @@ class Compiler(Expressions):
         unset: Sequence[str] = (),
     ) -> ast.expr:
         slow = args.get("slow")
-        if self.shortcuts or slow is None:
+        # Outside functions a term runs once: what stands inline would cost more to compile than it saves.
+        if slow is None or (self.shortcuts and self.depth):
             return super().inline(template, args, line, lazy, unset)
         assert isinstance(slow, ast.Call)
         slow.args = [slow.args[0], *(code for name, code in args.items() if name != "slow")]
@@ -108,8 +110,7 @@ class Compiler(Expressions):
     def run(self, term: Term, args: Sequence[ast.expr], *, opts: bool = False) -> ast.Call:
         """A call of a term's `run`."""
         line = self.line(term)
-        parts = self.in_parts(term, args)
-        code = self.call(f"run_{term.type}", [self.name("env", line), *parts], line)
+        code = self.call(f"run_{term.type}", [self.name("env", line), *args], line)
         if opts or (term.spec and term.spec.optargs):
             code.keywords.append(ast.keyword("opts", self.options(term), lineno=line, col_offset=0))
         return code
@@ -118,11 +119,10 @@ class Compiler(Expressions):
         """A term's expression. What is deep or long becomes a function of its own, so that the interpreter's compiler
         never sees more than it can do at once."""
         self.raw, self._raw_wanted = self._raw_wanted, False
+        self.step()
         if term.type == DATUM:
             return self.literal(term)
         self.terms += 1
-        if self.pace is not None and self.terms % PACE_TERMS == 0:
-            self.pace()
         siblings, beside = self._weight, self._height
         self._weight = self._height = 0
         node = self._compile(term)
@@ -131,11 +131,17 @@ class Compiler(Expressions):
         weight, height = self._weight + 1, self._height + 1
         together = siblings + weight
         if height > UNIT_HEIGHT or weight > UNIT_TERMS or (together > UNIT_TERMS and weight > 3):
-            node = replace(node, code=self.apart(term, node.code))
+            node = replace(node, code=self.apart(self.line(term), node.code))
             weight = height = 1
         self._weight = siblings + weight
         self._height = max(beside, height)
         return node
+
+    def step(self) -> None:
+        """A bit of work is done."""
+        self._steps += 1
+        if self.pace is not None and self._steps % PACE_TERMS == 0:
+            self.pace()
 
     def operand(self, term: Term) -> Node:
         """As `compile`, for a term that copes with loose numbers and unset fields (see `Node`)."""
@@ -151,24 +157,24 @@ class Compiler(Expressions):
         work = self.lambda_([], node.code, line)
         return replace(node, code=self.call(how, [self.name("env", line), name, work], line))
 
-    def apart(self, term: Term, code: ast.expr) -> ast.expr:
+    def apart(self, line: int, code: ast.expr) -> ast.expr:
         """The same value from a function of its own. The code must be complete but for variables in scope."""
         names = list(dict.fromkeys(variable.name for variable in self.scope.values()))
         function = self.code(code, names)
-        line = self.line(term)
         args: list[ast.expr] = [self.name(name, line) for name in ("env", "p", *names)]
         if self.pace is not None:
             self.pace()
         return at_line(ast.Call(self.keep(function, line), args, []), line)
 
-    def in_parts(self, term: Term, args: Sequence[ast.expr]) -> list[ast.expr]:
-        """Arguments by the thousand: some at a time, each lot from a function of its own."""
+    def call(self, function: str, args: Sequence[ast.expr], line: int) -> ast.Call:
+        """A call. Arguments by the thousand: some at a time, each lot from a function of its own."""
+        self.step()
         if len(args) <= UNIT_TERMS:
-            return list(args)
-        line = self.line(term)
+            return super().call(function, args, line)
         lots = [args[at : at + UNIT_TERMS] for at in range(0, len(args), UNIT_TERMS)]
         tuples = [at_line(ast.Tuple(list(lot), ast.Load()), line) for lot in lots]
-        return [at_line(ast.Starred(self.apart(term, lot), ast.Load()), line) for lot in tuples]
+        parts = [at_line(ast.Starred(self.apart(line, lot), ast.Load()), line) for lot in tuples]
+        return self.call(function, parts, line)
 
     def _compile(self, term: Term) -> Node:
         spec = term.spec
@@ -299,6 +305,7 @@ class Compiler(Expressions):
 
     def check(self, node: Node, kind: Arg, line: int, at: Frame) -> ast.expr:
         """The argument's value, refused with the protocol's error when it is not of this kind."""
+        self.step()
         if kind is Arg.ANY:
             return node.code
         if kind is Arg.DATUM or node.known in SATISFIES.get(kind, ()):
@@ -585,11 +592,4 @@ def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., 
     return function
 
 
-__all__ = [
-    "PLAIN",
-    "PSEUDOTYPE_KEYS",
-    "Compiler",
-    "Kind",
-    "Node",
-    "Variable",
-]
+__all__ = ["PLAIN", "PSEUDOTYPE_KEYS", "Compiler", "Kind", "Node", "Variable"]

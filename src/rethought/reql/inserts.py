@@ -5,6 +5,7 @@ the table. What always holds: a plan answers only plain inserts (literal documen
 goes the long way and gets the exact answer there. Called by `reql.plan`.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +16,14 @@ from rethought.exec.env import Env, MustWait, Options
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
-from rethought.reql.literals import NotLiteralError, literal_of
+from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
 from rethought.reql.terms.writes import insert_
-from rethought.reql.tree import TreeBuilder
+from rethought.reql.tree import MAKE_ARRAY, TreeBuilder
 
 INSERT_PREFIX: Final = b"[1,[56,["
 IN_PLACE_MAX: Final = 8
+LOT_BYTES: Final = 1 << 16
 PREFIX_BYTES_MAX: Final = 1_024
 PREFIXES_MAX: Final = 2_048
 
@@ -57,36 +59,118 @@ class InsertPlans:
             query = _decode(body)
             term = query[1]
             documents = literal_of(term[1][1])
-            options = term[2] if len(term) > 2 else {}
-            if len(query) > 2:
-                settings = query[2]
-                if settings:
-                    if settings.keys() != {"durability"}:
-                        return None
-                    options = {**settings, **options}
-            if options and not _ordinary(options):
-                return None
             if len(term[1]) != 2 or len(term) > 3 or len(query) > 3:
                 return None
-            if has_repeated_keys(body, query):
+            options = _options(term[2] if len(term) > 2 else {}, query[2] if len(query) > 2 else {})
+            if options is None or has_repeated_keys(body, query):
                 return None
         except _UNUSUAL:
             return None
         return plan, (documents, options)
 
+    def find_in_steps(
+        self, body: bytes, pace: Callable[[], None]
+    ) -> tuple[Plan, tuple[Any, ...]] | None:
+        """As `find`, for a long query: documents are decoded some at a time, and `pace` is called in between."""
+        plan = self._learned(body[: body.find(b"{")])
+        if plan is None or b"\\u0000" in body:
+            return None
+        try:
+            query = _decode_outline(body)
+            pace()
+            rows = query.term.args[1]
+            options = _options(_object(query.term.options), _object(query.settings))
+            if options is None:
+                return None
+            documents = _documents_in_steps(rows, pace)
+        except _UNUSUAL:
+            return None
+        return None if documents is None else (plan, (documents, options))
+
     def learn(self, body: bytes, term: Any, limits: Limits) -> None:
         """Remembers the table of an insert that was not known yet."""
         if term.__class__ is not list or len(term) < 2 or term[0] != _INSERT:
             return
-        prefix = body[: body.find(b"{")]
-        if prefix in self._plans or len(prefix) > PREFIX_BYTES_MAX:
-            return
+        self._learned(body[: body.find(b"{")])
+
+    def _learned(self, prefix: bytes) -> Plan | None:
+        """The plan for a prefix, made when there is none yet."""
+        plan = self._plans.get(prefix)
+        if plan is not None or len(prefix) > PREFIX_BYTES_MAX:
+            return plan
         table = _table_of(prefix)
         if table is None:
-            return
+            return None
         if len(self._plans) >= PREFIXES_MAX:
             self._plans.clear()
-        self._plans[prefix] = _compile(table)
+        plan = self._plans[prefix] = _compile(table)
+        return plan
+
+
+class _Term(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    number: msgspec.Raw
+    args: tuple[msgspec.Raw, msgspec.Raw]
+    options: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Query(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """An insert whose parts are still to be decoded."""
+
+    kind: msgspec.Raw
+    term: _Term
+    settings: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode_outline: Final = msgspec.json.Decoder(_Query).decode
+_decode_array: Final = msgspec.json.Decoder(tuple[int, list[msgspec.Raw]]).decode
+
+
+def _object(raw: msgspec.Raw) -> Any:
+    value = _decode(raw)
+    if has_repeated_keys(bytes(raw), value):
+        raise NotLiteralError
+    return value
+
+
+def _documents_in_steps(rows: msgspec.Raw, pace: Callable[[], None]) -> Any:
+    """The documents of an insert, one or an array of them."""
+    if bytes(memoryview(rows)[:1]) != b"[":
+        return _lot_in_steps([rows], pace)[0]
+    number, parts = _decode_array(rows)
+    if number != MAKE_ARRAY:
+        return None
+    documents: list[Any] = []
+    lot: list[msgspec.Raw] = []
+    size = 0
+    for part in parts:
+        lot.append(part)
+        size += len(part)
+        if size > LOT_BYTES:
+            documents += _lot_in_steps(lot, pace)
+            lot = []
+            size = 0
+            pace()
+    return documents + _lot_in_steps(lot, pace)
+
+
+def _lot_in_steps(lot: list[msgspec.Raw], pace: Callable[[], None]) -> list[Any]:
+    text = b"[" + b",".join(lot) + b"]"
+    values = _decode(text)
+    if has_repeated_keys(text, values):
+        raise NotLiteralError
+    if len(text) <= 2 * LOT_BYTES:
+        return [literal_of(value) for value in values]
+    return [literal_in_steps(value, pace) for value in values]
+
+
+def _options(given: Any, settings: Any) -> dict[str, Any] | None:
+    """The options of an insert, those of the whole query included; None for any that are not ordinary."""
+    options: dict[str, Any] = given
+    if settings:
+        if settings.keys() != {"durability"}:
+            return None
+        options = {**settings, **given}
+    return options if not options or _ordinary(options) else None
 
 
 def _table_of(prefix: bytes) -> Any:

@@ -4,6 +4,7 @@ What always holds: what comes out satisfies the invariants of a datum. The value
 possible (it was decoded for this query and belongs to nobody else). Called by the tree builder and by plans.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,9 @@ import msgspec
 from rethought.datum.values import from_json
 
 _INTEGER_MAX: Final = 2**53
+STEP: Final = 500
+"""So many values are looked at before others may have their turn."""
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -46,6 +50,27 @@ def literal_of(value: Any) -> Any:
         if len(value) == 2 and value[1].__class__ is list:
             return [literal_of(item) for item in value[1]]
     raise NotLiteralError
+
+
+def literal_in_steps(value: Any, pace: Callable[[], None]) -> Any:
+    """As `literal_of`, for a value that may be large: `pace` is called now and then."""
+    kind = value.__class__
+    if kind is dict:
+        for at, (key, item) in enumerate(value.items(), 1):
+            value[key] = literal_in_steps(item, pace)
+            if at % STEP == 0:
+                pace()
+        return from_json(value) if "$reql_type$" in value else value
+    if kind is not list:
+        return literal_of(value)
+    if len(value) != 2 or value[0] != 2 or value[1].__class__ is not list:
+        return literal_of(value)
+    items = []
+    for at, item in enumerate(value[1], 1):
+        items.append(literal_in_steps(item, pace))
+        if at % STEP == 0:
+            pace()
+    return items
 
 
 def _canonical(value: float) -> int | float:

@@ -11,7 +11,8 @@ Invariants:
 Called by the engine.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
@@ -29,9 +30,12 @@ from rethought.reql.tree import DATUM, FUNC, Span, Term, TreeBuilder, check_nest
 SHAPE: Final = bytes(0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256))
 CACHED_BYTES_MAX: Final = 8_192
 PLANS_MAX: Final = 4_096
+AT_ONCE_BYTES_MAX: Final = 1 << 16
+"""Longer inserts are decoded some documents at a time."""
 PLANS_PER_SHAPE: Final = 8
 
 START: Final = 1
+PACE_TERMS: Final = 1_000
 
 _IN_PLACE: Final = frozenset(
     {1, 2, 3, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 65, 66, 67}
@@ -57,8 +61,8 @@ class PlanCache:
         return self.known(body) or self.make(body)
 
     def known(self, body: bytes) -> tuple[Plan, tuple[Any, ...]] | None:
-        """The plan and the parameters, when there is a plan."""
-        if body.startswith(INSERT_PREFIX):
+        """The plan and the parameters, when there is a plan that is found in no time."""
+        if body.startswith(INSERT_PREFIX) and len(body) <= AT_ONCE_BYTES_MAX:
             found = self.inserts.find(body)
             if found is not None:
                 return found
@@ -71,7 +75,12 @@ class PlanCache:
         return None
 
     def make(self, body: bytes, pace: Pace = None) -> tuple[Plan, tuple[Any, ...]]:
-        """A new plan. `pace` is called now and then: it may let others have their turn, or end this with an error."""
+        """A new plan, or that of a long insert. `pace` is called now and then: it may let others have their turn, or
+        end this with an error."""
+        if len(body) > AT_ONCE_BYTES_MAX and body.startswith(INSERT_PREFIX):
+            found = self.inserts.find_in_steps(body, pace or _nobody)
+            if found is not None:
+                return found
         parametrize = len(body) <= CACHED_BYTES_MAX
         plan, params, match = self._make(body, pace, parametrize=parametrize)
         if match is not None:
@@ -94,6 +103,7 @@ class PlanCache:
         self, body: bytes, pace: Pace, *, parametrize: bool
     ) -> tuple[Plan, tuple[Any, ...], Match | None]:
         json = decode_query(body)
+        _rest(pace)
         kind, rest = query_parts(json)
         if kind != START:
             raise ClientError("Server could not parse query: Expected a START query.")
@@ -157,10 +167,13 @@ def compile_query(
         if name not in GLOBAL_OPTARGS:
             raise CompileError(f"Unrecognized global optional argument `{name}`.", frames=())
         settings[name] = builder.build(value, spans[index] if spans else None, ())
+    _rest(pace)
     check_nesting(tree)
+    _rest(pace)
     mark_stray_literals(tree)
-    terms = list(_walk(tree))
-    shown = any(term.type == _INFO for term in terms)  # shows the text of functions
+    _rest(pace)
+    types = _types_below(tree, pace)
+    shown = _INFO in types or tree.type == _INFO  # shows the text of functions
     compiler = Compiler(SPECS, parametrize=body is not None and not shown)
     compiler.pace = pace
     compiler.profile = _static(compiler, settings, "profile")
@@ -178,21 +191,30 @@ def compile_query(
         profile=flags["profile"],
         transaction=flags["transaction"],
         in_place=not flags["transaction"]
-        and _is_short(tree, terms)
-        and all(term.type in _IN_PLACE for term in _settings_terms(settings)),
-        writes=any(term.spec is not None and Effect.WRITE in term.spec.effect for term in terms),
+        and _is_short(tree, types)
+        and all(
+            term.type in _IN_PLACE and _types_below(term, pace) <= _IN_PLACE
+            for name, term in settings.items()
+            if name not in _STATIC
+        ),
+        writes=any(Effect.WRITE in SPECS[type_].effect for type_ in {*types, tree.type} & _NAMED),
     )
     params = tuple(term.value for term in compiler.params)
     match = None if body is None else matcher(body, compiler)
     return plan, params, match
 
 
-def _settings_terms(settings: dict[str, Term]) -> Iterator[Term]:
-    for name, tree in settings.items():
-        if name not in _STATIC:
-            yield from _walk(tree)
+def _nobody() -> None:
+    """Has no need of a turn."""
 
 
+def _rest(pace: Pace) -> None:
+    """Between two steps."""
+    if pace is not None:
+        pace()
+
+
+_NAMED: Final = frozenset(SPECS)
 _INFO: Final = 79
 _STATIC: Final = ("noreply", "profile", "transaction")
 
@@ -202,22 +224,29 @@ def _static(compiler: Compiler, settings: dict[str, Term], name: str) -> bool:
     return term is not None and term.type == DATUM and compiler.pin(term) is True
 
 
-def _is_short(tree: Term, terms: list[Term]) -> bool:
+def _is_short(tree: Term, below: set[int]) -> bool:
     """Whether a query may be evaluated in place: plain terms only, or one write of one row."""
-    inside = terms
     if tree.type in _WRITES_OF_ROWS and tree.args and tree.args[0].type == _GET:
-        inside = [term for term in terms if term is not tree and term.type != FUNC]
-    return all(term.type in _IN_PLACE for term in inside)
+        return below - {FUNC} <= _IN_PLACE
+    return tree.type in _IN_PLACE and below <= _IN_PLACE
 
 
 _WRITES_OF_ROWS: Final = (53, 54, 55)
 _GET: Final = 16
 
 
-def _walk(tree: Term) -> Iterator[Term]:
+def _types_below(tree: Term, pace: Pace) -> set[int]:
+    """What there is in a tree besides literals and the term itself."""
+    found: set[int] = set()
     pending = [tree]
+    seen = 0
     while pending:
         term = pending.pop()
-        yield term
-        pending.extend(term.args)
-        pending.extend(term.optargs.values())
+        for part in chain(term.args, term.optargs.values()):
+            if part.type != DATUM:
+                found.add(part.type)
+                pending.append(part)
+        seen += 1
+        if seen % PACE_TERMS == 0:
+            _rest(pace)
+    return found

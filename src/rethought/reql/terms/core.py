@@ -45,7 +45,7 @@ def make_array(env: Env, *elements: Any) -> list[Any]:
 
 
 def array_of_terms(c: Compiler, term: Term) -> Node:
-    if not c.shortcuts or not 0 < len(term.args) <= ARRAY_INLINE_MAX:
+    if not (c.shortcuts and c.depth and 0 < len(term.args) <= ARRAY_INLINE_MAX):
         return c.plain(term)
     nodes = [c.compile(arg) for arg in term.args]
     return c.grouped(term, nodes[0], lambda first: _array(c, term, [first, *nodes[1:]]))
@@ -77,7 +77,7 @@ def make_object(c: Compiler, term: Term) -> Node:
         lots: list[ast.expr] = []
         for at in range(0, len(keys), UNIT_TERMS):
             lot = ast.Dict(keys[at : at + UNIT_TERMS], values[at : at + UNIT_TERMS])
-            lots.append(c.apart(term, at_line(lot, line)))
+            lots.append(c.apart(line, at_line(lot, line)))
         code = at_line(ast.Dict([None] * len(lots), lots), line)
     result: ast.expr = code
     if "$reql_type$" in nodes:
@@ -206,7 +206,7 @@ def _branch(c: Compiler, term: Term, first: Node, line: int) -> Node:
     code = nodes[-1].code
     for index in range(len(nodes) - 3, -1, -2):
         if index and index % UNIT_HEIGHT == 0:
-            code = c.apart(term, code)
+            code = c.apart(line, code)
         code = ast.IfExp(
             c.truth(nodes[index], line, index),
             nodes[index + 1].code,
@@ -256,7 +256,7 @@ def _logic(c: Compiler, term: Term, *, stop_on: bool) -> Node:
         )
         for index in range(len(nodes) - 2, -1, -1):
             if index % UNIT_HEIGHT == UNIT_HEIGHT - 1:
-                code = c.apart(term, code)
+                code = c.apart(line, code)
             code = _choose(c, template, c.datum(nodes[index], line, index), code, line)
         return c.node(term, code, nodes, Kind.DATUM)
 

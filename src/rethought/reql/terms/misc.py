@@ -63,6 +63,7 @@ def compile_stray(c: "Compiler", term: "Term") -> Node:
     return Node(c.call("stray_literal", [c.name("env", line)], line), Kind.DATUM)
 
 
+_DATUM: Final = 1
 _MARKER: Final = 137
 _STRAY: Final = TermSpec(_MARKER, "literal", between(0, 1), compile=compile_stray)
 
@@ -87,7 +88,7 @@ def mark_stray_literals(root: "Term") -> None:
         for at, arg in enumerate(term.args):
             if hands_on and term.type == _ARGS and arg.type == _ARRAY:
                 pending.extend((part, True) for part in arg.args)
-            else:
+            elif arg.type != _DATUM:
                 pending.append((arg, hands_on or (takes and at > 0)))
         for part in term.optargs.values():
             pending.append((part, legal and term.type == _MAKE_OBJECT))
