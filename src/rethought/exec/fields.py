@@ -47,5 +47,6 @@ def get_field_row(env: Env, value: Any, field: Any, name: str = "get_field") -> 
         raise wrong_datum("STRING", field, 1)
     found = document.get(field, MISSING)
     if found is MISSING:
-        raise NonExistenceError(lambda: f"No attribute `{field}` in object:\n{pretty(document)}")
+        shown = field.partition("\0")[0]
+        raise NonExistenceError(lambda: f"No attribute `{shown}` in object:\n{pretty(document)}")
     return found

@@ -16,7 +16,7 @@ from rethought.exec.cursor import Batches
 from rethought.exec.env import Env, Killed, MustWait, Options
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.transaction import Transaction
-from rethought.exec.values import Stream, need_number
+from rethought.exec.values import Stream, need_int
 from rethought.reql.compiled import Plan
 from rethought.reql.feeds import FeedCursor, feed_cursor
 from rethought.reql.profiling import Recorder
@@ -69,10 +69,10 @@ def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
         },
     )
     if "array_limit" in env.defaults:
-        limit = need_number(env, env.defaults.value("array_limit"), None)
+        limit = need_int(env, env.defaults.value("array_limit"), None)
         if limit < 1:
             raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")
-        env.array_limit = int(limit)
+        env.array_limit = limit
 
 
 class Awaiting:

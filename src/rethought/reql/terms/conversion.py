@@ -7,7 +7,7 @@ from typing import Any, Final
 from rethought.datum.binary import binary_bytes
 from rethought.datum.coercion import coerce, object_of_pairs
 from rethought.datum.text import compact, pretty
-from rethought.datum.values import MAXVAL, MINVAL
+from rethought.datum.values import MAXVAL, MINVAL, is_binary
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
@@ -20,6 +20,7 @@ from rethought.exec.values import (
     is_datum,
     reql_type,
 )
+from rethought.reql.checks import within_array_limit
 from rethought.reql.spec import Arg, Grouped, TermSpec, exactly
 
 _TYPES: Final = frozenset(
@@ -81,6 +82,8 @@ def coerce_to(env: Env, value: Any, name: str) -> Any:
 
 
 def _coerce_datum(env: Env, value: Any, wanted: str) -> Any:
+    if wanted == "ARRAY" and value.__class__ is dict and not is_binary(value):
+        within_array_limit(env, max(len(value), 2 if value else 0))  # each pair is one as well
     try:
         return coerce(value, wanted, env.tick)
     except QueryLogicError as error:

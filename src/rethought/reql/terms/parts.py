@@ -176,6 +176,7 @@ def limit(env: Env, value: Any, count: Any) -> Any:
     if count < 0:
         raise QueryLogicError(f"LIMIT takes a non-negative argument (got {count})")
     if value.__class__ is list:
+        within_array_limit(env, min(count, len(value)))
         return value[:count]
     return value.through(Slice(0, count))
 

@@ -21,6 +21,7 @@ from rethought.datum.text import compact, pretty
 from rethought.datum.values import Datum, from_json, is_pseudotype, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.env import too_many
+from rethought.reql.checks import within_array_limit
 from rethought.reql.spec import Arg, TermSpec, between, exactly
 from rethought.reql.terms.json_faults import DEPTH, first_fault
 
@@ -50,6 +51,7 @@ def match(env: "Env", text: str, pattern: str) -> Datum:
     found = apart(env, search) if len(data) > APART_BYTES else search()
     if found is None:
         return None
+    within_array_limit(env, found.re.groups)
     spans = [found.span(number) for number in range(found.re.groups + 1)]
     whole, *groups = [_piece(data, start, end) for start, end in spans]
     assert whole is not None
