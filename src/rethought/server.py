@@ -97,6 +97,7 @@ class Server:
         self.engine = build_engine(catalog, self.config, loop)
         node, reporter = build_node(self.data, self.engine, ports)
         install_system(catalog, node, loop)
+        reporter.watch(loop)
         open_audit(self.engine, self.data.catalog, self.config)
         self.listener = Listener(self.engine, self.config.limits, loop, tls=ports.driver_tls)
         reporter.listener = self.listener

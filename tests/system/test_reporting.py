@@ -12,6 +12,7 @@ from rethought import log as server_log
 from rethought.system.metrics import metrics
 from rethought.system.node import ScrubState
 from rethought.system.reporting import Reporter
+from rethought.system.swapping import Swapping, major_faults, swapped_bytes
 from tests.system.conftest import Machine, array, create, get, insert, system, table
 
 TOP = Path(__file__).parent.parent.parent
@@ -192,6 +193,31 @@ def test_the_disk_is_measured_and_shared_out_by_size(machine: Machine, reporter:
     usage = machine.catalog.user_tables()[0].group.usage()
     space = sum(sum(disk["space_usage"].values()) for disk in disks.values())
     assert usage.file_bytes - 8 <= space <= usage.file_bytes
+
+
+def test_a_lot_of_swapping_is_an_issue_until_it_is_ten_minutes_ago(
+    machine: Machine, reporter: Reporter
+) -> None:
+    faults, swapped = [5_000], [1 << 20]
+    reporter.swapping = Swapping(faults=lambda: faults[0], swapped=lambda: swapped[0])
+    issues = system("current_issues")
+    for now, count in ((0.0, 5_000), (300.0, 12_000), (600.0, 16_000)):
+        assert machine.value(issues) == []
+        faults[0] = count
+        reporter.swapping.look(now)
+    (issue,) = machine.value(issues)
+    assert (issue["type"], issue["critical"]) == ("memory_error", False)
+    assert issue["info"] == {"message": issue["description"], "servers": ["here"]}
+    swapped[0] = 0
+    assert machine.value(issues) == []
+    swapped[0] = 1
+    reporter.swapping.look(901.0)
+    assert machine.value(issues) == []
+
+
+def test_the_system_is_asked_for_faults_and_swap() -> None:
+    assert major_faults() >= 0
+    assert swapped_bytes() >= 0
 
 
 def test_every_type_of_issue_is_documented() -> None:

@@ -17,8 +17,11 @@ from rethought.system.counting import Traffic
 from rethought.system.damage import damage_issues
 from rethought.system.lockouts import Guessing, lockout_issues
 from rethought.system.node import Clients, Issue, LogEntry, Node
+from rethought.system.swapping import LOOK_SECONDS, Swapping
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from rethought.catalog import Catalog
     from rethought.exec.env import Env
     from rethought.store import Group
@@ -71,6 +74,7 @@ class Reporter:
         self._free_bytes = free_bytes
         self._log = log
         self.traffic = Traffic(catalog)
+        self.swapping = Swapping()
 
     def fill(self, node: Node) -> None:
         """Gives the system tables what they ask of the process."""
@@ -79,6 +83,11 @@ class Reporter:
         node.traffic = self.traffic
         node.logs = self.logs
         node.issues = self.issues
+
+    def watch(self, loop: "AbstractEventLoop") -> None:
+        """Looks at what only shows over time, from now on."""
+        self.swapping.look(loop.time())
+        loop.call_later(LOOK_SECONDS, self.watch, loop)
 
     # ---- for the system tables
 
@@ -104,6 +113,7 @@ class Reporter:
     def issues(self) -> list[Issue]:
         found = [*self._write_issues(), *self._damage(), *self._lockouts(), *self._guessing()]
         found += self._log_issue()
+        found += self.swapping.issues()
         found += self._space_issue()
         return found
 
