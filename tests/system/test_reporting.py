@@ -1,5 +1,6 @@
 """What a process tells about itself: counters, log, issues, metrics."""
 
+import asyncio
 import io
 import logging
 import re
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from rethought import log as server_log
+from rethought.conversation import Reply
 from rethought.system.metrics import metrics
 from rethought.system.node import ScrubState
 from rethought.system.reporting import Reporter
 from rethought.system.swapping import Swapping, major_faults, swapped_bytes
+from rethought.system.table import Asking
 from tests.system.conftest import Machine, array, create, get, insert, system, table
 
 TOP = Path(__file__).parent.parent.parent
@@ -231,3 +234,53 @@ def test_every_type_of_issue_is_documented() -> None:
     documented = set(re.findall(r"^\| `(\w+)` \| [^|]* \|$", text, re.MULTILINE))
     assert {"damaged_file", "write_error", "login_lockout"} <= types
     assert types <= documented
+
+
+def test_many_tables_are_looked_at_in_turns(
+    machine: Machine, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = machine.catalog.database("test")
+    for number in range(200):
+        machine.catalog.create_table(database, f"t{number}")
+    turns = []
+    monkeypatch.setattr("rethought.exec.env.SLICE_S", 0.0)  # each table is a slice of its own
+    machine.engine.scheduler._slice = 0.0
+    client = machine.engine.client("admin", "127.0.0.1", 1)
+
+    async def look() -> bytes:
+        answered = machine.loop.create_future()
+        body = b'[1,[43,[[15,[[14,["rethinkdb"]],"stats"]]]],{}]'
+        reply = machine.engine.start(client, body, answered.set_result)
+        while not answered.done() and not isinstance(reply, Reply):
+            turns.append(1)
+            machine.catalog.drop_table(database.tables[f"t{len(turns)}"])
+            await asyncio.sleep(0)
+        found = reply if isinstance(reply, Reply) else answered.result()
+        return bytes(found.body)
+
+    body = machine.loop.run_until_complete(asyncio.wait_for(look(), 20))
+    assert body.startswith(b'{"t":1')
+    assert len(turns) > 50
+
+
+def test_a_feed_of_stats_is_told_in_turns_what_a_query_reads(
+    machine: Machine, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rethought.system import watch
+
+    monkeypatch.setattr(watch, "TURN_SECONDS", 0.0)
+    filled(machine)
+    heard: list[object] = []
+    stats = machine.catalog.system_table("stats")
+    stop = stats.subscribe(lambda key, old, new: heard.append((key, new)))
+    (looking,) = stats._watches.values()
+    machine.value([39, [table("t"), {"text": "y"}]])
+    machine.value([43, [[39, [table("t"), {"text": "y"}]]]])
+    assert looking._loop is not None
+    looking._gather(looking._loop, iter(list(stats.content.rows(Asking()))), {})
+    assert heard == []  # the first row was one turn
+    machine.turn(10)
+    stop()
+    keys = [key for key, _ in heard]  # type: ignore[misc]
+    assert keys == sorted(keys)
+    assert ["cluster"] in keys

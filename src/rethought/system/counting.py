@@ -6,9 +6,9 @@ dropped; a rate is the growth over the last one to two seconds. Used by `stats` 
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from rethought.store import META, Commit
 
@@ -55,11 +55,25 @@ class Traffic:
         return self._written_of_gone + sum(map(_documents, self._groups.values()))
 
     def read_in_all(self) -> int:
-        tables = self._catalog.user_tables()
-        now = set(tables)
+        now = {table for tables in self._tables_now() for table in tables}
         self._read_of_gone += sum([table.reads for table in self._tables - now])
         self._tables = now
-        return self._read_of_gone + sum([table.reads for table in tables])
+        return self._read_of_gone + sum([table.reads for table in now])
+
+    def by_table(self) -> "dict[TableHandle, tuple[int, int]]":
+        """Documents read from and written to each table; called each second, so in as few steps as possible."""
+        found: dict[TableHandle, tuple[int, int]] = {}
+        for tables in self._tables_now():
+            counter: Mapping[TableId, int] = {}
+            for table in tables:
+                counter = self._groups.get(table.group, counter)
+                break
+            found |= {table: (table.reads, counter.get(table.number, 0)) for table in tables}
+        return found
+
+    def _tables_now(self) -> "list[Collection[TableHandle]]":
+        databases = self._catalog.databases.values()
+        return [database.tables.values() for database in databases if database.group is not None]
 
 
 def _documents(counter: "Counter[TableId]") -> int:
@@ -77,21 +91,21 @@ def _counting(counter: "Counter[TableId]") -> Callable[[Commit], None]:
     return count
 
 
-Totals = Mapping[Hashable, float]
+Sample = TypeVar("Sample")
 
 
-class Rates:
-    """Growth per second of named totals, since the newest of two samples that is a second old."""
+class Samples(Generic[Sample]):
+    """What was seen about once a second: enough to say how much has grown in the last one to two seconds."""
 
-    def __init__(self, now: float, totals: Totals) -> None:
-        self._older = self._newer = (now, totals)
+    def __init__(self, now: float, seen: Sample) -> None:
+        self._older = self._newer = (now, seen)
 
-    def sample(self, now: float, totals: Totals) -> None:
-        """Called about once a second; more often does no harm."""
+    def take(self, now: float, seen: Sample) -> None:
+        """More often than once a second does no harm."""
         if now - self._newer[0] >= RATE_SECONDS:
-            self._older, self._newer = self._newer, (now, totals)
+            self._older, self._newer = self._newer, (now, seen)
 
-    def of(self, now: float, totals: Totals) -> dict[Hashable, float]:
-        since, before = self._newer if now - self._newer[0] >= RATE_SECONDS else self._older
-        spent = max(RATE_SECONDS, now - since)
-        return {name: (total - before.get(name, 0)) / spent for name, total in totals.items()}
+    def before(self, now: float) -> tuple[float, Sample]:
+        """How many seconds ago, at least one, and what was seen then."""
+        at, seen = self._newer if now - self._newer[0] >= RATE_SECONDS else self._older
+        return max(RATE_SECONDS, now - at), seen

@@ -6,14 +6,14 @@ of it beyond its documents (indexes, journal, free pages, the reading and writin
 part by size.
 """
 
-from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rethought.catalog.model import Database, TableHandle
 from rethought.datum.time import make_time
 from rethought.store import Traffic as DiskTraffic
 from rethought.store import Usage
-from rethought.system.counting import RATE_SECONDS, Rates, Traffic
+from rethought.system.counting import RATE_SECONDS, Samples, Traffic
 from rethought.system.node import Node
 from rethought.system.table import Asking, Row
 
@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
     from rethought.catalog import Catalog
 
-Values = Mapping[Hashable, float]
+
+class Seen(NamedTuple):
+    """Totals at one moment. `tables` are documents read and written, `disks` bytes."""
+
+    queries: int
+    read_docs: int
+    written_docs: int
+    tables: dict[TableHandle, tuple[int, int]]
+    disks: dict[Database, DiskTraffic]
+
+
+NO_DOCUMENTS: Final = (0, 0)
+NO_BYTES: Final = DiskTraffic(0, 0)
 
 
 class Stats:
@@ -35,110 +47,122 @@ class Stats:
         self._node = node
         self._traffic = node.traffic or Traffic(catalog)
         self._loop = loop
-        self._rates = Rates(node.clock(), self._totals())
+        self._samples = Samples(node.clock(), self._look())
         if loop is not None:
             loop.call_later(RATE_SECONDS, self._sample)
 
     def _sample(self) -> None:
-        self._rates.sample(self._node.clock(), self._totals())
+        self._samples.take(self._node.clock(), self._look())
         assert self._loop is not None
         self._loop.call_later(RATE_SECONDS, self._sample)
 
-    def _totals(self) -> dict[Hashable, float]:
-        """Everything there is a rate of."""
-        totals: dict[Hashable, float] = {
-            "queries": self._node.queries_started(),
-            "read_docs": self._traffic.read_in_all(),
-            "written_docs": self._traffic.written_in_all(),
-        }
-        for table in self._catalog.user_tables():
-            totals[table, "read"] = table.reads
-            totals[table, "written"] = self._traffic.written(table)
-        for database in self._catalog.user_databases():
-            if database.group is not None:
-                disk = database.group.traffic()
-                totals[database, "read"], totals[database, "written"] = disk
-        return totals
+    def _look(self) -> Seen:
+        traffic = self._traffic
+        return Seen(
+            self._node.queries_started(),
+            traffic.read_in_all(),
+            traffic.written_in_all(),
+            traffic.by_table(),
+            {
+                database: database.group.traffic()
+                for database in self._catalog.databases.values()
+                if database.group is not None
+            },
+        )
 
-    def rows(self, asking: Asking) -> list[Row]:
-        identity = self._catalog.identity
-        server = identity.name if asking.by_name else identity.id
+    def rows(self, asking: Asking) -> Iterator[Row]:
         now = self._node.clock()
-        totals = self._totals()
-        rates = self._rates.of(now, totals)
-        self._rates.sample(now, totals)
+        seen = self._look()
+        spent, before = self._samples.before(now)
+        self._samples.take(now, seen)
+        yield from self._server_rows(seen, before, spent, asking)
+        usages: dict[Database, Usage] = {}
+        for table in self._catalog.user_tables():
+            if table.dropped:  # meanwhile: others have their turn while there are many tables
+                continue
+            if table.db not in usages:
+                usages[table.db] = table.group.usage()
+            yield from self._table_rows(table, seen, before, spent, usages[table.db], asking)
+            if asking.env is not None:
+                asking.env.tick()
+
+    def _server_rows(self, seen: Seen, before: Seen, spent: float, asking: Asking) -> Iterator[Row]:
+        identity = self._catalog.identity
         clients = self._node.clients(asking.env)
-        names = ("queries", "read_docs", "written_docs")
+        totals = {
+            "queries": (seen.queries, before.queries),
+            "read_docs": (seen.read_docs, before.read_docs),
+            "written_docs": (seen.written_docs, before.written_docs),
+        }
         engine: Row = {
             "client_connections": clients.client_connections,
             "clients_active": clients.clients_active,
-            **{f"{name}_per_sec": rates[name] for name in names},
+            **{f"{name}_per_sec": (now - was) / spent for name, (now, was) in totals.items()},
         }
-        rows: list[Row] = [
-            {"id": ["cluster"], "query_engine": engine},
-            {
-                "id": ["server", identity.id],
-                "server": server,
-                "query_engine": {**engine, **{f"{name}_total": totals[name] for name in names}},
-                **_scrub_field(self._node),
+        yield {"id": ["cluster"], "query_engine": engine}
+        yield {
+            "id": ["server", identity.id],
+            "server": identity.name if asking.by_name else identity.id,
+            "query_engine": {
+                **engine,
+                **{f"{name}_total": now for name, (now, _) in totals.items()},
             },
-        ]
-        usages: dict[Database, Usage] = {}
-        for table in self._catalog.user_tables():
-            if table.db not in usages:
-                usages[table.db] = table.group.usage()
-            rows += self._table_rows(table, totals, rates, usages[table.db], server, asking)
-        return rows
+            **_scrub_field(self._node),
+        }
 
     def _table_rows(
         self,
         table: TableHandle,
-        totals: Values,
-        rates: Values,
+        seen: Seen,
+        before: Seen,
+        spent: float,
         usage: Usage,
-        server: str,
         asking: Asking,
-    ) -> list[Row]:
+    ) -> Iterator[Row]:
+        identity = self._catalog.identity
         names = {
             "db": table.db.name if asking.by_name else table.db.id,
             "table": table.name if asking.by_name else table.id,
         }
+        read, written = seen.tables.get(table, NO_DOCUMENTS)
+        read_before, written_before = before.tables.get(table, NO_DOCUMENTS)
+        per_second = {
+            "read_docs_per_sec": (read - read_before) / spent,
+            "written_docs_per_sec": (written - written_before) / spent,
+        }
+        disk = seen.disks.get(table.db, NO_BYTES)
+        disk_before = before.disks.get(table.db, NO_BYTES)
         size = table.group.snapshot().size(table.number).bytes
         part = size / usage.documents_bytes if usage.documents_bytes else 0.0
-        per_second = {
-            "read_docs_per_sec": rates[table, "read"],
-            "written_docs_per_sec": rates[table, "written"],
-        }
-        disk = DiskTraffic(int(totals[table.db, "read"]), int(totals[table.db, "written"]))
         used = usage.file_bytes - usage.free_bytes
-        return [
-            {"id": ["table", table.id], **names, "query_engine": per_second},
-            {
-                "id": ["table_server", table.id, self._catalog.identity.id],
-                **names,
-                "server": server,
-                "query_engine": {
-                    **per_second,
-                    "read_docs_total": totals[table, "read"],
-                    "written_docs_total": totals[table, "written"],
-                },
-                "storage_engine": {
-                    "cache": {"in_use_bytes": int(usage.cache_bytes * part)},
-                    "disk": {
-                        "read_bytes_per_sec": rates[table.db, "read"] * part,
-                        "read_bytes_total": int(disk.read_bytes * part),
-                        "written_bytes_per_sec": rates[table.db, "written"] * part,
-                        "written_bytes_total": int(disk.written_bytes * part),
-                        "space_usage": {
-                            "data_bytes": size,
-                            "garbage_bytes": int(usage.free_bytes * part),
-                            "metadata_bytes": int(max(0, used - usage.documents_bytes) * part),
-                            "preallocated_bytes": 0,
-                        },
+        yield {"id": ["table", table.id], **names, "query_engine": per_second}
+        yield {
+            "id": ["table_server", table.id, identity.id],
+            **names,
+            "server": identity.name if asking.by_name else identity.id,
+            "query_engine": {
+                **per_second,
+                "read_docs_total": read,
+                "written_docs_total": written,
+            },
+            "storage_engine": {
+                "cache": {"in_use_bytes": int(usage.cache_bytes * part)},
+                "disk": {
+                    "read_bytes_per_sec": (disk.read_bytes - disk_before.read_bytes) / spent * part,
+                    "read_bytes_total": int(disk.read_bytes * part),
+                    "written_bytes_per_sec": (disk.written_bytes - disk_before.written_bytes)
+                    / spent
+                    * part,
+                    "written_bytes_total": int(disk.written_bytes * part),
+                    "space_usage": {
+                        "data_bytes": size,
+                        "garbage_bytes": int(usage.free_bytes * part),
+                        "metadata_bytes": int(max(0, used - usage.documents_bytes) * part),
+                        "preallocated_bytes": 0,
                     },
                 },
             },
-        ]
+        }
 
 
 def _scrub_field(node: Node) -> Row:

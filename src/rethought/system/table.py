@@ -5,7 +5,7 @@ What always holds: rows are small in number and made at each read; primary key o
 form (names or ids) databases, tables and servers are shown.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -75,8 +75,11 @@ NO_REFUSALS: Final = Refusals()
 class Content(Protocol):
     """Where a system table's rows come from."""
 
-    def rows(self, asking: Asking) -> list[Row]:
-        """Every row; in the order of a scan, when the table has an order of its own."""
+    def rows(self, asking: Asking) -> Iterable[Row]:
+        """Every row; in the order of a scan, when the table has an order of its own.
+
+        May give way to others in between, where a query asks.
+        """
 
     def row(self, key: Any, asking: Asking) -> Row | None:
         """The row with this primary key."""
@@ -95,7 +98,7 @@ class Written(Content, Protocol):
 class Few:
     """The rows of a table that has few: one is found by making them all."""
 
-    def __init__(self, rows: Callable[[Asking], list[Row]]) -> None:
+    def __init__(self, rows: Callable[[Asking], Iterable[Row]]) -> None:
         self.rows = rows
 
     def row(self, key: Any, asking: Asking) -> Row | None:

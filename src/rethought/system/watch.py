@@ -5,15 +5,19 @@ when the catalog changes, or, for rows that follow from nothing that says so, on
 Used by `system.table` only.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import hash_key, order_key
+from rethought.errors import ReqlError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from rethought.catalog import Catalog
+
+TURN_SECONDS: Final = 0.002
 
 Row = dict[str, Any]
 WatchListener = Callable[[Any, Row | None, Row | None], None]
@@ -25,7 +29,7 @@ class Watch:
 
     def __init__(
         self,
-        rows: Callable[[], list[Row]],
+        rows: Callable[[], Iterable[Row]],
         catalog: "Catalog",
         topics: frozenset[str] | None,
         loop: "AbstractEventLoop | None",
@@ -70,12 +74,30 @@ class Watch:
             self._poll(self._loop)
 
     def _poll(self, loop: "AbstractEventLoop") -> None:
-        def look() -> None:
-            self.check()
-            self._poll(loop)
-
-        handle = loop.call_later(self._poll_seconds, look)
+        handle = loop.call_later(
+            self._poll_seconds, self._gather, loop, iter(self._rows_later()), {}
+        )
         self._stop = handle.cancel
+
+    def _rows_later(self) -> Iterator[Row]:
+        yield from self._rows()  # made when they are gathered, not now
+
+    def _gather(self, loop: "AbstractEventLoop", rows: Iterator[Row], seen: dict[Any, Row]) -> None:
+        """Looks at the rows, some in each turn of the loop: there may be many."""
+        end = perf_counter() + TURN_SECONDS
+        try:
+            for row in rows:
+                seen[hash_key(row["id"])] = row
+                if perf_counter() > end:
+                    handle = loop.call_soon(self._gather, loop, rows, seen)
+                    self._stop = handle.cancel
+                    return
+        except ReqlError:
+            pass  # what was looked at went away meanwhile: the next look will see
+        else:
+            self._compare(seen)
+        if self._listeners:
+            self._poll(loop)
 
     def _changed(self, topic: str, _: object) -> None:
         assert self._topics is not None
@@ -90,9 +112,11 @@ class Watch:
     def check(self) -> None:
         """Looks now, and tells of what differs from the last look."""
         self._pending = False
-        if not self._listeners:
-            return
-        before, now = self._seen, self._look()
+        if self._listeners:
+            self._compare(self._look())
+
+    def _compare(self, now: dict[Any, Row]) -> None:
+        before = self._seen
         self._seen = now
         known = now if self._only_new else {**before, **now}
         keys = [key for key in known if before.get(key) != now.get(key)]
