@@ -99,7 +99,7 @@ def test_a_mark_must_fit_the_feed() -> None:
 @pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[Node]:
     """A node whose journal keeps nothing it need not keep."""
-    node = Node(tmp_path / "data", journal_bytes=2_000)
+    node = Node(tmp_path / "data", journal_bytes=2_000, save_commits=8)
     yield node
     node.close()
 
@@ -124,32 +124,24 @@ def test_a_journal_that_was_cut_is_an_error(own_node: Node) -> None:
     assert not node.followed
 
 
-def test_what_a_database_keeps_decides_which_tokens_are_good(
-    node: Node, new_table: NewTable
-) -> None:
+def test_what_a_database_keeps_decides_which_tokens_are_good(own_node: Node) -> None:
+    node = own_node
     kept = r.db("rethinkdb").table("journal_config").filter({"db": "test"})
-    table = new_table()
+    table = node.table("t")
+    assert node.run(kept.update({"retention_bytes": 10**9}))["replaced"] == 1
     feed = node.feed(table.changes(include_resume_tokens=True))
     node.run(table.insert({"id": 0}))
     [first] = feed.take()
     feed.close()
-    for id in range(1, 5):
+    for id in range(1, 100):
         node.run(table.insert({"id": id}))
-    assert node.run(kept.update({"retention_seconds": 0}))["replaced"] == 1
+    feed = node.feed(table.changes(resume_after=first["resume_token"]))
+    assert [row["new_val"]["id"] for row in feed.take()] == list(range(1, 100))
+    feed.close()
+    node.run(kept.update({"retention_bytes": None}))
     node.settle()
     with pytest.raises(QueryError, match="no longer in the journal"):
         node.run(table.changes(resume_after=first["resume_token"]))
-    node.run(kept.update({"retention_seconds": 3600, "retention_bytes": 10**9}))
-    feed = node.feed(table.changes(include_resume_tokens=True))
-    node.run(table.insert({"id": 5}))
-    [first] = feed.take()
-    feed.close()
-    for id in range(6, 300):
-        node.run(table.insert({"id": id}))
-    feed = node.feed(table.changes(resume_after=first["resume_token"]))
-    assert [row["new_val"]["id"] for row in feed.take()] == list(range(6, 300))
-    feed.close()
-    node.run(kept.update({"retention_seconds": None, "retention_bytes": None}))
 
 
 def test_a_feed_goes_on_after_a_restart(own_node: Node) -> None:
@@ -204,6 +196,59 @@ def test_the_ready_state_is_a_place_to_resume_from(node: Node, new_table: NewTab
     node.run(table.insert({"id": 2}))
     feed = node.feed(table.changes(resume_after=rows[-1]["resume_token"]))
     assert [row["new_val"]["id"] for row in feed.take()] == [2]
+    feed.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda table: table.filter({"loud": False}),
+        lambda table: table.get(-1),
+        lambda table: table.order_by(index="id").limit(1),
+    ],
+)
+def test_who_follows_something_quiet_gets_new_tokens(
+    own_node: Node, query: Callable[[Any], Any]
+) -> None:
+    node = own_node
+    table = node.table("t")
+    node.run(table.insert({"id": -1, "loud": False}))
+    form = {"include_resume_tokens": True, "include_states": True, "include_types": True}
+    feed = node.feed(query(table).changes(**form))
+    behind = node.feed(query(table).changes(**form).pluck("state", "resume_token"))
+    plain = node.feed(query(table).changes(include_resume_tokens=True))
+    [first] = feed.take()
+    for id in range(300):  # the journal goes round several times
+        node.run(table.insert({"id": id, "loud": True}))
+    told = feed.take()
+    assert {row["state"] for row in told} == {"ready"}
+    assert {row["state"] for row in behind.take()} == {"ready"}
+    assert 3 < len(told) < 100
+    assert plain.take() == []
+    for each in (feed, behind, plain):
+        each.close()
+    node.run(table.get(-1).update({"x": 1}))
+    with pytest.raises(QueryError, match="no longer in the journal"):
+        node.run(query(table).changes(resume_after=first["resume_token"]))
+    again = node.feed(query(table).changes(resume_after=told[-1]["resume_token"]))
+    assert [row["new_val"]["x"] for row in again.take()] == [1]
+    again.close()
+    assert not node.followed
+
+
+def test_the_quiet_part_of_a_union_gets_a_new_token_too(own_node: Node) -> None:
+    node = own_node
+    loud, quiet = node.table("loud"), node.table("quiet")
+    query = loud.union(quiet)
+    feed = node.feed(query.changes(include_resume_tokens=True, include_states=True))
+    for id in range(200):
+        node.run(loud.insert({"id": id}))
+    rows = feed.take()
+    feed.close()
+    assert [row["new_val"]["id"] for row in rows if "state" not in row] == list(range(200))
+    node.run(quiet.insert({"id": "q"}))
+    feed = node.feed(query.changes(resume_after=rows[-1]["resume_token"]))
+    assert [row["new_val"]["id"] for row in feed.take()] == ["q"]
     feed.close()
 
 

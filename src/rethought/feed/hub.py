@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from rethought.errors import InternalError, ReqlError
+from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex
@@ -31,6 +32,9 @@ PAUSE_S_MIN: Final = 1e-3
 PAUSE_S_MAX: Final = 25e-3
 
 
+NEVER: Final = 1 << 64
+
+
 class Hub:
     """See the module."""
 
@@ -42,6 +46,8 @@ class Hub:
         self._pending: list[Commit] = []
         self._scheduled = False
         self._draining = False
+        self.hearts: set[Heartbeat] = set()
+        self._beat_at = NEVER  # the commit after which they are asked
         group.subscribe(self._committed)
 
     def table(self, table: TableId, find_index: FindIndex) -> TableFeeds:
@@ -102,9 +108,27 @@ class Hub:
     def journal(self, after: int, limit: int) -> Iterator[Commit]:
         return self.group.journal(after, limit)
 
+    # ---- heartbeats
+
+    def expect_beat(self) -> None:
+        """Four times while the journal goes round."""
+        self._beat_at = NEVER
+        if self.hearts:
+            self._beat_at = self.seq + max(1, (self.seq - self.first_seq) // 4)
+
+    def _beat(self) -> None:
+        self.settle()
+        for heart in tuple(self.hearts):
+            if heart in self.hearts:  # or it has ended meanwhile
+                heart.beat(self)
+        self.expect_beat()
+
     # ---- commits
 
     def _committed(self, commit: Commit) -> None:
+        if commit.seq >= self._beat_at:
+            self._beat_at = NEVER
+            self._loop.call_soon(self._beat)
         tables = self._tables
         for change in commit.changes:
             if change.table in tables:

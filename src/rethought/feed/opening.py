@@ -16,6 +16,7 @@ from rethought.feed import messages
 from rethought.feed.catchup import LimitCatchUp, RangeCatchUp, as_told
 from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform, Wanted
 from rethought.feed.documents import Documents
+from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.limit import LimitChannel, Reading
 from rethought.feed.ordered import Order
 from rethought.feed.resume import Mark, Marks, Origin, text_of
@@ -34,6 +35,9 @@ AS_THEY_ARE: Final = "as they are"
 
 class Part(Protocol):
     """One table's share in a feed. `begin` is called once; `step` until it says that nothing is left to read."""
+
+    @property
+    def source(self) -> Source: ...
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None: ...
 
@@ -79,7 +83,7 @@ class RangePart:
         wanted: Wanted | None = None,
     ) -> None:
         self._wanted = wanted
-        self._source = source
+        self.source = source
         self._table = table
         self._view = view
         self._find_index = find_index
@@ -96,17 +100,18 @@ class RangePart:
         origin = self._form.origin
         if origin is None or self._waiting is not None:
             return None
-        return origin.mark(self._source.seq)
+        self.source.settle()
+        return origin.mark(self.source.seq)
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is not None:
             self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
             channel = RangeChannel(self._view, self._transform, self._form, merges=self._merges)
             self._catch_up = RangeCatchUp(
-                self._source, self._table, self._resume, channel, self._find_index
+                self.source, self._table, self._resume, channel, self._find_index
             )
         elif not initial:
-            self._source.settle()
+            self.source.settle()
             self._join(subscription)
         elif self._point:
             self._begin_point(subscription)
@@ -115,7 +120,7 @@ class RangePart:
 
     def _begin_point(self, subscription: Subscription) -> None:
         assert self._view.keys is not None
-        with self._source.reading() as snapshot:
+        with self.source.reading() as snapshot:
             document = snapshot.get(self._table, self._view.keys[0])
         if document is not None and self._transform is not None:
             document = self._transform(Documents([document]))[0]
@@ -131,11 +136,11 @@ class RangePart:
             origin=None
         )  # a token before the end of the reading would lose the rest
         channel = RangeChannel(self._view, self._transform, form, reader=reader)
-        self._source.settle()
+        self.source.settle()
         self._waiting = _Waiting(self._feeds(), subscription, channel)
 
     def _feeds(self) -> TableFeeds:
-        return self._source.table(self._table, self._find_index)
+        return self.source.table(self._table, self._find_index)
 
     def _join(self, subscription: Subscription) -> None:
         def make() -> RangeChannel:
@@ -172,7 +177,7 @@ class RangePart:
     def _read(self, subscription: Subscription, channel: RangeChannel) -> bool:
         reader = channel.reader
         assert reader is not None
-        with self._source.reading() as snapshot:
+        with self.source.reading() as snapshot:
             documents = reader.read(
                 snapshot, min(PAGE, max(1, subscription.delivery.queue_max // 2))
             )
@@ -198,7 +203,7 @@ class LimitPart:
         origin: Origin | None = None,
         resume: Mark | None = None,
     ) -> None:
-        self._source = source
+        self.source = source
         self._order = order
         self._find_index = find_index
         self._make = make
@@ -211,7 +216,8 @@ class LimitPart:
     def mark(self) -> Mark | None:
         if self._origin is None or self._waiting is not None:
             return None
-        return self._origin.mark(self._source.seq)
+        self.source.settle()
+        return self._origin.mark(self.source.seq)
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is None:
@@ -221,17 +227,17 @@ class LimitPart:
             return
         self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
         self._catch_up = LimitCatchUp(
-            self._source, self._resume, self._order, self._make, self._find_index
+            self.source, self._resume, self._order, self._make, self._find_index
         )
 
     def _feeds(self) -> TableFeeds:
-        return self._source.table(self._order.table, self._find_index)
+        return self.source.table(self._order.table, self._find_index)
 
     def _join(self, subscription: Subscription) -> LimitChannel:
-        self._source.settle()
+        self.source.settle()
 
         def make() -> LimitChannel:
-            return self._make(lambda: as_told(self._source, self._order))
+            return self._make(lambda: as_told(self.source, self._order))
 
         channel: LimitChannel = self._feeds().shared(self._share, make)
         empty = not channel.subscriptions
@@ -319,3 +325,6 @@ class Opening:
         if self._states:
             token = None if marks is None else text_of(marks)
             subscription.put([messages.state(b"ready", types=self._types, token=token)])
+            if self._tokens:
+                sources = {part.source for part in self._parts}
+                Heartbeat(subscription, sources, self._marks, types=self._types)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rethought.feed.tables import TableFeeds
 from rethought.feed.view import FindIndex
 from rethought.store import Commit, Snapshot, TableId
+
+if TYPE_CHECKING:
+    from rethought.feed.heartbeat import Heartbeat
 
 
 class Source(Protocol):
@@ -26,6 +29,13 @@ class Source(Protocol):
     def untold(self) -> Sequence[Commit]:
         """What a reading shows already, though the feeds have not been told yet."""
         ...
+
+    @property
+    def hearts(self) -> "set[Heartbeat]":
+        """Those who are asked when `expect_beat` has been called and enough was committed since."""
+        ...
+
+    def expect_beat(self) -> None: ...
 
     def table(self, table: TableId, find_index: FindIndex) -> TableFeeds: ...
 

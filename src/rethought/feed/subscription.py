@@ -122,6 +122,12 @@ class Subscription:
         else:
             self.queue.extend(texts)
 
+    def tell(self, texts: list[bytes]) -> None:
+        """Messages for this subscriber alone."""
+        self.put(texts)
+        if self.waiting:
+            self._serve()
+
     def _hand_on(self, batch: Batch) -> None:
         self.waiting = False
         if self.marks is not None:

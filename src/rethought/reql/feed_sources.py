@@ -14,6 +14,7 @@ from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.table import Range
+from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.hub import Hub, run
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
@@ -170,6 +171,10 @@ class SystemSource:
         return nullcontext(self)
 
     untold: Sequence[Commit] = ()
+    hearts: Final[set[Heartbeat]] = set()
+
+    def expect_beat(self) -> None:
+        """There are no tokens."""
 
     def journal(self, after: int, limit: int) -> Iterator[Commit]:
         return iter(())
