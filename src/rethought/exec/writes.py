@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Decide = Callable[[Any], Any]
 """The new document of a row (null: none) from its old one."""
 
+Row = dict[str, Any] | None
+"""Types of functions that are made for each query have names here: an annotation is evaluated whenever its `def` is."""
+
 COUNTERS: Final = ("deleted", "errors", "inserted", "replaced", "skipped", "unchanged")
 _CHANGING: Final = frozenset({"inserted", "replaced", "deleted"})
 _MISSING: Final = object()
@@ -216,7 +219,7 @@ def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: St
     seen: Any = None
     made: Any = _MISSING
 
-    def change(old: dict[str, Any] | None) -> dict[str, Any] | None:
+    def change(old: Row) -> Row:
         nonlocal seen, made
         seen = old
         made = _MISSING

@@ -31,6 +31,7 @@ from rethought.exec.values import (
     wrong_value,
 )
 from rethought.exec.writes import (
+    Decide,
     InsertStatistics,
     Statistics,
     WriteOptions,
@@ -316,7 +317,7 @@ def replace_constant(env: Env, value: Callable[[], Any], _: int) -> Function:
 def update_(
     env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
-    def decider(function: Function) -> Callable[[Any], Any]:
+    def decider(function: Function) -> Decide:
         def decide(old: Any) -> Any:
             if old is None:
                 return None
@@ -339,7 +340,7 @@ def update_(
 def replace_(
     env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
-    def decider(function: Function) -> Callable[[Any], Any]:
+    def decider(function: Function) -> Decide:
         return lambda old: need_datum(env, _invoke(env, function, old), 1)
 
     return _rewrite(env, target, function, decider, proven, opts)
