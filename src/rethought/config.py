@@ -19,6 +19,7 @@ from rethought.limits import MAY_BE_ZERO, Limits
 DEFAULT_DIRECTORY: Final = "rethought_data"
 ENVIRONMENT_PREFIX: Final = "RETHOUGHT_"
 SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+TLS_USERS: Final = ("cn", "san")
 TLS_PROTOCOLS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
@@ -61,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     driver_tls_key: Path | None = None
     driver_tls_cert: Path | None = None
     driver_tls_ca: Path | None = None
+    driver_tls_user: str | None = None  # where a client's certificate names its user: "cn" or "san"
     http_tls_key: Path | None = None
     http_tls_cert: Path | None = None
     tls_min_protocol: str = "TLSv1.2"
@@ -256,6 +258,12 @@ def check_tls(config: Config) -> None:
         )
     if bool(key) != bool(cert):
         raise ConfigError("--driver-tls-key and --driver-tls-cert must be specified together.")
+    if config.driver_tls_user not in (None, *TLS_USERS):
+        raise ConfigError(
+            f"driver-tls-user should be 'cn' or 'san', got '{config.driver_tls_user}'"
+        )
+    if config.driver_tls_user is not None and ca is None:
+        raise ConfigError("--driver-tls-user needs --driver-tls-ca.")
     if bool(config.http_tls_key) != bool(config.http_tls_cert):
         raise ConfigError("--http-tls-key and --http-tls-cert must be specified together.")
     if config.tls_min_protocol not in TLS_PROTOCOLS:

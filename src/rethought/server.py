@@ -99,7 +99,13 @@ class Server:
         install_system(catalog, node, loop)
         reporter.watch(loop)
         open_audit(self.engine, self.data.catalog, self.config)
-        self.listener = Listener(self.engine, self.config.limits, loop, tls=ports.driver_tls)
+        self.listener = Listener(
+            self.engine,
+            self.config.limits,
+            loop,
+            tls=ports.driver_tls,
+            users_in_certificates=self.config.driver_tls_user,
+        )
         reporter.listener = self.listener
         await self.listener.open(ports.driver)
         if ports.http is not None:
@@ -134,20 +140,21 @@ class Server:
         self.reload_certificate()
 
     def reload_certificate(self) -> None:
-        """Take a renewed certificate into use without a restart."""
+        """Take renewed certificates into use without a restart; connections that are open keep theirs."""
         config = self.config
-        for context, certificate, key in (
-            (self.ports.driver_tls, config.driver_tls_cert, config.driver_tls_key),
-            (self.ports.http_tls, config.http_tls_cert, config.http_tls_key),
-        ):
-            if context is None or certificate is None or key is None:
-                continue
-            try:
-                load_certificate(context, certificate, key)
-            except TlsError as error:
-                log.error("The certificate was not reloaded: %s", error)
-            else:
-                notice("The certificate was reloaded.")
+        try:
+            renewed = make_tls(
+                config, config.driver_tls_cert, config.driver_tls_key, config.driver_tls_ca
+            )
+            if config.http_tls_cert and config.http_tls_key and self.ports.http_tls is not None:
+                load_certificate(self.ports.http_tls, config.http_tls_cert, config.http_tls_key)
+        except (StartError, TlsError) as error:
+            log.error("The certificate was not reloaded: %s", error)
+            return
+        if renewed is not None and self.listener is not None:
+            self.listener.tls = renewed
+        if renewed is not None or self.ports.http_tls is not None:
+            notice("The certificate was reloaded.")
 
 
 # Running

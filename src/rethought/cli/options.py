@@ -101,6 +101,14 @@ DriverTlsCert = Annotated[Path | None, option(TLS, "Certificate chain for them (
 DriverTlsCa = Annotated[
     Path | None, option(TLS, "Clients must show a certificate signed by this authority (PEM).")
 ]
+DriverTlsUser = Annotated[
+    str | None,
+    option(
+        TLS,
+        "Where a client's certificate names the user it is for: cn (common name) or san "
+        "(alternative names); default: it does not matter.",
+    ),
+]
 HttpTlsKey = Annotated[Path | None, option(TLS, "Private key for HTTP (PEM).")]
 HttpTlsCert = Annotated[Path | None, option(TLS, "Certificate chain for HTTP (PEM).")]
 TlsMinProtocol = Annotated[

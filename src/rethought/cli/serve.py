@@ -54,6 +54,7 @@ def serve(
     driver_tls_key: o.DriverTlsKey = None,
     driver_tls_cert: o.DriverTlsCert = None,
     driver_tls_ca: o.DriverTlsCa = None,
+    driver_tls_user: o.DriverTlsUser = None,
     http_tls_key: o.HttpTlsKey = None,
     http_tls_cert: o.HttpTlsCert = None,
     tls_min_protocol: o.TlsMinProtocol = None,

@@ -87,6 +87,12 @@ SERVER: Final = (
         lambda server: server.reporter.engine.logins_refused,
     ),
     Metric(
+        "tls_failures_total",
+        COUNTER,
+        "Handshakes of TLS on the driver port that failed.",
+        lambda server: server.reporter.tls_failures,
+    ),
+    Metric(
         "read_documents_total",
         COUNTER,
         "Documents read from tables.",

@@ -37,6 +37,8 @@ SPACE_LOW_BYTES: Final = 256 << 20
 class Connections(Protocol):
     """What is asked of the wire's listener."""
 
+    tls_failures: int
+
     @property
     def connections(self) -> list[Any]: ...
 
@@ -140,6 +142,10 @@ class Reporter:
             for name, group in groups
             if group.trouble is not None
         ]
+
+    @property
+    def tls_failures(self) -> int:
+        return 0 if self.listener is None else self.listener.tls_failures
 
     def _guessing(self) -> list[Issue]:
         return [] if self.listener is None else lockout_issues(self.listener.guessing())

@@ -30,8 +30,13 @@ log = logging.getLogger("rethought.wire")
 class Greeting(asyncio.Protocol):
     """Stands at the door; hands its transport to a `Connection` when the client is let in."""
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", until: float | None = None) -> None:
+        """`until` is when the login must be through, for one that began before."""
         self._listener = listener
+        self._until = until
+        self._certified: frozenset[str] | None = (
+            None  # the users its certificate is for, where that counts
+        )
         self.address = ""
         self._handshake: Handshake
         self._transport: asyncio.Transport | None = None
@@ -53,8 +58,10 @@ class Greeting(asyncio.Protocol):
             refusal=self._reason_to_refuse,
             unheard=lambda user: not listener.may_guess(self.address, user),
         )
+        self._certified = listener.certified(self._transport)
         listener.greet(self)
-        self._timer = listener.loop.call_later(listener.limits.handshake_seconds, self._too_slow)
+        until = self._until or listener.loop.time() + listener.limits.handshake_seconds
+        self._timer = listener.loop.call_at(until, self._too_slow)
         if turn_away is not None and listener.crowded(self.address):
             self._transport.abort()  # not even worth a word
 
@@ -97,7 +104,10 @@ class Greeting(asyncio.Protocol):
         if self._transport is None:
             return None
         engine = self._listener.engine
-        refusal = engine.refusal(user, self.address)
+        if self._certified is not None and user not in self._certified:
+            refusal: str | None = f"The client's certificate is not for the user `{user}`."
+        else:
+            refusal = engine.refusal(user, self.address)
         engine.login(user, self.address, refusal or "accepted")
         return refusal
 

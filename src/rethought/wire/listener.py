@@ -15,8 +15,10 @@ from typing import Final
 from rethought.conversation import Engine
 from rethought.limits import Limits
 from rethought.wire.connection import Connection
+from rethought.wire.encrypting import Encrypting, TlsDoor
 from rethought.wire.greeting import Greeting
 from rethought.wire.throttle import Guessing, Throttle, place
+from rethought.wire.tls import users_of
 from rethought.wire.turnstile import Turnstile
 
 log = logging.getLogger("rethought.wire")
@@ -39,15 +41,18 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         *,
         tls: ssl.SSLContext | None = None,
+        users_in_certificates: str | None = None,
     ) -> None:
         self.engine = engine
         self.limits = limits
         self.loop = loop
         self.throttle = Throttle(limits.login_delay_seconds, limits.guesses_per_user)
         self.turnstile = Turnstile(limits.refused_share, limits.refused_wait_seconds)
-        self._tls = tls
-        self._servers: list[asyncio.Server] = []
-        self._members: set[Greeting | Connection] = set()
+        self.tls = tls  # for new connections; may be replaced by another one
+        self.tls_failures = 0
+        self._users_in_certificates = users_in_certificates
+        self._servers: list[asyncio.Server | TlsDoor] = []
+        self._members: set[Encrypting | Greeting | Connection] = set()
         self._greetings: Counter[str] = Counter()  # by address
         self._awake: list[Connection] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -59,12 +64,13 @@ class Listener:
     async def open(self, sockets: list[socket.socket]) -> None:
         """Accept on these bound sockets."""
         for bound in sockets:
+            if self.tls is not None:
+                door = TlsDoor(self, bound)
+                door.open()
+                self._servers.append(door)
+                continue
             server = await self.loop.create_server(
-                lambda: Greeting(self),
-                sock=bound,
-                ssl=self._tls,
-                ssl_handshake_timeout=self.limits.handshake_seconds if self._tls else None,
-                backlog=self.limits.listen_backlog_max,
+                lambda: Greeting(self), sock=bound, backlog=self.limits.listen_backlog_max
             )
             self._servers.append(server)
         self._sweep()
@@ -102,11 +108,11 @@ class Listener:
 
     # For greetings and connections
 
-    def greet(self, greeting: Greeting) -> None:
+    def greet(self, greeting: Greeting | Encrypting) -> None:
         self._members.add(greeting)
         self._greetings[place(greeting.address)] += 1
 
-    def part(self, greeting: Greeting) -> None:
+    def part(self, greeting: Greeting | Encrypting) -> None:
         """It is a connection now, or gone. May be called twice."""
         if greeting not in self._members:
             return
@@ -130,7 +136,7 @@ class Listener:
     def admit(self, member: Greeting | Connection) -> None:
         self._members.add(member)
 
-    def forget(self, member: Greeting | Connection) -> None:
+    def forget(self, member: Encrypting | Greeting | Connection) -> None:
         self._members.discard(member)
         self._notice()
 
@@ -164,6 +170,19 @@ class Listener:
     def peer_of(self, transport: asyncio.Transport) -> tuple[str, int]:
         peer = transport.get_extra_info("peername")
         return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("", 0)
+
+    def certified(self, transport: asyncio.Transport) -> frozenset[str] | None:
+        """The users that a client's certificate is for; None where certificates do not say."""
+        if self._users_in_certificates is None:
+            return None
+        certificate = transport.get_extra_info("peercert") or {}
+        return users_of(certificate, self._users_in_certificates)
+
+    def tls_failed(self, peer: tuple[str, int], error: Exception) -> None:
+        self.tls_failures += 1
+        address, port = peer
+        reason = str(error) or type(error).__name__
+        self.log_refusal(f"Driver connection TLS handshake failed: {address}:{port}: {reason}")
 
     def log_refusal(self, text: str) -> None:
         self._refusals += 1

@@ -1,15 +1,18 @@
 """TLS for the driver port.
 
 What always holds: plain clients of a TLS port are cut off; with a certificate authority every client must show a
-certificate it signed, and still authenticates afterwards. Only `server.py` calls this.
+certificate it signed, and still authenticates afterwards, as one of the users the certificate is for where the operator
+wants that. `server.py` makes contexts, `wire.listener` asks for users.
 """
 
 import ssl
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from rethought.auth.saslprep import saslprep
 
 MINIMUM: Final = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -56,6 +59,22 @@ def make_context(
             context.load_verify_locations(str(authority))
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def users_of(certificate: Mapping[str, Any], where: str) -> frozenset[str]:
+    """The user names in a certificate of a client: the common name of its subject (`cn`), or its alternative names
+    (`san`: DNS names and mail addresses)."""
+    if where == "cn":
+        parts = (part for group in certificate.get("subject", ()) for part in group)
+        names = [value for name, value in parts if name == "commonName"]
+    else:
+        parts = certificate.get("subjectAltName", ())
+        names = [value for name, value in parts if name in ("DNS", "email")]
+    users = set()
+    for name in names:
+        with suppress(ValueError):  # text that no name can be
+            users.add(saslprep(name))
+    return frozenset(users)
 
 
 def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
