@@ -80,14 +80,19 @@ def test_a_function_of_the_wrong_arity_indexes_nothing() -> None:
 
 
 values = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
-documents = st.lists(
-    st.dictionaries(st.sampled_from("abc"), values | st.lists(values, max_size=3)), min_size=1
-)
+names = st.sampled_from(("a", "b", "c", 'a"b', "\\", "\x1f", "é", ""))
+documents = st.lists(st.dictionaries(names, values | st.lists(values, max_size=3)), min_size=1)
 
 
-@given(documents, st.booleans())
-def test_a_chunk_has_the_keys_of_its_documents(docs: list[dict[str, Any]], multi: bool) -> None:
+@given(documents, names, names, st.booleans())
+def test_a_chunk_has_the_keys_of_its_documents(
+    docs: list[dict[str, Any]], one: str, other: str, multi: bool
+) -> None:
     chunk = ",".join(json.dumps(doc) for doc in docs).encode()
-    for body in (field("a"), [2, [field("a"), field("b")]], [24, [field("a"), field("b")]]):
+    for body in (
+        field(one),
+        [2, [field(one), field(other)]],
+        [24, [field(one), field(other)]],
+    ):
         found = rule(body, multi=multi)
         assert found.keys_of_chunk(chunk) == [found.keys(doc) for doc in docs]

@@ -28,14 +28,24 @@ SLICE_S: Final = 0.001
 class Options(dict[str, Callable[[], Any]]):
     """Optional arguments of one term, each evaluated when asked for; global ones stand in for absent ones."""
 
-    __slots__ = ("fallback",)
+    __slots__ = ("env", "fallback")
 
     def __init__(self, env: "Env | None", given: Mapping[str, Callable[[], Any]]) -> None:
         super().__init__(given)
+        self.env = env
         self.fallback: Mapping[str, Callable[[], Any]] = _NONE if env is None else env.defaults
 
     def value(self, name: str) -> Any:
-        """The value, None when absent (null counts as given only through `has`)."""
+        """The value, which is data; None when absent (null counts as given only through `has`)."""
+        value = self.whatever(name)
+        if value.__class__ in _PLAIN or self.env is None:
+            return value
+        from rethought.exec.values import need_datum
+
+        return need_datum(self.env, value, name if name in self else None)
+
+    def whatever(self, name: str) -> Any:
+        """The value, which may be a table or a function as well."""
         call = self.get(name) or self.fallback.get(name)
         return None if call is None else call()
 
@@ -43,6 +53,7 @@ class Options(dict[str, Callable[[], Any]]):
         return name in self or name in self.fallback
 
 
+_PLAIN: Final = frozenset((type(None), bool, int, float, str))
 _NONE: Final[Mapping[str, Callable[[], Any]]] = {}
 NO_OPTIONS: Final = Options(None, {})
 

@@ -5,6 +5,7 @@ it reads only a few top-level fields. What always holds: the projected form give
 raises, and whoever runs it falls back to the full form, which raises the right error. Called by operators and terms.
 """
 
+import re
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -40,19 +41,38 @@ class ProjectionMissError(NonExistenceError):
 
 
 class Projection:
-    """How to decode only some top-level fields of documents."""
+    """How to decode only some top-level fields of documents, as attributes `f0`, `f1`… of one object for each."""
 
     __slots__ = ("decode", "fields")
 
     def __init__(self, fields: tuple[str, ...]) -> None:
         self.fields = fields
+        self.decode: Callable[[bytes], list[Any]]
+        names = [f"f{at}" for at in range(len(fields))]
+        plain = not any(map(_ODD.search, fields))
         struct = msgspec.defstruct(
             "Row",
-            [(f"f{i}", Any, msgspec.UNSET) for i in range(len(fields))],
-            rename={f"f{i}": field for i, field in enumerate(fields)},
+            [(name, Any, msgspec.UNSET) for name in names],
+            rename=dict(zip(names, fields, strict=True)) if plain else None,
             gc=False,
         )
-        self.decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+        if plain:
+            self.decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+        else:
+            self.decode = _picked(struct, fields)
+
+
+_ODD: Final = re.compile(r'[\x00-\x1f"\\]')
+"""What the name of a field that is decoded on its own cannot hold."""
+
+
+def _picked(struct: Callable[..., Any], fields: tuple[str, ...]) -> Callable[[bytes], list[Any]]:
+    """Rows of the whole documents, for fields that cannot be decoded on their own."""
+    whole = msgspec.json.Decoder(list[dict[str, Any]]).decode
+    unset = msgspec.UNSET
+    return lambda data: [
+        struct(*[document.get(field, unset) for field in fields]) for document in whole(data)
+    ]
 
 
 class Function:

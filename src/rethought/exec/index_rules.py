@@ -14,7 +14,7 @@ import msgspec
 from rethought.catalog.model import IndexDefinition, Rule
 from rethought.datum.keys import index_key
 from rethought.errors import ReqlError
-from rethought.exec.functions import Function
+from rethought.exec.functions import Function, Projection
 
 CompileFunction = Callable[[Any], Function]
 """From a FUNC term as a driver sends it to the function; raises ReqlError."""
@@ -56,7 +56,7 @@ class FieldRule:
     def __init__(self, field: str, entries: Entries) -> None:
         self._field = field
         self._entries = entries
-        self._decode = _projection([field])
+        self._decode = Projection((field,)).decode
 
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
         value = doc.get(self._field, _MISSING)
@@ -79,7 +79,7 @@ class FieldsRule:
         self._fields = fields
         self._entries = entries
         distinct = list(dict.fromkeys(fields))
-        self._decode = _projection(distinct)
+        self._decode = Projection(tuple(distinct)).decode
         self._names = [f"f{distinct.index(field)}" for field in fields]
 
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
@@ -123,16 +123,6 @@ class FunctionRule:
         except ReqlError:  # it fails for some of them
             return [self.keys(doc) for doc in docs]
         return [self._entries(value) for value in values]
-
-
-def _projection(fields: list[str]) -> Callable[[bytes], list[Any]]:
-    struct = msgspec.defstruct(
-        "Row",
-        [(f"f{at}", Any, msgspec.UNSET) for at in range(len(fields))],
-        rename={f"f{at}": field for at, field in enumerate(fields)},
-        gc=False,
-    )
-    return msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
 
 
 # ---- from a value to entries

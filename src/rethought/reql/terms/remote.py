@@ -85,7 +85,7 @@ def _paging(opts: "Options") -> tuple[Function | str | None, int]:
     """How to find the next page, None for a single request, and how many to ask for at most (-1 all)."""
     if not opts.has("page"):
         return None, 0
-    page = opts.value("page")
+    page = opts.whatever("page")
     if not opts.has("page_limit"):
         raise QueryLogicError(
             "Cannot use `page` without specifying `page_limit` (a positive number performs that "

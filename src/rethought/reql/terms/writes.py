@@ -174,7 +174,7 @@ INSERT_BATCH: Final = 128
 def _conflict(env: Env, opts: Options) -> Function | str | None:
     if not opts.has("conflict"):
         return None
-    conflict = opts.value("conflict")
+    conflict = opts.whatever("conflict")
     if isinstance(conflict, Function):
         return conflict
     conflict = need_string(env, conflict, "conflict")
