@@ -51,7 +51,9 @@ def test_dates(text, epoch):
         ("23:59:59.999Z", 86399.999, "+00:00"),
         ("12:00:00.Z", 43200, "+00:00"),
         ("12:00:00.123456Z", 43200.123, "+00:00"),
-        ("12:00:00.9996Z", 43201, "+00:00"),
+        ("12:00:00.9996Z", 43200.999, "+00:00"),
+        ("12:00:00.5Z", 43200.5, "+00:00"),
+        ("12-0000", 43200, "+00:00"),
         ("12-08", 72000, "-08:00"),
         ("12-0830", 73800, "-08:30"),
         ("25:00:00Z", 90000, "+00:00"),
@@ -82,6 +84,9 @@ def test_the_default_zone_stands_in_for_a_missing_one():
         ("", TOO_SHORT.format("")),
         ("201", TOO_SHORT.format("201")),
         ("2013-05-06T", TOO_SHORT.format("")),
+        ("201305", TOO_SHORT.format("201305")),
+        ("2013-000", "Error in time logic: Day of year value is out of range 1..366."),
+        ("2013367", "Error in time logic: Day of year value is out of range 1..366."),
         ("2013-0506", "Date string `2013-0506` must have 0 or 2 hyphens."),
         ("201305-06", "Date string `201305-06` must have 0 or 2 hyphens."),
         ("2013-05-06T12:3000Z", "Time string `12:3000` must have 0 or 2 colons."),
@@ -100,6 +105,18 @@ def test_the_default_zone_stands_in_for_a_missing_one():
         (
             "2013-05-06T12:00:00z",
             "Garbage characters `z` at end of time string `12:00:00z`.",
+        ),
+        (
+            "2013-05-06T12:00:00.5x",
+            "Invalid date string `12:00:00.5x` (got `x` but expected a digit).",
+        ),
+        (
+            "2013-05-06T12:00:00Z-01:00",
+            "Garbage characters `Z` at end of time string `12:00:00Z`.",
+        ),
+        (
+            "2013-05-06T12+01-02:00",
+            "Invalid date string `12+01` (got `+` but expected a digit).",
         ),
         ("2013-05-06T12:00:00-00:00", "`-00:00` is not a valid time offset."),
         ("2013-05-06T12:00:00+25:00", "Hours out of range in `+25:00`."),
@@ -148,12 +165,13 @@ def test_zones_are_normalised(text, zone):
     ("text", "message"),
     [
         ("bad", "Timezone `bad` does not start with `-` or `+`."),
-        ("", TOO_SHORT.format("")),
+        ("", "Timezone `` does not start with `-` or `+`."),
         ("+1", TOO_SHORT.format("+1")),
         ("+0x", "Invalid date string `+0x` (got `x` but expected a digit)."),
         ("+05:", TOO_SHORT.format("+05:")),
         ("+05:000", "Garbage characters `0` at end of timezone string `+05:000`."),
-        ("-00", "`-00:00` is not a valid time offset."),
+        ("-00:00", "`-00:00` is not a valid time offset."),
+        ("-00", "`-00` is not a valid time offset."),
     ],
 )
 def test_what_is_not_a_zone(text, message):
@@ -200,10 +218,15 @@ def test_instants_have_milliseconds():
 @pytest.mark.parametrize("epoch", [253402300800, -17987443201, 1e12, 1e300, -1e300])
 def test_the_calendar_ends_where_its_years_do(epoch):
     moment = time.make_time(epoch)
-    for part in (time.year, time.hours, time.date, time.time_of_day, time.format_iso8601):
+    for part in (time.year, time.day_of_week, time.date, time.time_of_day, time.format_iso8601):
         with pytest.raises(QueryLogicError) as raised:
             part(moment)
         assert raised.value.message == YEAR_RANGE
+
+
+def test_clocks_go_on_after_the_calendar():
+    moment = time.make_time(253402300800 + 5 * 3600 + 6 * 60 + 7.5)
+    assert [part(moment) for part in (time.hours, time.minutes, time.seconds)] == [5, 6, 7.5]
 
 
 def test_the_zone_may_carry_a_time_over_the_calendars_end():
@@ -249,6 +272,17 @@ def test_times_from_parts():
     assert noon == time.make_time(1330547399.5, "+03:30")
     assert time.from_parts(2012, 2, 29, "Z", hours=24) == time.make_time(1330560000)
     assert time.from_parts(1970, 1, 1, "Z", hours=-1, seconds=-0.5)["epoch_time"] == -3600.5
+
+
+@pytest.mark.parametrize(("hours", "minutes"), [(-1, 30), (1, -30), (-1, -30)])
+def test_one_sign_counts_for_hours_and_minutes(hours, minutes):
+    moment = time.from_parts(1970, 1, 1, "Z", hours=hours, minutes=minutes)
+    assert moment == time.make_time(-5400)
+
+
+def test_a_date_that_does_not_exist_counts_before_a_zone_that_does_not():
+    with pytest.raises(QueryLogicError, match="Month number"):
+        time.from_parts(1970, 13, 1, "x")
 
 
 @pytest.mark.parametrize(

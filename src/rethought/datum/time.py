@@ -6,7 +6,6 @@ refuses all others. The calendar is proleptic Gregorian and counts days, so no l
 Callers: `pseudotypes` for times from outside, the time terms, arithmetic.
 """
 
-import re
 from math import floor, modf
 from typing import Final, NamedTuple, Never, cast
 
@@ -95,9 +94,9 @@ def parse_timezone(text: str) -> str:
     """A zone as clients write it, as `+hh:mm`. Raises for everything that is not one."""
     if text == "Z":
         return UTC
+    if text in ("-00", "-00:00"):
+        raise QueryLogicError(f"`{text}` is not a valid time offset.")
     if text[:1] not in ("-", "+"):
-        if not text:
-            raise _too_short(text)
         raise QueryLogicError(f"Timezone `{text}` does not start with `-` or `+`.")
     hours = _digits(text, 1, 2)
     at = 3
@@ -112,9 +111,7 @@ def parse_timezone(text: str) -> str:
         raise QueryLogicError(f"Hours out of range in `{text}`.")
     if int(minutes) > 59:
         raise QueryLogicError(f"Minutes out of range in `{text}`.")
-    if text[0] == "-" and hours == minutes == "00":
-        raise QueryLogicError("`-00:00` is not a valid time offset.")
-    return f"{text[0]}{hours}:{minutes}"
+    return UTC if hours == minutes == "00" else f"{text[0]}{hours}:{minutes}"
 
 
 def zone_offset_s(timezone: str) -> int:
@@ -186,14 +183,19 @@ class Clock(NamedTuple):
 
 def clock(time: Datum) -> Clock:
     """Raises when the year is out of the calendar's range."""
+    days, ms_of_day = _clock(time)
+    if not _FIRST_DAY <= days <= _LAST_DAY:
+        time_logic(_YEAR_RANGE)
+    return Clock(days, ms_of_day)
+
+
+def _clock(time: Datum) -> tuple[int, int]:
+    """As `clock`, in any year."""
     epoch = epoch_of(time)
     offset = zone_offset_s(timezone_of(time))
     # In whole milliseconds: doubles of this size are exact only up to 2**53 of them.
     ms = floor(abs(epoch) * 1000 + 0.5)
-    days, ms_of_day = divmod((-ms if epoch < 0 else ms) + offset * 1000, _DAY_MS)
-    if not _FIRST_DAY <= days <= _LAST_DAY:
-        time_logic(_YEAR_RANGE)
-    return Clock(days, ms_of_day)
+    return divmod((-ms if epoch < 0 else ms) + offset * 1000, _DAY_MS)
 
 
 def year(time: Datum) -> int:
@@ -219,17 +221,17 @@ def day_of_year(time: Datum) -> int:
 
 
 def hours(time: Datum) -> int:
-    return clock(time).ms // 3_600_000
+    return _clock(time)[1] // 3_600_000
 
 
 def minutes(time: Datum) -> int:
-    return clock(time).ms // 60_000 % 60
+    return _clock(time)[1] // 60_000 % 60
 
 
 def seconds(time: Datum) -> Number:
     """Whole seconds of the clock plus the fraction of `epoch_time` with its sign: 57.75 for -1.25."""
     fraction = modf(epoch_of(time))[0]
-    return number(clock(time).ms // 1000 % 60 + round(fraction, 3))
+    return number(_clock(time)[1] // 1000 % 60 + round(fraction, 3))
 
 
 def date(time: Datum) -> dict[str, Datum]:
@@ -254,10 +256,14 @@ def from_parts(
     minutes: int = 0,
     seconds: Number = 0,
 ) -> dict[str, Datum]:
-    """The TIME of a calendar date and a clock reading; hours, minutes and seconds roll over, also below zero."""
-    zone = parse_timezone(timezone)
+    """The TIME of a calendar date and a clock reading, which rolls over.
+
+    One sign counts for hours and minutes: when one of them is below zero, both are taken back.
+    """
     days = _checked_days(year, month, day)
-    whole = days * 86_400 + hours * _HOUR_S + minutes * _MINUTE_S - zone_offset_s(zone)
+    zone = parse_timezone(timezone)
+    moved = abs(hours) * _HOUR_S + abs(minutes) * _MINUTE_S
+    whole = days * 86_400 + (-moved if hours < 0 or minutes < 0 else moved) - zone_offset_s(zone)
     return make_time(whole + rounded(seconds), zone)
 
 
@@ -300,9 +306,8 @@ def format_iso8601(time: Datum) -> str:
 def parse_iso8601(text: str, default_timezone: str | None = None) -> dict[str, Datum]:
     """The TIME of an ISO 8601 text; one without a zone takes the default."""
     date_text, has_time, rest = text.partition("T")
-    start = _ZONE_START.search(rest)
-    time_text = rest if start is None else rest[: start.start()]
-    zone_text = "" if start is None else rest[start.start() :]
+    start = next((at for at in map(rest.find, "-+Z") if at >= 0), len(rest))
+    time_text, zone_text = rest[:start], rest[start:]
     days_at = _parse_date(date_text)
     clock_s = _parse_time(time_text) if has_time else 0
     if zone_text:
@@ -315,9 +320,6 @@ def parse_iso8601(text: str, default_timezone: str | None = None) -> dict[str, D
     return make_time(
         _checked_days(*days_at[:3]) * 86_400 + days_at[3] * 86_400 + clock_s - offset, zone
     )
-
-
-_ZONE_START: Final = re.compile("[Z+-]")
 
 
 def _default_zone(text: str) -> str:
@@ -338,12 +340,15 @@ def _parse_date(text: str) -> tuple[int, int, int, int]:
     if text[at : at + 1] == "W":
         raise QueryLogicError(_WEEK_DATE)
     if len(text) - at == 3:
-        return year, 1, 1, int(_digits(text, at, 3)) - 1
+        day_of_year = int(_digits(text, at, 3))
+        if not 1 <= day_of_year <= 366:
+            time_logic("Day of year value is out of range 1..366")
+        return year, 1, 1, day_of_year - 1
     month = int(_digits(text, at, 2))
     at += 2
-    if at == len(text):
+    if hyphens and at == len(text):
         return year, month, 1, 0
-    if (text[at] == "-") != hyphens:
+    if (text[at : at + 1] == "-") != hyphens:
         raise QueryLogicError(f"Date string `{text}` must have 0 or 2 hyphens.")
     at += hyphens
     day = int(_digits(text, at, 2))
@@ -371,11 +376,9 @@ def _parse_time(text: str) -> Number:
     seconds += int(_digits(text, at, 2))
     at += 2
     if text[at : at + 1] == ".":
-        end = at + 1
-        while end < len(text) and text[end] in _DIGITS:
-            end += 1
-        seconds += rounded(float("0" + text[at:end]))
-        at = end
+        fraction = _digits(text, at + 1, len(text) - at - 1)
+        at = len(text)
+        seconds += int(fraction[:3].ljust(3, "0")) / 1000
     if at < len(text):
         raise _garbage(text[at:], "time", text)
     return seconds
