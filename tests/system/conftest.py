@@ -10,6 +10,7 @@ import pytest
 
 from rethought.catalog import IndexDefinition, open_catalog
 from rethought.catalog.model import Rule
+from rethought.conversation import Reply
 from rethought.exec.index_rules import rule_for
 from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.engine import Engine
@@ -54,13 +55,13 @@ class Machine:
         client = self.engine.client(user, "127.0.0.1", 50_000)
         answered = self.loop.create_future()
         reply = self.engine.start(client, body, answered.set_result)
-        if reply is None or not hasattr(reply, "body"):
+        if not isinstance(reply, Reply):
             reply = await answered
         response: dict[str, Any] = json.loads(reply.body)
         while reply.cursor is not None:
             answered = self.loop.create_future()
             more = reply.cursor.more(answered.set_result)
-            reply = more if hasattr(more, "body") else await answered
+            reply = more if isinstance(more, Reply) else await answered
             batch = json.loads(reply.body)
             batch["r"] = response["r"] + batch["r"]
             response = batch

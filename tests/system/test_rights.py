@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from rethought.conversation import Reply
 from rethought.reql.spec import Determinism, Effect
 from rethought.reql.terms import SPECS
 from tests.system.conftest import Machine, array, get, insert
@@ -198,7 +199,7 @@ class World:
             done = self.machine.loop.create_future()
             client = self.machine.engine.client(user, "127.0.0.1", 50_000)
             reply = self.machine.engine.start(client, body, done.set_result)
-            if reply is None or not hasattr(reply, "body"):
+            if not isinstance(reply, Reply):
                 reply = await done
             if reply.cursor is not None:
                 reply.cursor.close()
