@@ -87,8 +87,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     # ---- Feeds
 
-    # Changes waiting for one slow subscriber.
+    # Changes waiting for one slow subscriber, and their size.
     changefeed_queue_size: int = 100_000
+    changefeed_queue_bytes: int = 256 << 20
     # V0_3 and HTTP: an idle feed answers with an empty batch after this time.
     serial_feed_seconds: float = 0.5
 

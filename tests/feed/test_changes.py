@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rethinkdb import r
 
 from rethought.feed import opening
@@ -233,6 +234,35 @@ def test_a_slow_reader_is_told_how_much_it_missed(
     assert rows[1] == {"error": "Changefeed cache over array size limit, skipped 6 elements."}
     assert [row["new_val"]["id"] for row in rows[2:]] == [6]
     feed.close()
+
+
+def test_a_slow_reader_of_large_documents_holds_a_bounded_amount_of_memory(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    node.engine.limits = replace(node.engine.limits, changefeed_queue_bytes=50_000)
+    try:
+        lazy, eager = node.feed(table.changes()), node.feed(table.changes())
+    finally:
+        node.engine.limits = replace(node.engine.limits, changefeed_queue_bytes=256 << 20)
+    lazy.pause()
+    node.run(table.insert({"id": "first"}))
+    for id in range(8):
+        node.run(table.insert({"id": id, "text": "x" * 10_000}))
+        node.settle()
+    lazy.go_on()
+    rows = lazy.take()
+    assert rows[1:] == [
+        {"error": "Changefeed cache over array size limit, skipped 5 elements."},
+        *eager.take()[-3:],
+    ]
+    lazy.pause()
+    for id in range(4):  # what was taken counts no more
+        node.run(table.get(id).delete())
+    lazy.go_on()
+    assert [row["old_val"]["id"] for row in lazy.take()] == [0, 1, 2, 3]
+    lazy.close()
+    eager.close()
 
 
 def test_squash_merges_changes_of_a_row(node: Node, new_table: NewTable) -> None:

@@ -3,8 +3,8 @@
 Invariants:
   1. Messages about one row leave in commit order, each once; a message leaves only as part of a body handed to
      `deliver`, or through `take`.
-  2. At most `queue_max` messages wait. When there are more, all are dropped and counted, and the next body is a lone
-     error message with the count.
+  2. At most `queue_max` messages wait, of at most `queue_bytes` (not counting those to be merged). When there are more,
+     all are dropped and counted, and the next body is a lone error message with the count.
   3. While the subscriber waits and nothing is queued, the body that its channel made for all is handed on as it is.
 An idle subscription is this object and nothing else: there may be very many, so lists are made when they are filled
 and what many have in common is one `Delivery`. `reql.feeds` derives the client's cursor from it; channels push.
@@ -20,6 +20,7 @@ from rethought.feed.batch import Batch, Pending
 from rethought.feed.resume import Marks
 
 QUEUE_MAX: Final = 100_000
+QUEUE_BYTES: Final = 256 << 20
 ROWS_MAX: Final = 1 << 62
 
 CallLater = Callable[[float, Callable[[], None]], Any]
@@ -32,14 +33,17 @@ class Delivery(NamedTuple):
     queue_max: int = QUEUE_MAX
     rows_max: int = ROWS_MAX  # of a body
     bytes_max: int = 1 << 20
+    queue_bytes: int = QUEUE_BYTES
     squash_s: float = 0.0
     call_later: CallLater | None = None  # with `squash_s`
 
 
 @lru_cache(maxsize=256)
-def usual_delivery(end: bytes, queue_max: int, rows_max: int, bytes_max: int) -> Delivery:
+def usual_delivery(
+    end: bytes, queue_max: int, rows_max: int, bytes_max: int, queue_bytes: int
+) -> Delivery:
     """The same object for all who ask for the same."""
-    return Delivery(end, queue_max, rows_max, bytes_max)
+    return Delivery(end, queue_max, rows_max, bytes_max, queue_bytes)
 
 
 class Membership(Protocol):
@@ -60,6 +64,7 @@ class Subscription:
         "marks",
         "members",
         "queue",
+        "queued_bytes",
         "skipped",
         "token",
         "unread",
@@ -69,6 +74,7 @@ class Subscription:
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.queue: list[bytes] | None = None
+        self.queued_bytes = 0  # of that, what came from channels
         self.skipped = 0
         self.waiting = False
         self.closed = False
@@ -98,6 +104,7 @@ class Subscription:
                 self._hand_on(batch)
                 return
             self.put(batch.texts)
+            self.queued_bytes += batch.size
         elif (
             self.waiting
             and not self.delivery.squash_s
@@ -138,7 +145,7 @@ class Subscription:
         self.deliver(batch.body(self.delivery.end))
 
     def _fits(self, batch: Batch) -> bool:
-        _, _, rows_max, bytes_max, _, _ = self.delivery
+        _, _, rows_max, bytes_max, *_ = self.delivery
         return len(batch.texts) <= rows_max and batch.size <= bytes_max
 
     def _merge(self, channel: Any, batch: Batch) -> None:
@@ -171,9 +178,11 @@ class Subscription:
 
     def _bound(self) -> None:
         count = len(self)
-        if count > self.delivery.queue_max:
+        delivery = self.delivery
+        if count > delivery.queue_max or self.queued_bytes > delivery.queue_bytes:
             self.skipped += count
             self.queue = self._pending = None
+            self.queued_bytes = 0
 
     def __len__(self) -> int:
         count = len(self.queue) if self.queue else 0
@@ -236,18 +245,20 @@ class Subscription:
                 self.put(pending.texts())
             self._pending = None
         texts, self.queue = self.queue, None
+        left, self.queued_bytes = self.queued_bytes, 0
         if texts is None:
             return []
         count = self._count(texts)
         if count < len(texts):
             texts, self.queue = texts[:count], texts[count:]
+            self.queued_bytes = max(0, left - sum(map(len, texts)))
         if self.token is not None or self.marks is not None:
             texts = self._noted(texts)
         return texts
 
     def _count(self, queue: list[bytes]) -> int:
         """How many messages fit into one body."""
-        _, _, rows_max, bytes_max, _, _ = self.delivery
+        _, _, rows_max, bytes_max, *_ = self.delivery
         if len(queue) <= rows_max and sum(map(len, queue)) < bytes_max:
             return len(queue)
         rows = min(len(queue), rows_max)

@@ -39,7 +39,13 @@ class Tap(Subscription):
         settings = source.settings
         later = env.scheduler.loop.call_later
         super().__init__(
-            Delivery(b"", settings.queue_max, squash_s=settings.squash_s, call_later=later)
+            Delivery(
+                b"",
+                settings.queue_max,
+                queue_bytes=env.limits.changefeed_queue_bytes,
+                squash_s=settings.squash_s,
+                call_later=later,
+            )
         )
         self.on_ready: Callable[[], None] = _nothing
 

@@ -320,7 +320,10 @@ class _Reading:
 
 def _delivery(env: Env, source: FeedSource) -> Delivery:
     settings, size = source.settings, BatchSize(env)
-    usual = usual_delivery(source.end, settings.queue_max, size.rows_max, size.bytes_max)
+    queue_bytes = env.limits.changefeed_queue_bytes
+    usual = usual_delivery(
+        source.end, settings.queue_max, size.rows_max, size.bytes_max, queue_bytes
+    )
     if not settings.squash_s:
         return usual
     return usual._replace(squash_s=settings.squash_s, call_later=env.scheduler.loop.call_later)
