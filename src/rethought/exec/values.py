@@ -350,7 +350,9 @@ def wrong_value(wanted: str, value: Any, *at: Frame) -> QueryLogicError:
 
 
 def wrong_datum(wanted: str, value: Any, *at: Frame) -> QueryLogicError:
-    """`Expected type X but found Y.` for data."""
+    """`Expected type X but found Y.` for data; what is none, as an optional argument may be, is told so."""
+    if not is_datum(value):
+        return wrong_value("DATUM", value, *at)
     error = NonExistenceError if value is None else QueryLogicError
     return error(f"Expected type {wanted} but found {type_name(value)}.", *at)
 

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rethought.datum.text import truncated
-from rethought.datum.values import Datum, Number, to_int, type_name
+from rethought.datum.values import Datum, Number, to_int
 from rethought.errors import (
     Frame,
-    NonExistenceError,
     QueryLogicError,
     ReqlError,
     ResourceLimitError,
 )
 from rethought.exec.env import too_many
+from rethought.exec.values import wrong_datum
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env, Options
@@ -27,8 +27,7 @@ Result = TypeVar("Result")
 
 def wrong_type(expected: str, value: Datum, *at: Frame) -> QueryLogicError:
     """`Expected type {X} but found {Y}.`"""
-    error = NonExistenceError if value is None else QueryLogicError
-    return error(f"Expected type {expected} but found {type_name(value)}.", *at)
+    return wrong_datum(expected, value, *at)
 
 
 def number_of(value: Datum, *at: Frame) -> Number:

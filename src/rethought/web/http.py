@@ -23,6 +23,9 @@ HEAD_SECONDS: Final = 20.0
 BODY_SECONDS: Final = 300.0
 IDLE_SECONDS: Final = 75.0
 CONNECTIONS_MAX: Final = 500
+MAKING_ROOM_MAX: Final = 20
+"""More, for the moment in which one that only waits goes."""
+
 
 TEXT: Final = "text/plain; charset=utf-8"
 ALWAYS: Final = {
@@ -76,6 +79,8 @@ class HttpServer:
         self._body_bytes_max = body_bytes_max
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        # Those that wait for the head of a request, longest first; they make room for others.
+        self._idle: dict[asyncio.Task[None], None] = {}
 
     async def open(
         self, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None
@@ -98,17 +103,25 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        if len(self._tasks) > CONNECTIONS_MAX and self._idle:
+            next(iter(self._idle)).cancel()
         try:
-            await self._converse(reader, writer)
+            await self._converse(reader, writer, task)
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # the client went away, or never said what it wants
         finally:
             self._tasks.discard(task)
+            self._idle.pop(task, None)
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) > CONNECTIONS_MAX:
+    async def _converse(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        task: asyncio.Task[None],
+    ) -> None:
+        if len(self._tasks) > CONNECTIONS_MAX + MAKING_ROOM_MAX:
             writer.write(encoded(text(503, "Too many connections.\n"), close=True))
             await writer.drain()
             return
@@ -116,8 +129,10 @@ class HttpServer:
         wait = HEAD_SECONDS
         while True:
             try:
+                self._idle[task] = None
                 async with asyncio.timeout(wait):
                     head = await reader.readuntil(b"\r\n\r\n")
+                del self._idle[task]
                 request = await self._request(head, reader, writer, (str(peer[0]), int(peer[1])))
                 close = not stays_open(head, request.headers)
             except asyncio.LimitOverrunError:

@@ -17,7 +17,14 @@ from rethought.exec.grouping import GroupedStream
 from rethought.exec.ops import ConcatMap, Filter, Map, Operator, Slice, Zip
 from rethought.exec.reductions import Average, Count, Extreme, Reduction, Sum
 from rethought.exec.table import Range, TableSource
-from rethought.exec.values import DATUM_CLASSES, SingleSelection, Stream, need_number, need_sequence
+from rethought.exec.values import (
+    DATUM_CLASSES,
+    SingleSelection,
+    Stream,
+    need_number,
+    need_sequence,
+    wrong_datum,
+)
 from rethought.feed import resume
 from rethought.feed.messages import LIMIT, POINT, RANGE
 from rethought.feed.view import EMPTY, View
@@ -235,7 +242,7 @@ def _resume(opts: Options) -> list[resume.Mark] | None:
     if value is None:
         return None
     if value.__class__ is not str:
-        raise QueryLogicError(f"Expected type STRING but found {type_name(value)}.", "resume_after")
+        raise wrong_datum("STRING", value, "resume_after")
     return resume.parse(value)
 
 

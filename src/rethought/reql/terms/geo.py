@@ -13,10 +13,10 @@ from rethought.datum.geo.geodesic import WGS84, Ellipsoid
 from rethought.datum.geo.predicates import geometries_intersect, geometry_includes
 from rethought.datum.geo.shapes import Tick
 from rethought.datum.text import pretty
-from rethought.datum.values import Datum, is_truthy, number, to_uint32, wrong_type
+from rethought.datum.values import Datum, is_truthy, number, to_uint32
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.env import MustWait, too_many
-from rethought.exec.values import need_geometry
+from rethought.exec.values import need_geometry, wrong_datum
 from rethought.reql.compiler import PLAIN
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, at_least, exactly
 from rethought.reql.terms.fields import over_rows
@@ -45,7 +45,7 @@ def _give_way(env: "Env") -> None:
 def geojson(env: "Env", value: Datum) -> Geometry:
     """OBJECT -> GEOMETRY. `bbox` is dropped; a geometry is refused."""
     if value.__class__ is not dict:
-        raise wrong_type("OBJECT", value)
+        raise wrong_datum("OBJECT", value)
     return construct.from_geojson(value, ticks(env))
 
 
@@ -177,7 +177,7 @@ def geo_system(opts: "Options") -> Ellipsoid:
         if isinstance(value, dict):
             return geodesic.ellipsoid(_field(value, "a"), _field(value, "f"))
         if not isinstance(value, str):
-            raise wrong_type("STRING", value)
+            raise wrong_datum("STRING", value)
         return geodesic.named_ellipsoid(value)
     except QueryLogicError as error:
         error.at = ("geo_system",)
@@ -192,7 +192,7 @@ def _field(value: dict[str, Any], key: str) -> float:
 
 def _number(value: Datum) -> float:
     if value.__class__ is not int and value.__class__ is not float:
-        raise wrong_type("NUMBER", value)
+        raise wrong_datum("NUMBER", value)
     return value
 
 
@@ -202,7 +202,7 @@ def unit(opts: "Options") -> float:
         return 1.0
     value = opts.value("unit")
     if not isinstance(value, str):
-        raise wrong_type("STRING", value)
+        raise wrong_datum("STRING", value)
     return geodesic.metres_of(value)
 
 
