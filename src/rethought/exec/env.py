@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SLICE_S: Final = 0.001
 
 
+DEFAULT_DATABASE: Final = "test"
+
+
 class Options(dict[str, Callable[[], Any]]):
     """Optional arguments of one term, each evaluated when asked for; global ones stand in for absent ones."""
 
@@ -70,6 +73,7 @@ class Env:
     """See the module. What most queries never touch has its first value in the class."""
 
     defaults: Options = NO_OPTIONS
+    home: Callable[[], Any] | None = None  # the global option `db`
     plan: Any = None
     params: tuple[Any, ...] = ()
     body: bytes = b""
@@ -149,11 +153,11 @@ class Env:
 
     def database(self) -> Any:
         """The database that tables without one belong to."""
-        if "db" in self.defaults:
+        if self.home is not None:
             from rethought.exec.values import need_database
 
-            return need_database(self, self.defaults["db"](), None)
-        return self.catalog.database("test")
+            return need_database(self, self.home(), None)
+        return self.catalog.database(DEFAULT_DATABASE)
 
     # ---- giving way
 

@@ -15,6 +15,7 @@ class Plan:
 
     __slots__ = (
         "globals",
+        "home",
         "in_place",
         "match",
         "noreply",
@@ -37,6 +38,7 @@ class Plan:
     ) -> None:
         self.run = run
         self.globals = global_optargs
+        self.home = global_optargs.pop("db", None)
         self.noreply = noreply
         self.profile = profile
         self.transaction = transaction

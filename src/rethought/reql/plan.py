@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
 from rethought.errors import ClientError, CompileError, NestingError
+from rethought.exec.env import DEFAULT_DATABASE
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
@@ -25,7 +26,7 @@ from rethought.reql.recognition import matcher
 from rethought.reql.spec import Effect
 from rethought.reql.terms import GLOBAL_OPTARGS, SPECS
 from rethought.reql.terms.misc import mark_stray_literals
-from rethought.reql.tree import DATUM, FUNC, Span, Term, TreeBuilder, check_nesting, scan
+from rethought.reql.tree import DATUM, FUNC, Span, Term, TreeBuilder, check_nesting, datum, scan
 
 SHAPE: Final = bytes(0x30 if chr(byte).isalnum() and byte < 128 else byte for byte in range(256))
 CACHED_BYTES_MAX: Final = 8_192
@@ -177,6 +178,7 @@ def compile_query(
     compiler = Compiler(SPECS, parametrize=body is not None and not shown)
     compiler.pace = pace
     compiler.profile = _static(compiler, settings, "profile")
+    compiler.home = _home(settings)
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}
@@ -214,7 +216,19 @@ def _rest(pace: Pace) -> None:
         pace()
 
 
+def _home(settings: dict[str, Term]) -> Term | None:
+    """The name of the database that tables without one belong to, None if it is no literal."""
+    term = settings.get("db")
+    if term is None:
+        return datum(DEFAULT_DATABASE, ())
+    if term.type != _DB or len(term.args) != 1 or term.optargs:
+        return None
+    name = term.args[0]
+    return name if name.type == DATUM and name.value.__class__ is str else None
+
+
 _NAMED: Final = frozenset(SPECS)
+_DB: Final = 14
 _INFO: Final = 79
 _STATIC: Final = ("noreply", "profile", "transaction")
 

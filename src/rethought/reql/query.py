@@ -40,7 +40,7 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
     if plan.profile:
         env.profile = Recorder()
     try:
-        if plan.globals:
+        if plan.globals or plan.home is not None:
             settle(env, plan, params)
         value = plan.run(env, params)
         if isinstance(value, Stream | GroupedStream):
@@ -60,7 +60,12 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
 
 
 def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
-    """Makes the global optional arguments the defaults of every term."""
+    """Makes the global optional arguments the defaults of every term; `db` is where tables without one belong."""
+    home = plan.home
+    if home is not None:
+        env.home = lambda: home(env, params)
+    if not plan.globals:
+        return
     env.defaults = Options(
         env,
         {
@@ -162,7 +167,7 @@ class Query:
                 self.plan = plan
             if plan.profile:
                 env.profile = Recorder()
-            if plan.globals:
+            if plan.globals or plan.home is not None:
                 settle(env, plan, self.params)
             if plan.transaction:
                 body, cursor = self._in_transaction(env, plan)

@@ -64,15 +64,17 @@ _WHOLE: Final = Range()
 def compile_table(c: Compiler, term: Term) -> Node:
     """A table named by literals is looked up by its names at once; anything unusual goes the long way."""
     node = c.plain(term)
-    if len(term.args) != 2 or term.optargs:
+    name = term.args[-1]
+    database = c.home
+    if len(term.args) == 2:
+        given = term.args[0]
+        database = given.args[0] if given.type == _DB and len(given.args) == 1 else None
+    if database is None or not c.is_literal(database, str) or not c.is_literal(name, str):
         return node
-    database, name = term.args
-    if database.type != _DB or len(database.args) != 1 or not c.is_literal(name, str):
-        return node
-    if not c.is_literal(database.args[0], str):
+    if term.optargs:
         return node
     line = c.line(term)
-    names = c.keep((c.pin(database.args[0]), c.pin(name)), line)
+    names = c.keep((c.pin(database), c.pin(name)), line)
     quick = c.call("known_table", [c.name("env", line), names], line)
     return Node(
         c.inline("a or later", {"a": quick, "later": node.code}, line, lazy=("later",)),
