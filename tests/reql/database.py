@@ -49,7 +49,7 @@ class Database:
 
     def response(self, query: Any, **options: Any) -> dict[str, Any]:
         """The whole response, decoded; that of an error when one comes later."""
-        body = json.dumps([START, query, options]).encode()
+        body = json.dumps([START, query, options], separators=(",", ":")).encode()  # as drivers do
         return self.loop.run_until_complete(self._run(body))
 
     async def _run(self, body: bytes) -> dict[str, Any]:

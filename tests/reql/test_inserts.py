@@ -13,6 +13,7 @@ from rethought.reql import inserts, literals
 from rethought.reql.inserts import InsertPlans
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.plan import AT_ONCE_BYTES_MAX, PlanCache
+from tests.reql.database import Database
 
 TABLE: Any = [15, ["t"]]
 
@@ -27,7 +28,9 @@ literal_json = st.recursive(
     max_leaves=12,
 )
 documents = st.dictionaries(st.text(max_size=3), literal_json, max_size=4)
-durabilities = st.sampled_from([{}, {"durability": "soft"}, {"conflict": "replace"}])
+durabilities = st.sampled_from(
+    [{}, {"durability": "soft"}, {"conflict": "replace"}, {"db": [14, ["d"]]}, {"db": "d"}]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +130,25 @@ def test_others_have_their_turn_while_long_arguments_are_compiled(query: Any) ->
     turns = []
     PlanCache(Limits()).make(json.dumps([1, query]).encode(), lambda: turns.append(1))
     assert len(turns) >= 150
+
+
+@pytest.mark.parametrize("name", ["inserts", "not_there"])
+def test_the_database_that_a_query_names_is_that_of_the_table(
+    database: Database, name: str
+) -> None:
+    if name == "inserts":
+        database.value([57, [name]])
+        database.value([60, [[14, [name]], "t"]])
+    home = {"db": [14, [name]]}
+    other = {"db": [14, [name]], "durability": "soft"}
+    for rows in ({"id": 1}, [2, [{"id": 2}]], [2, [{"id": 3, "text": "x" * AT_ONCE_BYTES_MAX}]]):
+        for options in (home, other):
+            answers = [database.response([56, [TABLE, rows]], **options) for _ in range(2)]
+            assert answers[0]["t"] == answers[1]["t"] == (1 if name == "inserts" else 18)
+            long_way = database.response([56, [TABLE, rows]], **options, profile=False)
+            assert long_way["t"] == answers[1]["t"]
+            if name != "inserts":
+                assert long_way == answers[0] == answers[1]
+    if name == "inserts":
+        assert database.value([43, [[15, [[14, [name]], "t"]]]]) == 3
+        database.value([58, [name]])

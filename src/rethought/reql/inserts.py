@@ -12,14 +12,14 @@ import msgspec
 
 from rethought.datum.jsonbytes import has_repeated_keys
 from rethought.errors import ReqlError
-from rethought.exec.env import Env, MustWait, Options
+from rethought.exec.env import DEFAULT_DATABASE, Env, MustWait, Options
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
 from rethought.reql.terms.writes import insert_
-from rethought.reql.tree import MAKE_ARRAY, TreeBuilder
+from rethought.reql.tree import MAKE_ARRAY, TreeBuilder, datum
 
 INSERT_PREFIX: Final = b"[1,[56,["
 IN_PLACE_MAX: Final = 8
@@ -28,7 +28,9 @@ PREFIX_BYTES_MAX: Final = 1_024
 PREFIXES_MAX: Final = 2_048
 
 _INSERT: Final = 56
+_DB: Final = 14
 _TABLE: Final = 15
+_SETTINGS: Final = frozenset({"durability", "db"})
 _OPTIONS: Final = frozenset({"conflict", "durability", "return_changes"})
 _VALUES: Final = frozenset({"hard", "soft", "error", "replace", "update", "always"})
 _UNUSUAL: Final = (
@@ -46,13 +48,14 @@ _decode: Final = msgspec.json.Decoder().decode
 
 
 class InsertPlans:
-    """The plans by prefix."""
+    """The plans by prefix, and by the database of tables without one where the query names it."""
 
     def __init__(self) -> None:
-        self._plans: dict[bytes, Plan] = {}
+        self._plans: dict[tuple[bytes, str | None], Plan] = {}
 
     def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]] | None:
-        plan = self._plans.get(body[: body.find(b"{")])
+        prefix = body[: body.find(b"{")]
+        plan = self._plans.get((prefix, None))
         if plan is None or b"\\u0000" in body:
             return None
         try:
@@ -61,31 +64,40 @@ class InsertPlans:
             documents = literal_of(term[1][1])
             if len(term[1]) != 2 or len(term) > 3 or len(query) > 3:
                 return None
-            options = _options(term[2] if len(term) > 2 else {}, query[2] if len(query) > 2 else {})
+            settings = query[2] if len(query) > 2 else {}
+            options = _options(term[2] if len(term) > 2 else {}, settings)
             if options is None or has_repeated_keys(body, query):
                 return None
+            if "db" in settings:
+                plan = self._learned(prefix, _home(settings["db"]))
         except _UNUSUAL:
             return None
-        return plan, (documents, options)
+        return None if plan is None else (plan, (documents, options))
 
     def find_in_steps(
         self, body: bytes, pace: Callable[[], None]
     ) -> tuple[Plan, tuple[Any, ...]] | None:
         """As `find`, for a long query: documents are decoded some at a time, and `pace` is called in between."""
-        plan = self._learned(body[: body.find(b"{")])
+        prefix = body[: body.find(b"{")]
+        plan = self._learned(prefix)
         if plan is None or b"\\u0000" in body:
             return None
         try:
             query = _decode_outline(body)
             pace()
             rows = query.term.args[1]
-            options = _options(_object(query.term.options), _object(query.settings))
+            settings = _object(query.settings)
+            options = _options(_object(query.term.options), settings)
             if options is None:
                 return None
+            if "db" in settings:
+                plan = self._learned(prefix, _home(settings["db"]))
             documents = _documents_in_steps(rows, pace)
         except _UNUSUAL:
             return None
-        return None if documents is None else (plan, (documents, options))
+        if plan is None or documents is None:
+            return None
+        return plan, (documents, options)
 
     def learn(self, body: bytes, term: Any, limits: Limits) -> None:
         """Remembers the table of an insert that was not known yet."""
@@ -93,17 +105,17 @@ class InsertPlans:
             return
         self._learned(body[: body.find(b"{")])
 
-    def _learned(self, prefix: bytes) -> Plan | None:
+    def _learned(self, prefix: bytes, home: str | None = None) -> Plan | None:
         """The plan for a prefix, made when there is none yet."""
-        plan = self._plans.get(prefix)
-        if plan is not None or len(prefix) > PREFIX_BYTES_MAX:
+        plan = self._plans.get((prefix, home))
+        if plan is not None or len(prefix) + len(home or "") > PREFIX_BYTES_MAX:
             return plan
         table = _table_of(prefix)
         if table is None:
             return None
         if len(self._plans) >= PREFIXES_MAX:
             self._plans.clear()
-        plan = self._plans[prefix] = _compile(table)
+        plan = self._plans[prefix, home] = _compile(table, home)
         return plan
 
 
@@ -167,10 +179,20 @@ def _options(given: Any, settings: Any) -> dict[str, Any] | None:
     """The options of an insert, those of the whole query included; None for any that are not ordinary."""
     options: dict[str, Any] = given
     if settings:
-        if settings.keys() != {"durability"}:
+        if not settings.keys() <= _SETTINGS:
             return None
-        options = {**settings, **given}
+        if "durability" in settings:
+            options = {"durability": settings["durability"], **given}
     return options if not options or _ordinary(options) else None
+
+
+def _home(term: Any) -> str:
+    """The name in `r.db(name)`."""
+    number, args = term
+    if number != _DB or number is True or len(args) != 1 or args[0].__class__ is not str:
+        raise NotLiteralError
+    name: str = args[0]
+    return name
 
 
 def _table_of(prefix: bytes) -> Any:
@@ -198,10 +220,15 @@ def _ordinary(options: dict[str, Any]) -> bool:
     )
 
 
-def _compile(table: Any) -> Plan:
+def _compile(table: Any, home: str | None) -> Plan:
     compiler = Compiler(SPECS, parametrize=False)
+    compiler.home = datum(home or DEFAULT_DATABASE, ())
     path_of_table = (0,)
     tree = TreeBuilder(SPECS, tree_literal).build(table, None, path_of_table)
+    options = {}
+    if home is not None:
+        database = TreeBuilder(SPECS, tree_literal).build([_DB, [home]], None, ())
+        options["db"] = compiler.code(compiler.compile(database).code)
     find_table = finished(compiler, compiler.code(compiler.compile(tree).code))
 
     def run(env: Env, params: tuple[Any, ...]) -> Any:
@@ -214,7 +241,7 @@ def _compile(table: Any) -> Plan:
 
     return Plan(
         run,
-        {},
+        options,
         noreply=False,
         profile=False,
         transaction=False,
