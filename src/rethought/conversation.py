@@ -69,6 +69,10 @@ class Engine(Protocol):
         `Running`: then `done` follows, with None for a noreply query. `done` is never called before this returns.
         """
 
+    @property
+    def busy(self) -> bool:
+        """Whether queries that are handed over now wait for their turn: whoever has more of them keeps them."""
+
     def server_info(self, client: Client) -> bytes:
         """The complete response to SERVER_INFO."""
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rethought.conversation import Reply
 from tests.system.conftest import Machine, array, create, delete, get, insert, system, table, update
 
 BOB: Final = "bob"
@@ -198,7 +199,7 @@ def read_while(machine: Machine, query: Any, change: Any) -> list[dict[str, Any]
         done = machine.loop.create_future()
         body = json.dumps([1, query, {"max_batch_rows": 1_000}]).encode()
         reply: Any = machine.engine.start(client, body, done.set_result)
-        reply = reply if hasattr(reply, "body") else await done
+        reply = reply if isinstance(reply, Reply) else await done
         bodies.append(json.loads(reply.body))
         assert reply.cursor is not None
         change()
@@ -225,7 +226,7 @@ def granted(machine: Machine, wanted: dict[str, Any]) -> Any:
         admin = machine.engine.client("admin", "127.0.0.1", 2)
         reply: Any = machine.engine.start(admin, body, lambda _: None)
         machine.catalog.group.flush()
-        assert not hasattr(reply, "body") or b'"granted":1' in reply.body
+        assert not isinstance(reply, Reply) or b'"granted":1' in reply.body
 
     return change
 
@@ -386,7 +387,7 @@ class Feed:
             reply = machine.engine.start(
                 client, json.dumps([1, term, {}]).encode(), done.set_result
             )
-            return reply if hasattr(reply, "body") else await done
+            return reply if isinstance(reply, Reply) else await done
 
         reply = machine.loop.run_until_complete(start())
         self.first = json.loads(reply.body)
@@ -396,7 +397,7 @@ class Feed:
     def ask(self) -> None:
         if self.cursor is not None:
             reply = self.cursor.more(self.told)
-            if hasattr(reply, "body"):
+            if isinstance(reply, Reply):
                 self.told(reply)
 
     def told(self, reply: Any) -> None:

@@ -56,6 +56,8 @@ class FakeCursor:
 
 
 class FakeEngine:
+    busy = False
+
     def __init__(self, passwords: dict[str, str] | None = None) -> None:
         self.refusals: dict[str, str] = {}
         self.left: list[str] = []

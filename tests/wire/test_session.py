@@ -2,9 +2,11 @@
 
 import pytest
 
-from rethought.limits import Limits
+from rethought.limits import DEFAULT_LIMITS, Limits
+from rethought.wire.session import Session
 from tests.wire.client import V0_3, Client, frame
 from tests.wire.conftest import WireServer, wire_server
+from tests.wire.fake_engine import FakeEngine
 
 STREAM_OVER = {"t": 2, "r": [], "n": []}
 
@@ -41,6 +43,20 @@ def test_a_slow_query_does_not_hold_up_others(server: WireServer) -> None:
         assert client.ask(2, [1, "now"])["r"] == ["now"]
         client.query(3, [1, "release", "slow"])
         assert {client.response()[0], client.response()[0]} == {1, 3}
+
+
+def test_a_busy_engine_gets_one_query_of_a_client_in_a_turn() -> None:
+    engine = FakeEngine()
+    client = engine.client("admin", "127.0.0.1", 1)
+    session = Session(engine, client, DEFAULT_LIMITS, wake=lambda: None)
+    data = b"".join(frame(token, [1, "later", f"query {token}"]) for token in range(3))
+    one = len(data) // 3
+    engine.busy = True
+    assert session.receive(data) == (one, False)
+    assert session.receive(data, one) == (2 * one, False)
+    engine.busy = False
+    assert session.receive(data, 2 * one) == (3 * one, True)
+    assert list(engine.waiting) == ["query 0", "query 1", "query 2"]
 
 
 def test_a_serial_client_gets_its_answers_in_order() -> None:

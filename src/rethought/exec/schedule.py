@@ -49,10 +49,15 @@ class Scheduler:
         """Greenlets kept for the next queries."""
         return len(self._idle)
 
+    @property
+    def busy(self) -> bool:
+        """Whether work that is spawned now waits for its turn."""
+        return self._used > self._slice
+
     def spawn(self, work: Callable[[], None]) -> None:
         """Runs `work` until it ends, pauses or waits for the first time: now, or when it is its turn. `work` never
         raises."""
-        if self._used > self._slice:
+        if self.busy:
             self._new.append(work)
             self._schedule()
             return

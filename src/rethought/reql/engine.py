@@ -179,6 +179,10 @@ class Engine:
         found: Verifier = self.catalog.users.decoy(user)
         return found
 
+    @property
+    def busy(self) -> bool:
+        return self.scheduler.busy
+
     # ---- what evaluation calls
 
     def table(self, handle: Any, form: str) -> Any:

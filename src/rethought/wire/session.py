@@ -168,14 +168,18 @@ class Session:
                     if self.refused_seconds:
                         self.refused_seconds += clock() - now
                         return at, False
+                    if self._engine.busy:
+                        break
             elif body == CONTINUE:
                 self._continue(token)
+                if self._engine.busy:
+                    break
             else:
                 self.query(token, body)
             now = clock()
             if self.out_bytes > OUT_BYTES_TURN or now > turn_end:
-                return at, end - at < HEADER_BYTES
-        return at, True
+                break
+        return at, end - at < HEADER_BYTES
 
     def query(self, token: int, body: bytes) -> None:
         """Handle one query of any type."""
