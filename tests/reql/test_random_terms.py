@@ -149,6 +149,13 @@ def test_what_is_no_datum_is_no_option(node: Inside, query: Any) -> None:
     assert response["r"][0].startswith("Expected type DATUM but found "), response
 
 
+def test_union_takes_an_ordering_as_what_it_orders_by(node: Inside) -> None:
+    with Client(node.port) as client:
+        response = client.ask(1, [1, [44, [[73, ["a"]]]]])
+        assert (response["e"], response["r"]) == (3000000, ["Cannot convert STRING to SEQUENCE"])
+        assert client.ask(1, [1, [44, [[73, [[2, [1]]]], [2, [2]]]]])["r"] == [[1, 2]]
+
+
 def answers(node: Inside, seed: int, count: int) -> Counter[str]:
     """What became of so many queries, by kind of answer."""
     writer = Writer(random.Random(seed))

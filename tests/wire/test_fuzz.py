@@ -142,3 +142,65 @@ def test_a_server_survives_broken_handshakes_and_lengths(tmp_path: Any) -> None:
                         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                     )
             assert witness.ask(number, [1, 1]) == {"t": 1, "r": [1]}, f"seed {seed}"
+
+
+def spoiled(random_: random.Random, message: bytes) -> bytes:
+    """A message of a handshake with something wrong about its JSON, its fields, or its bytes."""
+    match random_.randrange(5):
+        case 0:
+            return damaged(random_, message[:-1]) + b"\0"
+        case 1:
+            return message.replace(
+                random_.choice((b"n=", b"r=", b"p=", b"c=biws", b",", b"=", b'"')), b"", 1
+            )
+        case 2:
+            return message.replace(b"SCRAM-SHA-256", random_.choice((b"PLAIN", b"", b"x" * 1000)))
+        case 3:
+            content = json.loads(message[:-1])
+            name = random_.choice([*content, "more"])
+            content[name] = random_.choice(SCALARS)
+            return json.dumps(content).encode() + b"\0"
+        case _:
+            return message
+
+
+def handshake(random_: random.Random, port: int) -> None:
+    """One login with the old or the new protocol, each message perhaps spoiled; what comes back is well-formed."""
+    with Raw(port) as raw:
+        if random_.random() < 0.3:
+            key = random_.randbytes(random_.choice((0, 1, 50, 2048, 5000)))
+            size = random_.choice((len(key), len(key), 0, 2**31, 2**32 - 1))
+            protocol = random_.choice((JSON, JSON, 0, 2**32 - 1))
+            raw.send(struct.pack("<II", V0_4, size) + key + struct.pack("<I", protocol))
+            raw.sock.shutdown(socket.SHUT_WR)
+            answer = raw.rest().partition(b"\0")[0]
+            assert answer in (b"", b"SUCCESS") or answer.startswith(b"ERROR: ")
+            return
+        login = Login(random_.choice(("admin", "nobody", "a,b=c", "\u00e9", "x" * 3000)))
+        raw.send(struct.pack("<I", V1_0))
+        answers = [json.loads(raw.until_nul())]
+        try:
+            raw.send(spoiled(random_, login.first()))
+            answers.append(json.loads(raw.until_nul()))
+            if answers[-1]["success"]:
+                raw.send(spoiled(random_, login.final(answers[-1]["authentication"])))
+                raw.sock.shutdown(socket.SHUT_WR)
+                answers.append(json.loads(raw.until_nul()))
+        except (EOFError, ConnectionError, TimeoutError):
+            pass
+        for answer in answers:
+            assert answer["success"] or 1 <= answer["error_code"] <= 22
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
+def test_spoiled_handshakes_are_refused_with_a_code_or_closed(tmp_path: Any, count: int) -> None:
+    seed = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"RETHOUGHT_FUZZ_SEED={seed}")
+    random_ = random.Random(seed)
+    limits = ("--limit", "login_delay_seconds=0.001", "--limit", "handshake_seconds=0.2")
+    with running(tmp_path / "data", *limits) as server, Client(server.port) as witness:
+        for number in range(count):
+            handshake(random_, server.port)
+            assert witness.ask(number, [1, 1]) == {"t": 1, "r": [1]}, f"seed {seed}"
+        server.stop()
+        assert "Internal error" not in server.output, f"seed {seed}"

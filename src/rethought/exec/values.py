@@ -467,6 +467,8 @@ def need_sequence(env: "Env", value: Any, at: Frame | None) -> Any:
         raise wrong_value("SEQUENCE", value, *_blame(at))
     if isinstance(getattr(value, "groups", None), dict):
         return value
+    if isinstance(value, Ordering):  # UNION takes one, as what it orders by
+        return need_sequence(env, value.key, at)
     error = NonExistenceError if value is None else QueryLogicError
     raise error(f"Cannot convert {type_name(value)} to SEQUENCE")
 
