@@ -219,9 +219,21 @@ def test_shortcuts_change_no_answer_of_a_map(rooms: Database, body: Any) -> None
 
 
 @often
-@given(body=expressions)
-def test_shortcuts_change_no_answer_of_a_filter(rooms: Database, body: Any) -> None:
-    quickly, slowly = both_ways(rooms, [39, [_ORDERED, func(body)], {"default": True}])
+@given(body=expressions, default=st.sampled_from([{}, {"default": True}, {"default": [12, []]}]))
+def test_shortcuts_change_no_answer_of_a_filter(rooms: Database, body: Any, default: Any) -> None:
+    quickly, slowly = both_ways(rooms, [39, [_ORDERED, func(body)], default])
+    assert quickly == slowly
+
+
+@quick
+@given(body=expressions, field=st.sampled_from(["a", "b", "c", "d", "z"]))
+def test_rows_that_lack_what_is_read_first_are_found_out(
+    rooms: Database, body: Any, field: str
+) -> None:
+    tested = [67, [[22, [[170, [var(), field]], [180, []]]], body]]
+    quickly, slowly = both_ways(rooms, [39, [_ORDERED, func(tested)]])
+    assert quickly == slowly
+    quickly, slowly = both_ways(rooms, [43, [[144, [_ORDERED, func(tested)]]]])
     assert quickly == slowly
 
 

@@ -7,6 +7,8 @@ raises, and whoever runs it falls back to the full form, which raises the right 
 
 import re
 from collections.abc import Callable
+from itertools import compress
+from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,7 +136,7 @@ class Function:
 class RowFunction(Function):
     """A function of one argument that runs over chunks."""
 
-    __slots__ = ("env", "projection", "rows")
+    __slots__ = ("env", "first", "projection", "rows")
 
     def __init__(
         self,
@@ -143,8 +145,12 @@ class RowFunction(Function):
         flags: int,
         term: Any,
         env: "Env | None" = None,
+        first: str | None = None,
     ) -> None:
         self.arity = 1
+        self.first = (
+            first  # the attribute of projected rows without which the function finds nothing
+        )
         self.flags = flags
         self.term = term
         self.rows = rows
@@ -171,7 +177,9 @@ class RowFunction(Function):
         if self.projection is not None and chunk.encoded:
             projection, narrow = self.projection
             try:
-                return self._found(narrow, projection.decode(b"[" + chunk.joined() + b"]"), missing)
+                return self._found_where(
+                    narrow, projection.decode(b"[" + chunk.joined() + b"]"), missing
+                )
             except (ReqlError, msgspec.ValidationError):
                 pass
         return self._found(self.rows, chunk.datums(), missing)
@@ -181,6 +189,17 @@ class RowFunction(Function):
             return self._paced(function, rows)
         except NonExistenceError:
             return self._paced(_one_by_one(function, missing), rows)
+
+    def _found_where(self, function: Rows, rows: list[Any], missing: Any) -> list[Any]:
+        """As `_found` for projected rows; those that lack the first field are not even tried."""
+        if self.first is None:
+            return self._found(function, rows, missing)
+        try:
+            return self._paced(function, rows)
+        except NonExistenceError:
+            there = [value is not msgspec.UNSET for value in map(attrgetter(self.first), rows)]
+            values = iter(self._found(function, list(compress(rows, there)), missing))
+            return [next(values) if has else missing for has in there]
 
     def _paced(self, function: Rows, rows: list[Any]) -> list[Any]:
         """Few rows first, then as many as take a moment: nobody knows what a row costs in time and memory."""

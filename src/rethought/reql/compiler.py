@@ -29,7 +29,7 @@ from rethought.reql.nodes import (
     Variable,
     known_of,
 )
-from rethought.reql.projecting import field_function, projected_fields
+from rethought.reql.projecting import field_function, first_field, projected_fields
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, arity_message
 from rethought.reql.tree import (
     ARGS,
@@ -413,11 +413,13 @@ class Compiler(Expressions):
         body = self._body(number, body_term, None, want, line)
         rows = self._rows(number, body, line)
         projection: ast.expr = self.constant(None, line)
+        first: str | None = None
         small = self.terms - before <= PROJECTED_TERMS_MAX
         if project and small and self.shortcuts and self.depth == 0:
             fields = projected_fields(number, body_term)
             if fields:
                 attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
+                first = attributes.get(first_field(number, body_term) or "")
                 copies = self.copies
                 narrow = self._body(number, body_term, attributes, want, line)
                 self.copies = copies
@@ -434,6 +436,7 @@ class Compiler(Expressions):
                 self.constant(flags, line),
                 self.keep(term, line),
                 self.name("env", line),
+                self.constant(first, line),
             ],
             line,
         )

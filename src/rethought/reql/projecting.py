@@ -50,6 +50,23 @@ def projected_fields(number: int, body: Term) -> set[str] | None:
     return fields
 
 
+_IN_ORDER: Final = frozenset(range(17, 29)) | {65, 66, 67, 97, 141, 142, 149}
+"""Terms that evaluate their first argument first and hand on its error: comparisons, arithmetic, branch, or, text."""
+
+
+def first_field(number: int, body: Term) -> str | None:
+    """The top-level field of the variable that a body reads before anything else: without it the body finds nothing."""
+    term = body
+    while term.args and not term.optargs:
+        if term.type in _FIELD_TERMS and len(term.args) == 2 and _is_row(term.args[0], number):
+            name = term.args[1]
+            return name.value if name.type == DATUM and name.value.__class__ is str else None
+        if term.type not in _IN_ORDER and term.type not in _FIELD_TERMS:
+            return None
+        term = term.args[0]
+    return None
+
+
 def _is_row(term: Term, number: int) -> bool:
     if term.type == IMPLICIT_VAR:
         return True
