@@ -50,6 +50,7 @@ SMALL = Limits(
     batch_seconds=0.2,
     first_batch_scaledown=2,
     changefeed_queue_size=5,
+    changefeed_queue_bytes=1_000_000,
     serial_feed_seconds=0.02,
     shutdown_seconds=0.05,
 )
@@ -447,6 +448,10 @@ EXCESSES: dict[str, Excess | str] = {
     "batch_seconds": batch_seconds,
     "first_batch_scaledown": batches,
     "changefeed_queue_size": changefeed_queue_size,
+    "changefeed_queue_bytes": (
+        "tests.feed.test_changes"
+        ":test_a_slow_reader_of_large_documents_holds_a_bounded_amount_of_memory"
+    ),
     "serial_feed_seconds": serial_feed_seconds,
     "shutdown_seconds": "tests.wire.test_connection:test_shutting_down_lets_running_queries_finish",
 }
