@@ -19,6 +19,7 @@ from rethought.datum.kinds import (
     number,
     wrong_type,
 )
+from rethought.datum.pseudotypes import made_of_parts
 from rethought.datum.text import Pace, compact, truncated
 from rethought.datum.utf8 import string_of
 from rethought.errors import QueryLogicError
@@ -90,4 +91,4 @@ def object_of_pairs(pairs: list[Datum]) -> dict[str, Datum]:
             both = f"(got {truncated(result[key])} and {truncated(item)} as values)"
             raise QueryLogicError(f'Duplicate key "{key}" in coerced object.  {both}')
         result[key] = item
-    return result
+    return made_of_parts(result)

@@ -48,6 +48,15 @@ def checked_pseudotype(value: dict[str, Datum]) -> dict[str, Datum]:
     raise QueryLogicError(f"Unknown $reql_type$ `PTYPE<{kind}>`.")
 
 
+def made_of_parts(value: dict[str, Datum]) -> dict[str, Datum]:
+    """An object that was put together of canonical parts, as a canonical datum. It cannot be a literal."""
+    if TYPE_KEY not in value:
+        return value
+    if value[TYPE_KEY] == LITERAL:
+        raise QueryLogicError(STRAY_LITERAL)
+    return checked_pseudotype(value)
+
+
 def _checked_time(value: dict[str, Datum]) -> dict[str, Datum]:
     def refuse(why: str) -> QueryLogicError:
         return QueryLogicError(f"Invalid time object constructed ({why}):\n{pretty(value)}")

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rethought.datum.pseudotypes import made_of_parts
 from rethought.datum.text import truncated
-from rethought.datum.values import TYPE_KEY, Datum, from_json, type_name
+from rethought.datum.values import TYPE_KEY, Datum, type_name
 from rethought.errors import QueryLogicError
 from rethought.reql.checks import string_of, within_array_limit
 from rethought.reql.spec import ANY_NUMBER, TermSpec, exactly
@@ -49,7 +50,7 @@ def object_(env: "Env", *parts: Any) -> Datum:
                 f"(got {truncated(result[key])} and {truncated(value)} as values)"
             )
         result[key] = value
-    return from_json(result) if TYPE_KEY in result else result
+    return made_of_parts(result)
 
 
 TERMS: Final = (
