@@ -13,9 +13,12 @@ from typing import Any, Final
 import pytest
 from rethinkdb import r
 
+from rethought.conversation import Reply
 from rethought.feed import catchup, opening
 from rethought.reql.feed_sources import feeds_of
 from tests.feed.node import START, Feed, Node
+
+OTHER: Final = r.db("elsewhere").table("laws")
 
 RANGES: Final[dict[str, Callable[[Any], Any]]] = {
     "table": lambda t: t,
@@ -31,6 +34,7 @@ RANGES: Final[dict[str, Callable[[Any], Any]]] = {
 }
 UNIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "union": lambda t: t.between(0, 3).union(t.get_all(2, 3, index="x")),
+    "union of databases": lambda t: t.union(OTHER),
     "union of kinds": lambda t: t.order_by(index="x").limit(2).union(t.filter(r.row["x"] > 2)),
 }
 LIMITS: Final[dict[str, Callable[[Any], Any]]] = {
@@ -66,17 +70,22 @@ class Home:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.under_way = 0  # queries
         self.table = node.table("laws", "x")
         node.run(self.table.index_create("m", multi=True))
         node.run(self.table.index_create("g", geo=True))
         node.run(self.table.index_wait())
+        node.run(r.db_create("elsewhere"))
+        node.run(r.db("elsewhere").table_create("laws", durability="soft"))
 
     def empty(self) -> None:
         self.node.run(self.table.delete())
+        self.node.run(OTHER.delete())
 
     def write(self, dice: random.Random) -> None:
         """One query of a few changes, or several at a time."""
-        table, node = self.table, self.node
+        node = self.node
+        table = OTHER if dice.random() < 0.2 else self.table
         kind = dice.random()
         if kind < 0.6:
             docs = [document(dice) for _ in range(dice.choice([1, 1, 2, 4]))]
@@ -85,25 +94,38 @@ class Home:
             node.run(table.get(dice.randrange(9)).delete())
         elif kind < 0.9:
             for _ in range(dice.randrange(2, 5)):  # commits that the feeds are told of together
-                self.start(self.one(dice))
-                self.node.catalog.databases["test"].group.flush()
+                self.start(self.one(dice, table))
+                for database in self.node.catalog.user_databases():
+                    database.group.flush()
         else:
-            query = self.one(
-                dice
-            )  # evaluated just before the feeds are told of the one that follows
+            # Evaluated just before the feeds are told of the one that follows.
+            query = self.one(dice, table)
             node.loop.call_soon(lambda: node.loop.call_soon(self.start, query))
-            self.start(self.one(dice))
+            self.start(self.one(dice, table))
             node.settle()
+            self.rest()
 
-    def one(self, dice: random.Random) -> Any:
+    def one(self, dice: random.Random, table: Any) -> Any:
         if dice.random() < 0.4:
-            return self.table.get(dice.randrange(9)).delete()
-        return self.table.insert(document(dice), conflict="replace")
+            return table.get(dice.randrange(9)).delete()
+        return table.insert(document(dice), conflict="replace")
 
     def start(self, query: Any) -> None:
+        """A query that nobody waits for yet."""
         body = json.dumps([START, query], default=lambda part: part.build()).encode()
         client = self.node.engine.client("admin", "127.0.0.1", 0)
-        self.node.engine.start(client, body, lambda _: None)
+        self.under_way += 1
+        if isinstance(self.node.engine.start(client, body, self._done), Reply):
+            self.under_way -= 1
+
+    def _done(self, _: Any) -> None:
+        self.under_way -= 1
+
+    def rest(self) -> None:
+        """Until every query is answered and every feed told."""
+        self.node.until(lambda: not self.under_way)
+        feeds = feeds_of(self.node.engine)
+        self.node.until(lambda: not any(hub._pending for hub in feeds._hubs.values()))
 
 
 def document(dice: random.Random) -> Any:
@@ -178,11 +200,14 @@ class Follower:
     def finish(self) -> None:
         """Reads until nothing is left; a feed without a place to go on from was read completely then."""
         while True:
-            assert self.feed is not None
-            self.feed.go_on()
-            rows = self.feed.take()
-            assert self.feed.error is None
-            self.feed.close()
+            feed = self.feed
+            assert feed is not None
+            feed.go_on()
+            self.home.rest()
+            self.home.node.until(lambda feed=feed: feed.error or feed.cursor.waiting)
+            rows = feed.take()
+            assert feed.error is None
+            feed.close()
             if not any("error" in row for row in rows):
                 break
             self.keep(rows)
@@ -263,6 +288,7 @@ def play(home: Home, seed: int) -> None:
         for _ in range(dice.randrange(3)):
             home.write(dice)
         if restarts and dice.random() < 0.5:
+            home.rest()
             home.node.restart()
         follower.open()
     follower.finish()
@@ -272,6 +298,7 @@ def play(home: Home, seed: int) -> None:
         assert put_in_order(follower.kept) == found
     else:
         assert add_up(follower.kept) == Counter(text(row) for row in found)
+    home.rest()
     expected = [row for row in whole.take() if "state" not in row]
     whole.close()
     if not restarts:
