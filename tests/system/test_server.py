@@ -1,10 +1,13 @@
 """`server_config`, `server_status`, `cluster_config`, and the tables of activity."""
 
-from typing import Any
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from rethought.system.node import Issue, LogEntry, redacted
+from rethought.system.node import Issue, LogEntry, Node, redacted
+from rethought.system.stats import Stats
 from tests.system.conftest import Machine, array, create, delete, get, insert, system, update
 
 WRONG = "The row you're trying to put into `rethinkdb.server_config` has the wrong format. "
@@ -203,3 +206,14 @@ def test_watching_tells_of_each_change_once(machine: Machine) -> None:
     machine.value([57, ["unheard"]])
     machine.turn()
     assert heard == [(None, "d"), ("d", "e"), ("e", None)]
+
+
+def test_sampling_ends_with_the_catalog(machine: Machine) -> None:
+    timers: list[Callable[[], None]] = []
+    loop = SimpleNamespace(call_later=lambda _, sample: timers.append(sample))
+    Stats(machine.catalog, Node(), cast(Any, loop))
+    timers.pop()()
+    assert len(timers) == 1  # the next second's
+    machine.catalog.closed = True
+    timers.pop()()
+    assert not timers

@@ -95,6 +95,7 @@ class Catalog:
         # By greenlet, the client whose query changes the catalog there; for whoever keeps a record.
         self.actors: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.version = 0  # grows with every change
+        self.closed = False
         self.databases: dict[str, Database] = {}
         self.identity = Identity(group, self.changed, lambda: server)
         self.users = Users(group, self.changed, sources.random_bytes)
@@ -126,6 +127,7 @@ class Catalog:
         return ticket
 
     def close(self) -> None:
+        self.closed = True
         for database in self.databases.values():
             if database.group is not None:
                 database.group.close()

@@ -52,6 +52,8 @@ class Stats:
             loop.call_later(RATE_SECONDS, self._sample)
 
     def _sample(self) -> None:
+        if self._catalog.closed:
+            return
         self._samples.take(self._node.clock(), self._look())
         assert self._loop is not None
         self._loop.call_later(RATE_SECONDS, self._sample)
