@@ -153,7 +153,7 @@ class Query:
     def run(self) -> None:
         """Evaluates in a greenlet."""
         env = self.env
-        env.begin(self.started)
+        env.begin(perf_counter())  # it may have waited for its turn
         cursor = None
         try:
             env.check_alive()
