@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rethought.exec.env import Env, Killed
-from rethought.exec.schedule import IDLE_MAX, Scheduler
+from rethought.exec.env import SLICE_S, Env, Killed
+from rethought.exec.schedule import BEGINNERS_SLICES, IDLE_MAX, Scheduler
 from rethought.limits import Limits
 
 
@@ -52,21 +52,24 @@ def test_paused_work_takes_turns() -> None:
     scheduled(check)
 
 
-def test_work_that_begins_after_a_slice_was_used_waits_for_the_next_turn_and_comes_first() -> None:
+def test_work_that_begins_after_its_slices_were_used_waits_for_the_next_turn_and_comes_first() -> (
+    None
+):
     async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
         order: list[str] = []
         ended = asyncio.get_running_loop().create_future()
 
         def long() -> None:
             env = make()
-            env.begin(perf_counter())
-            while perf_counter() < env.slice_end:
+            end = perf_counter() + BEGINNERS_SLICES * SLICE_S
+            while perf_counter() <= end:
                 pass
             scheduler.pause(env)
             order.append("long")
             ended.set_result(None)
 
         scheduler.spawn(long)
+        assert scheduler.busy
         scheduler.spawn(lambda: order.append("short"))
         scheduler.spawn(lambda: order.append("next"))
         assert order == []

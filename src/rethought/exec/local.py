@@ -6,7 +6,6 @@ changed on the newest state under the group's single writer. Built by the engine
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.jsonbytes import decode
@@ -119,7 +118,7 @@ class LocalTable:
         if selected.keys is not None:
             for start in range(0, len(selected.keys), PAGE):
                 part = list(selected.keys[start : start + PAGE])
-                with _at_root():
+                with _AT_ROOT:
                     docs = [doc for doc in self.read_many(env, part) if doc is not None]
                 if docs:
                     yield Chunk(len(docs), docs=docs)
@@ -164,7 +163,7 @@ class LocalTable:
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:
-            with _at_root():
+            with _AT_ROOT:
                 keys = [index_bound(key) for key in selected.keys]
             for key in keys:
                 yield from self._index_documents(env, index, (key, key), selected, first)
@@ -272,7 +271,7 @@ class LocalTable:
         if selected.keys is None:
             ranges = [_bounds(selected, index_bound)]
         else:
-            with _at_root():
+            with _AT_ROOT:
                 ranges = [(bound, bound) for bound in map(index_bound, selected.keys)]
         total = 0
         for bounds in ranges:
@@ -351,14 +350,20 @@ class LocalTable:
         env.await_ticket(env.writing(self.group).ticket(True))
 
 
-@contextmanager
-def _at_root() -> Iterator[None]:
-    """Errors of reading a table have no place in the query."""
-    try:
-        yield
-    except ReqlError as error:
-        error.frames = ()
-        raise
+class _AtRoot:
+    """Errors of reading a table have no place in the query. A class: queries come here often, for a generator."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ReqlError):
+            error.frames = ()
+
+
+_AT_ROOT: Final = _AtRoot()
 
 
 def _bounds(selected: Range, encode_bound: Any) -> tuple[Any, Any]:
@@ -366,7 +371,7 @@ def _bounds(selected: Range, encode_bound: Any) -> tuple[Any, Any]:
     lower, upper = selected.lower, selected.upper
     if lower is MAXVAL or upper is MINVAL:
         return _END, None
-    with _at_root():
+    with _AT_ROOT:
         low = None if lower is MINVAL else encode_bound(lower)
         high = None if upper is MAXVAL else encode_bound(upper)
     if low is not None and high is not None and low > high:
