@@ -11,12 +11,11 @@ import ast
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
 from rethought.reql import runtime
-from rethought.reql.expressions import Expressions, Fill, at_line, parsed
+from rethought.reql.expressions import Expressions, Fill, at_line, code_of, parsed
 from rethought.reql.nodes import (
     CHECKS,
     NUMERIC,
@@ -575,7 +574,7 @@ class Compiler(Expressions):
         """The finished function `(env, p, *extra)`."""
         function = self.lambda_(["env", "p", *extra], body, 1)
         tree = ast.Expression(function)
-        compiled: CodeType = compile(tree, self.filename, "eval")
+        compiled = code_of(tree, self.filename)
         if not self._namespace:
             self._namespace.update(runtime.base_namespace(self.specs))
         new = itertools.islice(self.constants.items(), self._published, None)

@@ -7,9 +7,11 @@ in order (`lazy` ones only where they stand). The compiler builds on it.
 import ast
 import copy
 import itertools
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from types import CodeType
 from typing import Any, TypeVar
 
 from rethought.errors import Frame
@@ -96,6 +98,14 @@ class Fill:
 
 
 Expression = TypeVar("Expression", bound=ast.expr)
+
+
+def code_of(tree: ast.Expression, filename: str) -> CodeType:
+    """Compiles an expression. That a client's literal is compared with `is` is nothing to warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        code: CodeType = compile(tree, filename, "eval")
+        return code
 
 
 def at_line(node: Expression, line: int) -> Expression:
