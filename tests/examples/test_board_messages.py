@@ -212,7 +212,9 @@ def test_commands_of_a_page_are_done_in_their_order(board: Board) -> None:
             say(page, **edit, text=str(number))
         told: list[str] = []
         while told[-1:] != ["99"]:
-            rows = hear(page, "notes")["rows"]  # among them may be `ready` again, with a newer token
+            rows = hear(page, "notes")[
+                "rows"
+            ]  # among them may be `ready` again, with a newer token
             told += [row["new_val"]["text"] for row in rows if "state" not in row]
         assert told == [str(number) for number in range(100)]
 
