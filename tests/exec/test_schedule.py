@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rethought.exec.env import SLICE_S, Env, Killed
+from rethought.exec.env import Env, Killed
 from rethought.exec.schedule import BEGINNERS_SLICES, IDLE_MAX, Scheduler
 from rethought.limits import Limits
 
@@ -61,7 +61,7 @@ def test_work_that_begins_after_its_slices_were_used_waits_for_the_next_turn_and
 
         def long() -> None:
             env = make()
-            end = perf_counter() + BEGINNERS_SLICES * SLICE_S
+            end = perf_counter() + BEGINNERS_SLICES * scheduler.slice_seconds
             while perf_counter() <= end:
                 pass
             scheduler.pause(env)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rethought.exec.chance import Chance
     from rethought.exec.schedule import Scheduler
 
-SLICE_S: Final = 0.001
-
 
 DEFAULT_DATABASE: Final = "test"
 
@@ -205,18 +203,22 @@ class Env:
 
     def worked(self) -> float:
         """Seconds of work on this batch of the query, nearly."""
-        slices = (self.pauses - self.pauses_before + 1) * self.limits.work_slice_seconds
+        slices: float = (self.pauses - self.pauses_before + 1) * self.scheduler.slice_seconds
         return min(slices, perf_counter() - self.began)
 
     def begin(self, now: float) -> None:
         """A slice begins, the first of a query or of a batch of its cursor."""
         self.began = now
         self.pauses_before = self.pauses
-        self.slice_end = now + self.limits.work_slice_seconds
+        self.slice_end = now + self.scheduler.slice_seconds
         seconds = self.limits.query_seconds
         if seconds:
             self.deadline = now + seconds
         self.memory_seen = self.scheduler.memory_at(now)
+
+    def new_slice(self) -> None:
+        """The query has its turn again."""
+        self.slice_end = perf_counter() + self.scheduler.slice_seconds
 
     def hold_on(self) -> None:
         """From here to `begin` the query keeps its slice, which therefore has an end."""

@@ -15,7 +15,8 @@ from typing import Any, Final
 from greenlet import getcurrent, greenlet
 
 from rethought.exec import memory
-from rethought.exec.env import SLICE_S, Env
+from rethought.exec.env import Env
+from rethought.limits import DEFAULT_LIMITS
 
 IDLE_MAX: Final = 64
 BEGINNERS_SLICES: Final = 3
@@ -26,9 +27,11 @@ MEMORY_FRESH_S: Final = 0.05
 class Scheduler:
     """One per node."""
 
-    def __init__(self, loop: AbstractEventLoop, slice_seconds: float = SLICE_S) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, slice_seconds: float = DEFAULT_LIMITS.work_slice_seconds
+    ) -> None:
         self.loop = loop
-        self._slice = slice_seconds
+        self.slice_seconds = slice_seconds
         self._beginners = BEGINNERS_SLICES * slice_seconds
         self._idle: list[greenlet] = []
         self._new: deque[Callable[[], None]] = deque()
@@ -95,7 +98,7 @@ class Scheduler:
         env.pauses += 1
         env.check_alive()
         env.memory_seen = self.memory()
-        env.slice_end = perf_counter() + self._slice
+        env.new_slice()
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -138,8 +141,8 @@ class Scheduler:
         parent.switch()
         env.pauses += 1
         if env.deadline:  # waiting does not count
-            env.deadline += perf_counter() - env.slice_end + self._slice
+            env.deadline += perf_counter() - env.slice_end + self.slice_seconds
         env.check_alive()
         env.memory_seen = self.memory()
-        env.slice_end = perf_counter() + self._slice
+        env.new_slice()
         return future.result()

@@ -7,7 +7,6 @@ any other query does. Made by `reql.feeds`.
 """
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -16,7 +15,7 @@ from rethought.conversation import Reply, Running
 from rethought.errors import ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
-from rethought.exec.env import SLICE_S, Env, Killed
+from rethought.exec.env import Env, Killed
 from rethought.exec.ops import Operator, Slice, apply_all
 from rethought.exec.values import Source, Stream
 from rethought.feed.batch import Batch
@@ -309,13 +308,13 @@ class PumpCursor:
         if self._closed:
             raise Killed
         self.env.check_alive()
-        self.env.slice_end = perf_counter() + SLICE_S
+        self.env.new_slice()
 
     # ---- in between
 
     def _run(self) -> None:
         self._active = True
-        self.env.slice_end = perf_counter() + SLICE_S
+        self.env.new_slice()
         try:
             self.env.check_alive()
             finished = self._fill()

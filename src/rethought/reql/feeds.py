@@ -10,7 +10,6 @@ gone from every list; read permission is checked again before anything leaves. C
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -25,7 +24,7 @@ from rethought.errors import (
 )
 from rethought.exec.chunk import Chunk
 from rethought.exec.cursor import BatchSize
-from rethought.exec.env import SLICE_S, Env, Killed
+from rethought.exec.env import Env, Killed
 from rethought.exec.ops import Operator
 from rethought.exec.ruled import TableOver
 from rethought.exec.table import check_readable
@@ -436,7 +435,7 @@ class FeedCursor(Subscription):
     def _read(self, reading: _Reading) -> None:
         """Reads until there is something to send, or nothing left to read. In a greenlet."""
         env, opening = reading.env, reading.opening
-        env.slice_end = perf_counter() + SLICE_S
+        env.new_slice()
         done = self._done
         try:
             env.check_alive()

@@ -338,8 +338,7 @@ class StreamCursor:
             self.env.scheduler.loop.call_soon(self.env.wake)
 
     def cancel(self) -> None:
-        self._closed = True
-        self.env.cancel()
+        self.close()
 
     def close(self) -> None:
         if not self._closed:

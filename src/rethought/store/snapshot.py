@@ -144,9 +144,8 @@ class Snapshot:
 
     def _failed(self, error: apsw.Error, table: TableId) -> ReqlError:
         self._writer.damage.failed(error, place_of_table(table))
-        if (
-            self._own is not None
-        ):  # fails until it is released: another transaction might be of a later state
+        if self._own is not None:
+            # Fails until it is released: another transaction might be of a later state.
             return read_error(self._writer.path, error)
         return self._writer.fail_read(error)
 
