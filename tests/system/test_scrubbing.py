@@ -191,6 +191,15 @@ def test_an_index_that_lost_an_entry_is_an_issue(machine: Machine) -> None:
     assert machine.value(get(table("t"), 5))["n"] == 5
 
 
+def test_what_the_samples_found_is_still_known_when_they_find_it_again(machine: Machine) -> None:
+    filled(machine)
+    group = machine.catalog.user_tables()[0].group
+    group._writer.connection.execute("DELETE FROM i_2 WHERE r=1")
+    for _ in range(3):
+        pass_over(machine, scrubbing(machine, lambda: 1_000.0))
+        assert list(group.damage.places) == ["index 2"]
+
+
 def test_what_was_found_is_known_after_a_restart(machine: Machine) -> None:
     filled(machine)
     group = machine.catalog.user_tables()[0].group

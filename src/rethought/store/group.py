@@ -252,8 +252,8 @@ class Group:
         found = self._writer.tables.index(index)
         return 1.0 if found.ready else found.position / found.end
 
-    def sample_index(self, table: TableId, index: IndexId, part: float, rows: int) -> None:
-        """Compares some documents with their entries in an index; a difference becomes `damage`.
+    def sample_index(self, table: TableId, index: IndexId, part: float, rows: int) -> bool:
+        """Compares some documents with their entries in an index; a difference becomes `damage`, then the answer is no.
 
         `part`, 0 to 1, says from where in the table on. Part of the slow search for damage.
         """
@@ -265,9 +265,10 @@ class Group:
             finding = sample_index(execute, state, state.indexes[index], int(part * last), rows)
         except apsw.Error as error:
             self.damage.failed(error, place_of_index(index))
-        else:
-            if finding is not None:
-                self.damage.note(place_of_index(index), finding)
+            return False
+        if finding is not None:
+            self.damage.note(place_of_index(index), finding)
+        return finding is None
 
     def index_seconds(self, index: IndexId) -> float | None:
         """How long this process has been building an index; None when it is not."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from rethought.errors import ReqlError
-from rethought.store import scrub
+from rethought.store import place_of_index, scrub
 from rethought.system.node import ScrubState
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class Scrubbing:
         self._database, self._progress = name, 0.0
         known = set(group.damage.places)
         seen = await self._read(group)
-        await self._compare(name, group)
-        for place in known - seen:
+        differ = await self._compare(name, group)
+        for place in known - seen - differ:
             group.damage.places.pop(place, None)
         self._finished[group] = now = self._clock()
         group.meta_put(RECORD, msgspec.json.encode(Record(now, group.damage.places)))
@@ -168,18 +168,22 @@ class Scrubbing:
             # The thread is at no step of it now, or will not come back to this one before it is closed.
             await asyncio.shield(loop.run_in_executor(self._thread, steps.close))
 
-    async def _compare(self, name: str, group: "Group") -> None:
-        """Compares samples of each table with its indexes; a turn of the loop for each."""
+    async def _compare(self, name: str, group: "Group") -> set[str]:
+        """Compares samples of each table with its indexes, a turn of the loop for each; the places that differ."""
+        differ: set[str] = set()
         database = self._catalog.databases.get(name)
         if database is None or database.system:
-            return
+            return differ
         for table in list(database.tables.values()):
             for index in list(table.indexes.values()):
                 for _ in range(SAMPLES):
                     if table.dropped or index.name not in table.indexes:
                         break
-                    group.sample_index(table.number, index.number, self._chance(), SAMPLE_ROWS)
+                    part = self._chance()
+                    if not group.sample_index(table.number, index.number, part, SAMPLE_ROWS):
+                        differ.add(place_of_index(index.number))
                     await asyncio.sleep(SAMPLE_PAUSE_SECONDS)
+        return differ
 
 
 def _give_way() -> None:
