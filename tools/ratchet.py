@@ -4,10 +4,12 @@ Purpose: compare a report of the replayer with the ratchet file and say what got
 Invariants:
   1. `check` fails when a file of recorded queries passes fewer steps than required, or is missing.
   2. `check` fails when a step of `cannot_pass` passes: the list holds only what is still true.
-  3. `update` only raises counts. Lowering one is an edit by hand that a reviewer sees.
+  3. `check` fails when fewer backtraces are equal to the recorded ones than required.
+  4. `update` only raises counts. Lowering one is an edit by hand that a reviewer sees.
 Callers: `tools.conformance`, and people: `python -m tools.ratchet REPORT [--update]`.
 
-The ratchet file is JSON: `required` maps a file's name to the number of steps that must pass,
+The ratchet file is JSON: `required` maps a file's name to the number of steps that must pass, `backtraces` is how many
+must be equal,
 `cannot_pass` maps a step's id to the reason why it cannot.
 """
 
@@ -47,6 +49,7 @@ class Report(msgspec.Struct, frozen=True):
     passed: int
     failed: int
     files: dict[str, FileReport]
+    backtraces_equal: int = 0
 
 
 class Ratchet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +57,7 @@ class Ratchet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     required: dict[str, int] = {}
     cannot_pass: dict[str, str] = {}
+    backtraces: int = 0
 
 
 def judge(report: Report, ratchet: Ratchet) -> list[str]:
@@ -66,6 +70,9 @@ def judge(report: Report, ratchet: Ratchet) -> list[str]:
         elif seen.passed < required:
             complaints.append(f"{name}: {seen.passed} steps pass, {required} are required")
             complaints += [f"    {one.id}  {one.why[:300]}" for one in seen.failures[:SHOWN_MAX]]
+    if report.backtraces_equal < ratchet.backtraces:
+        equal = report.backtraces_equal
+        complaints.append(f"{equal} backtraces are equal, {ratchet.backtraces} are required")
     failing = {one.id for file in report.files.values() for one in file.failures}
     replayed = tuple(f"{name}#" for name in report.files)
     complaints += [
@@ -91,7 +98,8 @@ def raised(report: Report, ratchet: Ratchet) -> Ratchet:
     required = dict(ratchet.required)
     for name, file in report.files.items():
         required[name] = max(required.get(name, 0), file.passed)
-    return Ratchet(required=required, cannot_pass=dict(ratchet.cannot_pass))
+    backtraces = max(ratchet.backtraces, report.backtraces_equal)
+    return Ratchet(required, dict(ratchet.cannot_pass), backtraces)
 
 
 def read_report(path: Path) -> Report:
@@ -106,6 +114,7 @@ def read_ratchet(path: Path = RATCHET) -> Ratchet:
 
 def write_ratchet(ratchet: Ratchet, path: Path = RATCHET) -> None:
     document: Mapping[str, object] = {
+        "backtraces": ratchet.backtraces,
         "required": dict(sorted(ratchet.required.items())),
         "cannot_pass": dict(sorted(ratchet.cannot_pass.items())),
     }

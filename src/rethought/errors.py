@@ -5,7 +5,7 @@ not a `ReqlError` is a bug of ours and leaves as `InternalError`. Every room may
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 Frame = int | str
 """A step of a backtrace: a positional argument's index or an optional argument's name."""
@@ -25,6 +25,7 @@ class ReqlError(Exception):
     response_type: ClassVar[int] = RUNTIME_ERROR
     error_type: ClassVar[int | None] = None
     is_limit: ClassVar[bool] = False  # a limit was reached: who does that often is made to wait
+    of_stream = False  # a lazy sequence failed while a term read it: to blame is what made it, not its reader
 
     def __init__(
         self,
@@ -36,6 +37,11 @@ class ReqlError(Exception):
         self._message = message
         self.at = at
         self.frames = frames
+
+    def by_stream(self) -> Self:
+        """The same error, as one of a lazy sequence."""
+        self.of_stream = True
+        return self
 
     @property
     def message(self) -> str:

@@ -61,6 +61,14 @@ def test_only_failures_without_a_reason_are_unexplained() -> None:
     assert [one.id for one in left] == ["add#2.1"]
 
 
+def test_a_backtrace_that_is_no_longer_equal_is_a_complaint() -> None:
+    seen = Report(passed=0, failed=0, files={}, backtraces_equal=6)
+    assert judge(seen, Ratchet(backtraces=6)) == []
+    assert judge(seen, Ratchet(backtraces=7)) == ["6 backtraces are equal, 7 are required"]
+    assert raised(seen, Ratchet(backtraces=7)).backtraces == 7
+    assert raised(seen, Ratchet(backtraces=5)).backtraces == 6
+
+
 def test_raising_never_lowers_a_count() -> None:
     ratchet = Ratchet(required={"add": 5, "mul": 2})
     assert raised(report(add=(4, []), mul=(3, []), sub=(1, [])), ratchet).required == {

@@ -28,14 +28,15 @@ class BatchSize:
     def __init__(self, env: Env) -> None:
         limits = env.limits
         defaults = env.defaults
-        self.rows_min = _integer(env, "min_batch_rows", limits.batch_rows_min) if defaults else 1
+        given = defaults.fallback
+        self.rows_min = _integer(env, "min_batch_rows", limits.batch_rows_min) if given else 1
         self.rows_max = ROWS_UNLIMITED
         self.bytes_max = limits.batch_bytes
         self.seconds_max = limits.batch_seconds
         self.scaledown = limits.first_batch_scaledown
-        if not defaults:
+        if not given:
             return
-        if "max_batch_rows" in defaults:
+        if "max_batch_rows" in given:
             self.rows_max = max(1, _integer(env, "max_batch_rows", 0))
         self.rows_min = min(self.rows_min, self.rows_max)
         self.bytes_max = _integer(env, "max_batch_bytes", self.bytes_max)

@@ -31,10 +31,17 @@ class Options(dict[str, Callable[[], Any]]):
 
     __slots__ = ("env", "fallback")
 
-    def __init__(self, env: "Env | None", given: Mapping[str, Callable[[], Any]]) -> None:
+    def __init__(
+        self,
+        env: "Env | None",
+        given: Mapping[str, Callable[[], Any]],
+        fallback: Mapping[str, Callable[[], Any]] | None = None,
+    ) -> None:
         super().__init__(given)
         self.env = env
-        self.fallback: Mapping[str, Callable[[], Any]] = _NONE if env is None else env.defaults
+        if fallback is None:
+            fallback = _NONE if env is None else env.defaults.fallback
+        self.fallback: Mapping[str, Callable[[], Any]] = fallback
 
     def value(self, name: str) -> Any:
         """The value, which is data; None when absent (null counts as given only through `has`)."""
@@ -43,7 +50,11 @@ class Options(dict[str, Callable[[], Any]]):
             return value
         from rethought.exec.values import need_datum
 
-        return need_datum(self.env, value, name if name in self else None)
+        return need_datum(self.env, value, *(self.blame(name) or (None,)))
+
+    def blame(self, name: str) -> tuple[str, ...]:
+        """Where an error about an option stands: nowhere, when it is a global one."""
+        return (name,) if name in self else ()
 
     def whatever(self, name: str) -> Any:
         """The value, which may be a table or a function as well."""
@@ -70,7 +81,7 @@ class MustWait(Exception):
 class Env:
     """See the module. What most queries never touch has its first value in the class."""
 
-    defaults: Options = NO_OPTIONS
+    defaults: Options = NO_OPTIONS  # of a term that is given none: it has the global ones only
     home: Callable[[], Any] | None = None  # the global option `db`
     plan: Any = None
     params: tuple[Any, ...] = ()

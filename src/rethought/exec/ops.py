@@ -206,9 +206,9 @@ class Zip(Operator):
         rows = []
         for row in chunk.datums():
             if row.__class__ is not dict:
-                raise wrong_datum("OBJECT", row)
+                raise wrong_datum("OBJECT", row).by_stream()
             if "left" not in row:
-                raise QueryLogicError("ZIP can only be called on the result of a join.")
+                raise QueryLogicError("ZIP can only be called on the result of a join.").by_stream()
             left = row["left"]
             rows.append(merge_objects(left, row["right"]) if "right" in row else left)
         return of_rows(rows)

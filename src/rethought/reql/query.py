@@ -68,12 +68,13 @@ def settle(env: Env, plan: Plan, params: tuple[Any, ...]) -> None:
         return
     env.defaults = Options(
         env,
+        {},
         {
             name: lambda function=function: function(env, params)  # type: ignore[misc]
             for name, function in plan.globals.items()
         },
     )
-    if "array_limit" in env.defaults:
+    if env.defaults.has("array_limit"):
         limit = need_int(env, env.defaults.value("array_limit"), None)
         if limit < 1:
             raise QueryLogicError(f"Illegal array size limit `{limit}`.  (Must be >= 1.)")

@@ -24,7 +24,7 @@ from rethought.exec.functions import (
     constant_function,
 )
 from rethought.exec.grouping import GroupedStream, sorted_groups
-from rethought.exec.ops import EmptyError
+from rethought.exec.ops import EmptyError, transform
 from rethought.exec.table import need_slice, need_whole
 from rethought.exec.values import (
     Grouped,
@@ -62,15 +62,27 @@ def backtrace(error: ReqlError) -> tuple[Frame, ...]:
     if error.frames is not None:
         return error.frames
     found: tuple[Frame, ...] = ()
+    read = (
+        False  # whether the term found is one that reads a sequence, and not the one that makes it
+    )
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        if filename.startswith("<reql"):
-            paths = _paths.get(filename)
+        code = trace.tb_frame.f_code
+        if code.co_filename.startswith("<reql"):
+            paths = _paths.get(code.co_filename)
             if paths is not None and trace.tb_lineno < len(paths):
                 found = paths[trace.tb_lineno]
+                read = error.of_stream
+        elif code in _AT_ONCE:
+            read = False
         trace = trace.tb_next
-    return tuple(found) if isinstance(found, Rewritten) else (*found, *error.at)
+    if isinstance(found, Rewritten):
+        return tuple(found)
+    return (*found, 0) if read else (*found, *error.at)
+
+
+_AT_ONCE: Final = frozenset({transform.__code__, values.finish.__code__})
+"""Where terms of arrays make their sequence to the end before anybody reads it."""
 
 
 # ---- grouped data

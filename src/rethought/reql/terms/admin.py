@@ -180,11 +180,11 @@ def _durability(opts: Options) -> str:
     if value is None and not opts.has("durability"):
         return "hard"
     if value.__class__ is not str:
-        raise wrong_datum("STRING", value, "durability")
+        raise wrong_datum("STRING", value, *opts.blame("durability"))
     if value not in ("hard", "soft"):
         raise QueryLogicError(
             f'Durability option `{value}` unrecognized (options are "hard" and "soft").',
-            "durability",
+            *opts.blame("durability"),
         )
     return str(value)
 

@@ -187,7 +187,7 @@ def changes_(env: Env, value: Any, text: SourceText, params: Any, opts: Options)
         error.at = text.random
         raise
     _check_offsets(followed, settings)
-    if "default" in env.defaults:  # filters answer otherwise then
+    if env.defaults.has("default"):  # filters answer otherwise then
         return Stream(FeedSource(followed, settings))
     # The parameters as bytes: 1, 1.0 and true are equal to Python.
     sharing = None if text.shape is None else (text.shape, encode(list(params)))

@@ -97,8 +97,8 @@ class SortKey:
 
 
 def order_by_(env: Env, value: Any, index: Any, *keys: SortKey) -> Any:
-    if index is None and "index" in env.defaults:
-        index = env.defaults["index"]()
+    if index is None and env.defaults.has("index"):
+        index = env.defaults.whatever("index")
     sequence = need_sequence(env, value, 0)
     if index is None:
         if not keys:
@@ -393,7 +393,7 @@ def _merged(env: Env, sequences: list[Any], keys: list[SortKey]) -> Any:
             if last is not None and compare_keys(last, key) > 0:
                 raise QueryLogicError(
                     "The streams given as arguments are not ordered by given ordering."
-                )
+                ).by_stream()
             last = key
             yield (key, row)
 

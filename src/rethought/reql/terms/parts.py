@@ -234,7 +234,7 @@ def range_(env: Env, *bounds: Any) -> Stream:
         size = 200
         while end is None or position < end:
             if position > RANGE_MAX:
-                raise QueryLogicError("`range` out of safe double bounds.")
+                raise QueryLogicError("`range` out of safe double bounds.").by_stream()
             env.tick()
             stop = position + size if end is None else min(end, position + size)
             yield Chunk(stop - position, rows=list(range(position, stop)))

@@ -86,7 +86,7 @@ def compile_table(c: Compiler, term: Term) -> Node:
 
 def known_table(env: Env, names: tuple[str, str]) -> Selection | None:
     """A table that was looked up before and still has this name."""
-    if env.defaults or env.client.narrowed:
+    if env.defaults.fallback or env.client.narrowed:
         return None
     engine = env.engine
     known: Selection | None = engine.known_tables.get(names)
@@ -126,14 +126,14 @@ def _table_options(opts: Options) -> str:
     mode = opts.value("read_mode") if opts.has("read_mode") else "single"
     if mode not in ("single", "majority", "outdated", "_debug_direct"):
         if mode.__class__ is not str:
-            raise wrong_datum("STRING", mode, "read_mode")
+            raise wrong_datum("STRING", mode, *opts.blame("read_mode"))
         raise QueryLogicError(
             f'Read mode `{mode}` unrecognized (options are "majority", "single", and "outdated").'
         )
     form = opts.value("identifier_format") if opts.has("identifier_format") else "name"
     if form not in ("name", "uuid"):
         if form.__class__ is not str:
-            raise wrong_datum("STRING", form, "identifier_format")
+            raise wrong_datum("STRING", form, *opts.blame("identifier_format"))
         raise QueryLogicError(
             f'Identifier format `{form}` unrecognized (options are "name" and "uuid").'
         )

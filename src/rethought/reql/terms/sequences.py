@@ -214,8 +214,8 @@ def function_or_constant(env: Env, value: Any, at: int | None) -> Any:
 
 
 def filter_(env: Env, value: Any, predicate: Any, fallback: Any, place: tuple[Frame, ...]) -> Any:
-    if fallback is None and "default" in env.defaults:
-        fallback = env.defaults["default"]
+    if fallback is None:
+        fallback = env.defaults.fallback.get("default")
     if not isinstance(predicate, Function):
         predicate = pattern_function(predicate, place, strict=fallback is not None)
     return streaming(env, value, Filter(predicate, fallback))

@@ -98,7 +98,7 @@ def _return_changes(opts: Options) -> bool | str:
 def _durability(opts: Options) -> str | None:
     if not opts.has("durability"):
         return None
-    at = ("durability",) if "durability" in opts else ()
+    at = opts.blame("durability")
     durability = opts.value("durability")
     if durability not in ("hard", "soft"):
         if durability.__class__ is not str:
