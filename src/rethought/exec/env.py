@@ -243,6 +243,11 @@ class Env:
             f"Evaluation that must not be interrupted took more than {seconds:g} seconds."
         )
 
+    def forget_options(self) -> None:
+        """The query is over. They refer back to it, and what refers to itself stays until the collector looks."""
+        self.home = None
+        self.defaults = NO_OPTIONS
+
     def cancel(self) -> None:
         """Ends the query at its next `tick` or `wait`."""
         self.cancelled = True

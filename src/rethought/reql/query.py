@@ -56,6 +56,8 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
         env.in_place = False
         if env.snapshots:
             env.end_batch()
+        if plan.globals or plan.home is not None:
+            env.forget_options()
     return Reply(profiled(env, body) if plan.profile else body)
 
 
@@ -212,6 +214,8 @@ class Query:
     def _finish(self, reply: Reply) -> None:
         tickets = self.env.tickets
         self._reply = reply
+        if reply.cursor is None:
+            self.env.forget_options()
         if not tickets:
             self._deliver()
             return
@@ -326,6 +330,7 @@ class StreamCursor:
             reply = Reply(internal(error, env))
         env.end_batch()
         if reply.cursor is None:
+            env.forget_options()
             env.engine.cursors.pop(self, None)
         self._reply = reply
         self._finished = True
@@ -348,3 +353,4 @@ class StreamCursor:
             self.env.engine.cursors.pop(self, None)
             if self._finished:
                 self.batches.close()
+                self.env.forget_options()
