@@ -122,18 +122,59 @@ FOLLOWED_HEADING: Final = (
     f"{'messages/s':>11s} {'behind, ms':>11s} {'server':>7s} {'own':>6s} {'µs/change':>10s}"
 )
 
-IDLE: Final[dict[str, Callable[[int], Term]]] = {
-    "get": lambda n: term("get", table(), n),
-    "get_all of 5 keys": lambda n: term("get_all", table(), *range(5 * n, 5 * n + 5)),
-    "between": lambda n: term("between", table(), 10 * n, 10 * n + 5),
-    "get_all by index": lambda n: term("get_all", table(), n, index="age"),
-    "between by index": lambda n: term("between", table(), 10 * n, 10 * n + 5, index="age"),
-    "filter by equality": lambda n: term("filter", table(), {"name": f"user-{n}"}),
-    "filter of get_all": lambda n: term(
-        "filter", term("get_all", table(), n, index="age"), row(term("gt", field("score"), 5))
+
+def followed_as(query: Term, **options: Term) -> bytes:
+    return start(term("changes", query, **options))
+
+
+def where(comparison: str, name: str, value: Term) -> Term:
+    return term("filter", table(), row(term(comparison, field(name), value)))
+
+
+IDLE: Final[dict[str, Callable[[int], bytes]]] = {
+    "get": lambda n: followed_as(term("get", table(), n)),
+    "get_all of 5 keys": lambda n: followed_as(term("get_all", table(), *range(5 * n, 5 * n + 5))),
+    "between": lambda n: followed_as(term("between", table(), 10 * n, 10 * n + 5)),
+    "get_all by index": lambda n: followed_as(term("get_all", table(), n, index="age")),
+    "between by index": lambda n: followed_as(
+        term("between", table(), 10 * n, 10 * n + 5, index="age")
     ),
-    "table": lambda _: table(),
+    "filter by equality": lambda n: followed_as(term("filter", table(), {"name": f"user-{n}"})),
+    "filter by function": lambda n: followed_as(where("eq", "score", 2000 + n)),
+    "filter by comparison": lambda n: followed_as(where("gt", "age", 2000 + n)),
+    "filter of get_all": lambda n: followed_as(
+        term("filter", term("get_all", table(), n, index="age"), row(term("gt", field("score"), 5)))
+    ),
+    "filter that is computed": lambda n: followed_as(
+        term("filter", table(), row(term("gt", term("add", field("age"), 1), 2000 + n)))
+    ),
+    "filter and pluck": lambda n: followed_as(
+        term("pluck", where("eq", "score", 2000 + n), "id", "name")
+    ),
+    "filter and map": lambda n: followed_as(
+        term("map", where("gt", "age", 2000 + n), row(term("add", field("age"), n)))
+    ),
+    "first 3": lambda n: followed_as(
+        term(
+            "limit",
+            term("order_by", term("between", table(), 10 * n, 10 * n + 5), index="id"),
+            3,
+        )
+    ),
+    "table": lambda _: followed_as(table()),
+    "get, initial": lambda n: followed_as(
+        term("get", table(), n), include_initial=True, include_states=True
+    ),
+    "filter, initial": lambda n: followed_as(where("gt", "age", 2000 + n), include_initial=True),
+    "get, tokens": lambda n: followed_as(term("get", table(), n), include_resume_tokens=True),
+    "get, tokens and states": lambda n: followed_as(
+        term("get", table(), n), include_resume_tokens=True, include_states=True
+    ),
+    "filter, tokens": lambda n: followed_as(
+        where("gt", "age", 2000 + n), include_resume_tokens=True
+    ),
 }
+"""Kinds of subscription by number, which makes each different (but for those of the whole table)."""
 
 
 def idle(server: Server, name: str, subscribers: int, connections: int, writes: int) -> str:
@@ -144,18 +185,19 @@ def idle(server: Server, name: str, subscribers: int, connections: int, writes: 
         client.value(start(term("index_create", table(), "age")))
         client.drain(start(term("index_wait", table(), "age")))
         crowds = [Crowd(stack.enter_context(Connection(server.port))) for _ in range(connections)]
+        warm_up = Crowd(stack.enter_context(Connection(server.port)))
         for number in range(200):  # whatever is compiled or opened once
-            crowds[number % connections].follow(start(term("changes", IDLE[name](-number - 1))))
+            warm_up.follow(IDLE[name](-number - 1))
         before = [unrelated(server, client, name, writes) for name in ("writes", "docs")]
         memory = server.resident_bytes()
         begin = time.perf_counter()
         for number in range(subscribers):
-            crowds[number % connections].follow(start(term("changes", IDLE[name](number))))
+            crowds[number % connections].follow(IDLE[name](number))
         took = time.perf_counter() - begin
         memory = server.resident_bytes() - memory
         after = [unrelated(server, client, name, writes) for name in ("writes", "docs")]
     costs = " ".join(f"{old:8.0f} →{new:5.0f}" for old, new in zip(before, after, strict=True))
-    return f"{name:20s} {memory / subscribers:10.0f} {1e6 * took / subscribers:9.0f} {costs}"
+    return f"{name:24s} {memory / subscribers:10.0f} {1e6 * took / subscribers:9.0f} {costs}"
 
 
 def unrelated(server: Server, client: Connection, name: str, writes: int) -> float:
@@ -169,7 +211,7 @@ def unrelated(server: Server, client: Connection, name: str, writes: int) -> flo
 
 
 IDLE_HEADING: Final = (
-    f"{'idle subscriptions':20s} {'bytes each':>10s} {'open, µs':>9s} {'other table, µs':>15s} "
+    f"{'idle subscriptions':24s} {'bytes each':>10s} {'open, µs':>9s} {'other table, µs':>15s} "
     f"{'same table, µs':>15s}"
 )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from bench import yardsticks
 from bench.client import BenchmarkError
 from bench.revision import installed
+from bench.server import held
 from bench.terms import Draw
 from bench.workloads import ROWS, Target, prepare
 from tools.serverprocess import ServerProcess, running
@@ -75,16 +76,8 @@ def measure(sides: list[Side], runs: int, only: list[str]) -> None:
 
 def footprint(side: Side) -> None:
     """What the server holds at the end: memory and disk."""
-    if side.server is None:
-        return
-    status = Path(f"/proc/{side.server.pid}/status")
-    memory = "?"
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-        memory = f"{int(line.split()[1]) // 1024} MB"
-    files = [path for path in side.server.directory.rglob("*") if path.is_file()]
-    disk = sum(path.stat().st_size for path in files) // 2**20
-    print(f"{side.label}: resident memory {memory}, data directory {disk} MB")
+    if side.server is not None:
+        print(f"{side.label}: {held(side.server)}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 What always holds: a server that `measured` started is gone when its block is left; of one that ran already only the
 port is known, and what it takes is NaN. Reads /proc, so elsewhere than on Linux everything is NaN.
-Callers: `bench.latency`, `bench.fanout`.
+Callers: `bench.run`, `bench.growth`, `bench.latency`, `bench.fanout`.
 """
 
 import os
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.serverprocess import running
+from tools.serverprocess import ServerProcess, running
 
 UNKNOWN: Final = float("nan")
 
@@ -40,6 +40,17 @@ class Server:
     def _proc(self, name: str) -> str | None:
         path = Path(f"/proc/{self.pid}/{name}")
         return path.read_text() if self.pid is not None and path.exists() else None
+
+
+def megabytes(folder: Path) -> float:
+    """What the files of a data directory take."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+
+
+def held(process: ServerProcess) -> str:
+    """Memory and disk, as text."""
+    memory = Server(process.port, process.pid).resident_bytes() / 2**20
+    return f"resident memory {memory:.0f} MB, data directory {megabytes(process.directory):.0f} MB"
 
 
 @contextmanager

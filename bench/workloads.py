@@ -53,7 +53,14 @@ def empty_tables(client: Connection, *names: str) -> None:
         client.drain(start(term("wait", table(name))))
 
 
-def prepare(target: Target) -> Iterator[tuple[str, str, float]]:
+AGE: Final = ("field", "age", None)
+CITY_AGE: Final = ("function", "city_age", row(array(field("city"), field("age"))))
+"""Indexes: of what kind, name, function."""
+
+
+def prepare(
+    target: Target, indexes: tuple[tuple[str, str, Term], ...] = (AGE, CITY_AGE)
+) -> Iterator[tuple[str, str, float]]:
     """Fill the server; what that took are figures too (name, unit, figure)."""
     client = Connection(target.port)
     empty_tables(client, "docs", "writes")
@@ -68,13 +75,12 @@ def prepare(target: Target) -> Iterator[tuple[str, str, float]]:
     for body in bodies:
         client.drain(body)
     yield "load, batches of 500, soft", "docs/s", target.documents / (time.perf_counter() - begin)
-    for name, function in (("age", None), ("city_age", row(array(field("city"), field("age"))))):
+    for kind, name, function in indexes:
         begin = time.perf_counter()
         extra = () if function is None else (function,)
         client.value(start(term("index_create", table(), name, *extra)))
         client.drain(start(term("index_wait", table(), name)))
-        label = "index build, field" if function is None else "index build, function"
-        yield label, "docs/s", target.documents / (time.perf_counter() - begin)
+        yield f"index build, {kind}", "docs/s", target.documents / (time.perf_counter() - begin)
     client.close()
 
 
