@@ -6,8 +6,10 @@ form where it can (`glance` leaves even that for later); `fold` sees only what w
 per group, by `exec.grouping`.
 """
 
+import sys
+from functools import reduce
 from itertools import repeat
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.order import compare
@@ -91,6 +93,15 @@ def keys_of(function: Function | None, chunk: Chunk) -> list[Any]:
     return function.found(chunk, SKIP)
 
 
+if sys.version_info < (3, 12):
+    _added: Final = sum
+else:
+
+    def _added(values: list[Any], start: float) -> float:
+        """Doubles one after the other, as the original adds them: `sum` compensates for what they lose."""
+        return reduce(add, values, start)
+
+
 class Sum(Reduction):
     """Adds numbers; rows whose field is missing or null do not take part."""
 
@@ -101,7 +112,7 @@ class Sum(Reduction):
         self.function = function
 
     def start(self) -> Any:
-        return (0, 0)
+        return (0.0, 0)
 
     def extract(self, env: "Env", chunk: Chunk) -> list[Any]:
         return keys_of(self.function, chunk)
@@ -110,7 +121,7 @@ class Sum(Reduction):
         total, count = state
         if set(map(type, values)) not in _NUMBERS:
             values = [value for value in values if value is not SKIP and self.is_number(value)]
-        return (total + sum(values), count + len(values))
+        return (_added(values, total), count + len(values))
 
     def is_number(self, value: Any) -> bool:
         if value.__class__ is int or value.__class__ is float:

@@ -12,17 +12,17 @@ from greenlet import getcurrent
 from rethought.catalog.catalog import check_name, refuse_taken
 from rethought.catalog.model import SYSTEM_DATABASE, Database
 from rethought.datum.jsonbytes import decode
-from rethought.datum.values import is_truthy
+from rethought.datum.values import is_truthy, to_uint64
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.exec.env import Env, Options
 from rethought.exec.values import (
     SingleSelection,
     need_database,
-    need_int,
     need_string,
     wrong_datum,
     wrong_value,
 )
+from rethought.reql.checks import blamed, number_of
 from rethought.reql.spec import Arg, Determinism, Effect, Grouped, TermSpec, between, exactly
 from rethought.reql.terms.placement import OPTARGS as PLACEMENT_OPTARGS
 from rethought.reql.terms.placement import check_placement, read_placement
@@ -241,8 +241,8 @@ def wait(env: Env, *args: Any, opts: Options) -> Any:
                 f"'{last}'",
                 "wait_for",
             )
-    if opts.has("timeout") and need_int(env, opts.value("timeout"), "timeout") < 0:
-        raise QueryLogicError("The timeout must not be negative.", "timeout")
+    if opts.has("timeout"):
+        blamed(lambda: to_uint64(number_of(opts.value("timeout"))), *opts.blame("timeout"))
     if isinstance(target, Database):
         if not target.system:
             return {"ready": len(target.tables)}

@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from rethought.datum.order import compare, order_key
 from rethought.datum.text import pretty
-from rethought.errors import NonExistenceError, QueryLogicError, ReqlError, ResourceLimitError
+from rethought.errors import (
+    Frame,
+    NonExistenceError,
+    QueryLogicError,
+    ReqlError,
+    ResourceLimitError,
+)
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, too_many
 from rethought.exec.functions import Function
@@ -27,6 +33,7 @@ from rethought.exec.values import (
     need_string,
 )
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.runtime import as_function
 from rethought.reql.spec import (
     ANY_NUMBER,
     Arg,
@@ -38,7 +45,7 @@ from rethought.reql.spec import (
 )
 from rethought.reql.terms.selecting import table_frames
 from rethought.reql.terms.sequences import sequence_node
-from rethought.reql.tree import ARGS, ASC, DESC, MAKE_ARRAY, Term
+from rethought.reql.tree import ARGS, ASC, DATUM, DESC, FUNC, MAKE_ARRAY, Term, datum
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
 
@@ -314,16 +321,15 @@ def union(c: Compiler, term: Term) -> Node:
 
 def _interleave(c: Compiler, optarg: Term) -> ast.expr:
     line = c.line(optarg)
-    if optarg.type == 1 and optarg.value.__class__ is bool:
-        return c.constant(c.pin(optarg), line)
     if optarg.type == MAKE_ARRAY:
         parts = optarg.args
-    elif optarg.type == 1 and optarg.value.__class__ is list:
-        from rethought.reql.tree import datum
-
+    elif optarg.type == DATUM and optarg.value.__class__ is list:
         parts = [datum(part, optarg.path) for part in c.pin(optarg)]
-    else:
+    elif optarg.type in (FUNC, ASC, DESC, ARGS) or c.is_literal(optarg, str):
         parts = [optarg]
+    else:
+        place = c.keep(optarg.path, line)
+        return c.call("interleaved", [c.name("env", line), c.compile(optarg).code, place], line)
     if any(part.type == ARGS for part in parts):
         return c.call("not_spliced", [], line)
     elements = [_key(c, part).code for part in parts]
@@ -331,6 +337,13 @@ def _interleave(c: Compiler, optarg: Term) -> ast.expr:
         elements, ast.Load(), lineno=line, col_offset=0, end_lineno=line, end_col_offset=0
     )
     return code
+
+
+def interleaved(env: Env, value: Any, path: tuple[Frame, ...]) -> Any:
+    """A computed ordering: a truth value asks for none, whatever its value."""
+    if value is True or value is False:
+        return None
+    return (SortKey(as_function(env, value, "field", path), False),)
 
 
 def union_(env: Env, interleave: Any, *values: Any) -> Any:
@@ -441,7 +454,7 @@ TERMS: Final = (
         compile=union,
         optargs=("interleave",),
         datum=False,
-        names={"union_": union_},
+        names={"union_": union_, "interleaved": interleaved},
     ),
     TermSpec(73, "asc", exactly(1), run=asc, args=(Arg.ANY,), grouped=Grouped.WHOLE, datum=False),
     TermSpec(74, "desc", exactly(1), run=desc, args=(Arg.ANY,), grouped=Grouped.WHOLE, datum=False),

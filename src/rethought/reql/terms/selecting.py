@@ -1,6 +1,7 @@
 """Databases, tables and the parts of a table: get, get_all, between."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from rethought.datum.values import MAXVAL, MINVAL
@@ -149,18 +150,52 @@ def get(env: Env, target: Selection, key: Any) -> SingleSelection:
 
 def get_all(env: Env, target: Selection, *keys: Any, opts: Options) -> Selection:
     """TABLE, key... [, index] -> SELECTION<STREAM>"""
+    return _with_keys(target, index_name(opts), keys)
+
+
+def _with_keys(target: Selection, index: str | None, keys: Iterable[Any]) -> Selection:
     found = target.table
     assert found is not None
-    index = index_name(opts)
+    wanted = []
     for at, key in enumerate(keys, 1):
         if key is None:
             raise NonExistenceError("Keys cannot be NULL.", at)
         if key.__class__ is dict and key.get("$reql_type$") == "GEOMETRY":
             raise QueryLogicError(_NO_GEO_KEYS, at)
+        if key is not MINVAL and key is not MAXVAL:
+            wanted.append(key)
     if index == found.primary_key:
         index = None
-    wanted = tuple(key for key in keys if key is not MINVAL and key is not MAXVAL)
-    return Selection(found, Range(index=index, keys=wanted))
+    return Selection(found, Range(index=index, keys=tuple(wanted)))
+
+
+def compile_get_all(c: Compiler, term: Term) -> Node:
+    """The index is asked for before the keys, which shows only where it is computed."""
+    index = term.optargs.get("index")
+    if index is None or c.is_literal(index, str):
+        return c.plain(term)
+    later = Term(GET_ALL_LATER.type, term.args, term.optargs, term.path, GET_ALL_LATER)
+    return c.plain(later)
+
+
+def get_all_later(
+    env: Env, target: Selection, *keys: Callable[[], Any], opts: Options
+) -> Selection:
+    index = index_name(opts)
+    return _with_keys(target, index, (key() for key in keys))
+
+
+GET_ALL_LATER: Final = TermSpec(
+    -2,
+    "get_all",
+    at_least(1),
+    run=get_all_later,
+    args=(Arg.WHOLE,),
+    optargs=("index",),
+    determinism=Determinism.NEVER,
+    eager=1,
+    datum=False,
+)
 
 
 _NO_GEO_KEYS: Final = (
@@ -274,6 +309,8 @@ TERMS: Final = (
         "get_all",
         at_least(1),
         run=get_all,
+        compile=compile_get_all,
+        names={f"run_{GET_ALL_LATER.type}": get_all_later},
         args=(Arg.WHOLE,),
         optargs=("index",),
         effect=Effect.READ,
