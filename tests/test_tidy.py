@@ -25,6 +25,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
     "stack": frozenset(),
     "hashchain": frozenset(),
+    "garbage": frozenset(),
     "datum": frozenset(),
     "auth": frozenset({"datum"}),
     "store": frozenset({"datum"}),

@@ -8,7 +8,6 @@ rooms; `cli` calls `run` and `create`.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import platform
@@ -27,6 +26,7 @@ from rethought import log as server_log
 from rethought.cachesize import first_size, keep_cache_size
 from rethought.config import Config
 from rethought.datadir import StartError, encryption_key, locked, make_directory, pid_file
+from rethought.garbage import Collector
 from rethought.log import notice
 from rethought.web.starting import answering
 from rethought.wire.listener import Listener
@@ -49,8 +49,6 @@ log = logging.getLogger("rethought.server")
 MEGABYTE: Final = 1 << 20
 SECONDS_A_DAY: Final = 86_400
 SYSTEM_CACHE_BYTES: Final = 8 * MEGABYTE
-GC_THRESHOLD: Final = (50_000, 4, 250)
-"""Fewer collections: nearly nothing a query allocates is part of a cycle."""
 
 
 class Data:
@@ -198,20 +196,24 @@ async def serve(config: Config) -> None:
             announce_ports(config, ports)
             stopping = stop_signal(server)
             await server.start()
-            settle()
+            collector = collect_garbage(server.engine)
             identity = data.catalog.identity
             notice('Server ready, "%s" %s', identity.name, identity.id)
             notice("Server got %s; shutting down...", await stopping)
             await server.stop()
+            collector.stop()
     finally:
         ports.close()
 
 
-def settle() -> None:
-    """What was built so far lives as long as the process: the collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
+def collect_garbage(engine: Any) -> Collector:
+    """From now on at moments of our choice; what was built so far lives as long as the process."""
+    scheduler = engine.scheduler
+    collector = Collector(
+        scheduler.loop, quiet=lambda: scheduler.quiet, held=lambda: scheduler.memory()
+    )
+    collector.start()
+    return collector
 
 
 def stop_signal(server: Server) -> "asyncio.Future[str]":

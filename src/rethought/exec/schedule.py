@@ -60,6 +60,11 @@ class Scheduler:
         """Whether work that is spawned now waits for its turn."""
         return self._used > self._beginners
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no query is under way, but for those that wait for something."""
+        return not self._paused and not self._new
+
     def spawn(self, work: Callable[[], None]) -> None:
         """Runs `work` until it ends, pauses or waits for the first time: now, or when it is its turn. `work` never
         raises."""
