@@ -39,7 +39,7 @@ QUERIES: dict[str, bytes] = {
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     folder: Path = tmp_path_factory.mktemp("circles")
-    with inside(folder / "data", Limits()) as node:
+    with inside(folder, Limits()) as node:
         with Connection(node.port) as client:
             client.value(start(term("table_create", term("db", "test"), "things")))
             things = [{"id": n, "n": n} for n in range(100)]
