@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
@@ -30,8 +32,15 @@ OPTIONS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS: Final = 20_000
-"""How long an expectation waits for what should be there at once: a machine may be busy."""
+PATIENCE_MS: Final = 1000 * PATIENCE_S
+LASTING: Final = """
+{
+  const after = window.setTimeout;
+  const lasts = (ms) => Number.isInteger(ms) && ms >= 6_000;
+  window.setTimeout = (work, ms, ...rest) => after(work, lasts(ms) ? 1e9 : ms, ...rest);
+}
+"""
+"""What a page would take back after some seconds stays, for however long a busy machine takes to look at it."""
 
 
 def find_browser() -> str:
@@ -63,7 +72,9 @@ def running_browser() -> Iterator["Browser"]:
     except ImportError:
         missing("the Python package playwright is not installed (make setup)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
+        browser = playwright.chromium.launch(
+            executable_path=path, args=list(OPTIONS), timeout=PATIENCE_MS
+        )
         try:
             yield browser
         finally:
@@ -85,7 +96,9 @@ def visiting(
     """A page at `url`. In the end it must not have complained, except of what contains a text of `forgiven`."""
     complaints: list[str] = []
     owner = browser.new_context(**context)
+    owner.set_default_timeout(PATIENCE_MS)
     try:
+        owner.add_init_script(LASTING)
         page = owner.new_page()
         page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))

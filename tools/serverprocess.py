@@ -20,12 +20,18 @@ from typing import Final
 READY: Final = "Server ready"
 PORT: Final = re.compile(r"client driver connections on port (\d+)")
 HTTP_PORT: Final = re.compile(r"administrative HTTP connections on port (\d+)")
-START_S_MAX: Final = 60.0
-STOP_S_MAX: Final = 30.0
+START_S_MAX: Final = 120.0
+STOP_S_MAX: Final = 60.0
+TALKATIVE: Final = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+"""What makes a Python process say at once what it says, and SIGABRT show where all its threads are."""
 
 
 class NotReadyError(Exception):
     """The server ended, or took too long; the text is what it printed."""
+
+
+class NotStoppedError(Exception):
+    """The server was asked to stop, and did not; the text is what it printed, and where it was."""
 
 
 @dataclass
@@ -72,8 +78,10 @@ class ServerProcess:
         try:
             status = self.process.wait(STOP_S_MAX)
         except subprocess.TimeoutExpired:
-            self.kill()
-            raise
+            self.process.send_signal(signal.SIGABRT)  # prints where it is
+            self.process.wait()
+            self._close()
+            raise NotStoppedError("the server did not stop:\n" + self.output) from None
         self._close()
         return status
 
@@ -112,7 +120,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        env={**os.environ, **TALKATIVE, **(environment or {})},
     )
     server = ServerProcess(directory, process)
     server.wait_until_ready()

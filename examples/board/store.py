@@ -41,7 +41,7 @@ FIRST_NOTES: Final = (
 
 def connect(host: str, port: int) -> Any:
     """To be awaited, and used with `async with`, which alone closes a connection that is dead already."""
-    return r.connect(host, port, timeout=5)
+    return r.connect(host, port, timeout=20)
 
 
 async def prepare(host: str, port: int) -> None:

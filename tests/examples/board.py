@@ -13,6 +13,9 @@ from typing import Any
 
 from rethinkdb import r
 
+from tests.waiting import PATIENCE_S
+from tools.serverprocess import TALKATIVE
+
 TOP = Path(__file__).parents[2]
 
 
@@ -48,7 +51,7 @@ class Board:
 
     def wait_for(self, what: Callable[[], Any]) -> None:
         with self.told:
-            assert self.told.wait_for(what, 60), "".join(self.lines)
+            assert self.told.wait_for(what, 2 * PATIENCE_S), "".join(self.lines)
 
     def kill_database(self) -> None:
         os.kill(self.database, signal.SIGKILL)
@@ -63,7 +66,13 @@ class Board:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(30)
+        try:
+            return self.process.wait(2 * PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # prints where it is
+            self.process.wait()
+            self.wait_for(lambda: self.ended)
+            raise AssertionError("the board did not stop:\n" + "".join(self.lines)) from None
 
 
 def start(*options: str) -> Board:
@@ -75,9 +84,14 @@ def start(*options: str) -> Board:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, **TALKATIVE},
     )
     board = Board(process)
     threading.Thread(target=board.read, daemon=True).start()
-    board.wait_for(lambda: board.url or board.ended)
-    assert board.url, "".join(board.lines)
+    try:
+        board.wait_for(lambda: board.url or board.ended)
+        assert board.url, "".join(board.lines)
+    except AssertionError:
+        board.stop()
+        raise
     return board

@@ -17,11 +17,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from examples.board import store, web
 from tests.examples.board import Board, start
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess
 
 HELLO = {"type": "hello", "name": "Test", "hue": 5}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,15 @@ def board() -> Iterator[Board]:
     running.stop()
 
 
+def open_socket(port: int, **options: Any) -> ClientConnection:
+    url = f"ws://127.0.0.1:{port}/board"
+    return connect(url, proxy=None, open_timeout=PATIENCE_S, ping_timeout=None, **options)
+
+
 @contextmanager
 def visit(port: int, *, after: str | None = None, **options: Any) -> Iterator[ClientConnection]:
     """A page that has said hello."""
-    with connect(f"ws://127.0.0.1:{port}/board", proxy=None, **options) as page:
+    with open_socket(port, **options) as page:
         say(page, **HELLO, after=after)
         yield page
 
@@ -46,17 +52,25 @@ def say(page: ClientConnection, **message: Any) -> None:
 def hear(page: ClientConnection, feed: str) -> dict[str, Any]:
     """The next message of a feed, or of another kind."""
     while True:
-        message: dict[str, Any] = json.loads(page.recv(30))
+        message: dict[str, Any] = json.loads(page.recv(PATIENCE_S))
         if message["feed"] == feed:
             return message
+
+
+def hear_changes(page: ClientConnection) -> list[dict[str, Any]]:
+    """The next changes of notes. (The feed may be `ready` again at any time, with a newer token.)"""
+    while True:
+        rows = [row for row in hear(page, "notes")["rows"] if "old_val" in row]
+        if rows:
+            return rows
 
 
 def hear_note(page: ClientConnection, text: str) -> dict[str, Any]:
     """The next change of a note to this text."""
     while True:
-        for row in hear(page, "notes")["rows"]:
-            if "old_val" in row and (row["new_val"] or {}).get("text") == text:
-                return dict(row)
+        for row in hear_changes(page):
+            if (row["new_val"] or {}).get("text") == text:
+                return row
 
 
 def hear_all(page: ClientConnection) -> tuple[list[dict[str, Any]], str]:
@@ -109,8 +123,7 @@ def test_what_is_no_message_is_refused_to_that_page_alone(
         # It may go on, and nothing came of what was refused.
         text = str(uuid.uuid4())
         say(offender, **add(text))
-        rows = hear(other, "notes")["rows"]
-        assert [row["new_val"]["text"] for row in rows] == [text]
+        assert [row["new_val"]["text"] for row in hear_changes(other)] == [text]
 
 
 def test_a_message_larger_than_any_closes_that_connection_alone(board: Board) -> None:
@@ -127,10 +140,10 @@ def test_a_message_larger_than_any_closes_that_connection_alone(board: Board) ->
 
 @pytest.mark.parametrize("first", ["{}", '{"type": "me", "name": "x"}', b"\xff", "hello"])
 def test_who_does_not_say_hello_is_sent_away(board: Board, first: Any) -> None:
-    with connect(f"ws://127.0.0.1:{board.port}/board", proxy=None) as page:
+    with open_socket(board.port) as page:
         page.send(first)
         with pytest.raises(ConnectionClosed) as closed:
-            page.recv(30)
+            page.recv(PATIENCE_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == web.REFUSED
         assert closed.value.rcvd.reason
@@ -187,7 +200,7 @@ def test_a_command_that_comes_twice_is_done_once(board: Board) -> None:
         hear_note(page, "once")
         removal = {"type": "remove", "id": str(uuid.uuid4()), "note": one["note"]}
         say(page, **removal)
-        hear(page, "notes")
+        assert hear_changes(page)[0]["new_val"] is None
         activity = r.db("board").table("activity").get_all(one["id"], removal["id"])
         lines = board.rows(activity.order_by("at").pluck("verb", "who", "text", "column"))
         same = {"who": "Test", "text": "once", "column": "done"}
@@ -212,10 +225,7 @@ def test_commands_of_a_page_are_done_in_their_order(board: Board) -> None:
             say(page, **edit, text=str(number))
         told: list[str] = []
         while told[-1:] != ["99"]:
-            rows = hear(page, "notes")[
-                "rows"
-            ]  # among them may be `ready` again, with a newer token
-            told += [row["new_val"]["text"] for row in rows if "state" not in row]
+            told += [row["new_val"]["text"] for row in hear_changes(page)]
         assert told == [str(number) for number in range(100)]
 
 
@@ -249,12 +259,15 @@ def serving(database: int, send_s: float) -> Iterator[int]:
 def test_a_page_that_reads_nothing_is_let_go_and_holds_up_nobody(
     shared_server: ServerProcess,
 ) -> None:
-    with serving(shared_server.port, send_s=0.3) as port:
+    with (
+        serving(shared_server.port, send_s=0.3) as port,
+        serving(shared_server.port, send_s=PATIENCE_S) as port_of_the_patient,
+    ):
         narrow = socket.socket()
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         narrow.connect(("127.0.0.1", port))
         options: dict[str, Any] = {"sock": narrow, "compression": None, "max_queue": 1}
-        with visit(port) as other, visit(port, **options) as slow:
+        with visit(port_of_the_patient) as other, visit(port, **options) as slow:
             hear_all(other)
             _, token = hear_all(slow)
             one = add("x")
@@ -268,7 +281,7 @@ def test_a_page_that_reads_nothing_is_let_go_and_holds_up_nobody(
             with pytest.raises(ConnectionClosed):
                 hear_note(slow, "what it will not hear")
         # It comes again, and has missed nothing.
-        with visit(port, after=token) as back:
+        with visit(port_of_the_patient, after=token) as back:
             assert hear(back, "welcome")["resumed"]
             missed, _ = hear_all(back)
             assert len(missed) == 1501

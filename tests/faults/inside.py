@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import uvloop
@@ -25,9 +26,9 @@ from rethought.store import GroupOptions, Snapshot, open_group
 from rethought.system import Node, install
 from rethought.wire.listener import Listener
 from rethought.wire.sockets import bind
+from tests.waiting import LOOK_S, PATIENCE_S
 
 TABLE: Term = term("table", term("db", "test"), "things")
-TURNS_MAX = 100
 
 
 class Inside:
@@ -55,7 +56,7 @@ class Inside:
             result = work()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE_S)
 
     async def _open(self) -> None:
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -81,7 +82,7 @@ class Inside:
             self.on_loop(self.engine.close)
             self.on_loop(self.catalog.close)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         self.loop.close()
         assert not self.errors
 
@@ -132,9 +133,9 @@ class Inside:
 
     def settled(self) -> dict[str, int]:
         """What it still holds after all that is under way has come to its end."""
-        for _ in range(TURNS_MAX):
-            if not (found := self.held()):
-                break
+        end = monotonic() + PATIENCE_S
+        while (found := self.held()) and monotonic() < end:
+            sleep(LOOK_S)
         return found
 
 

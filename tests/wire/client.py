@@ -10,6 +10,8 @@ import struct
 from types import TracebackType
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 V0_3, V0_4, V1_0 = 0x5F75E83E, 0x400C2D20, 0x34C2BDC3
 JSON = 0x7E6970C7
 HEADER = struct.Struct("<qI")
@@ -19,7 +21,7 @@ class Raw:
     """A socket with a timeout, closed at the end of its `with` block."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
-        self.sock = socket.create_connection((host, port), timeout=20)
+        self.sock = socket.create_connection((host, port), timeout=PATIENCE_S)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
 

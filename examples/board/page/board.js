@@ -25,6 +25,7 @@ const pending = new Map();
 let socket = null, me = null, live = false, paused = false, retry = RETRY_MS[0], heard = 0;
 let caughtUp = null; // keys of the notes that changed while the connection was away; null: nothing to catch up
 let seen = 0, connections = 0, settling = 0;
+let toldName = null; // the name that the web side knows this page by
 let ahead = 0; // this clock of that of the board, in milliseconds
 const myself = { name: localStorage.name || someName(), hue: Number(localStorage.hue) || random(360) };
 Object.assign(localStorage, myself);
@@ -32,7 +33,10 @@ Object.assign(localStorage, myself);
 function connect() {
   const one = (socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/board`));
   heard = performance.now();
-  one.onopen = () => one.send(JSON.stringify({ type: "hello", ...myself, after: token }));
+  one.onopen = () => {
+    toldName = myself.name;
+    one.send(JSON.stringify({ type: "hello", ...myself, after: token }));
+  };
   one.onmessage = ({ data }) => one === socket && receive(JSON.parse(data));
   one.onclose = ({ code, reason }) => one === socket && away(code, reason);
 }
@@ -114,6 +118,7 @@ function noteChanged({ old_val, new_val }) {
 }
 
 function wentLive() {
+  if (live) return; // ready again: a newer token, after others have written much
   live = true;
   retry = RETRY_MS[0];
   const count = caughtUp?.length;
@@ -121,6 +126,7 @@ function wentLive() {
   link(caughtUp ? "resumed" : "live", words);
   clearTimeout(settling);
   if (caughtUp) settling = setTimeout(() => live && link("live", "Live"), RESUMED_MS);
+  tellName();
   for (const command of pending.values()) transmit(command);
   tellHere({});
 }
@@ -546,12 +552,16 @@ $("pause").onclick = () => {
   else connect();
 };
 
+function tellName() {
+  if (toldName !== myself.name && send({ type: "me", name: myself.name })) toldName = myself.name;
+}
+
 const nameField = document.querySelector("#me input");
 nameField.value = myself.name;
 nameField.onchange = () => {
   nameField.value = myself.name = nameField.value.trim() || someName();
   Object.assign(localStorage, myself);
-  send({ type: "me", name: myself.name });
+  tellName();
 };
 nameField.onkeydown = (event) => void (event.key === "Enter" && nameField.blur());
 
