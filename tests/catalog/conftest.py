@@ -20,6 +20,9 @@ class FieldRule:
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
         return [repr(doc["f"]).encode()] if "f" in doc else []
 
+    def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return False
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return [self.keys(doc) for doc in json.loads(b"[" + chunk + b"]")]
 

@@ -93,6 +93,9 @@ class FieldRule:
         values = value if isinstance(value, list) else [] if value is None else [value]
         return [b"%06d" % each for each in values]
 
+    def same(self, old: Any, new: Any) -> bool:
+        return old.get(self.field) is new.get(self.field)
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return [self.keys(doc) for doc in json.loads(b"[" + chunk + b"]")]
 

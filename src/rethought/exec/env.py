@@ -87,7 +87,7 @@ class Env:
     params: tuple[Any, ...] = ()
     body: bytes = b""
     tickets: tuple[Any, ...] = ()
-    awaited: tuple[Any, bool] | None = None
+    awaited: Any = None  # the ticket of its last write
     transaction: Any = None
     cancelled = False
     in_place = False  # evaluated by the loop itself, outside any greenlet
@@ -286,10 +286,10 @@ class Env:
 
     def wrote(self, batch: Any, hard: bool) -> None:
         """Notes that the answer must wait for this batch's commit (hard: for its sync)."""
-        wanted = (batch, hard)
-        if self.awaited != wanted:
-            self.awaited = wanted
-            self.await_ticket(batch.ticket(hard))
+        ticket = batch.ticket(hard)
+        if self.awaited is not ticket:
+            self.awaited = ticket
+            self.tickets = (*self.tickets, ticket)
 
     def await_ticket(self, ticket: Any) -> None:
         """Notes that the answer must wait for this ticket."""

@@ -3,7 +3,7 @@
 What always holds: a rule never raises for a document; a document that its function fails for, or whose value cannot be
 an index key, is simply not in the index. The common forms (a field, an array of fields) read only those fields, out of
 a whole chunk in one decoding. Made by the server for the catalog (`rule_for`), called by the store for every write and
-by index builds; the store knows only the two methods.
+by index builds; the store knows only the three methods.
 """
 
 from collections.abc import Callable
@@ -62,6 +62,11 @@ class FieldRule:
         value = doc.get(self._field, _MISSING)
         return [] if value is _MISSING else self._entries(value)
 
+    def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """What an update leaves alone is the same object afterwards."""
+        field = self._field
+        return old.get(field, _MISSING) is new.get(field, _MISSING)
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         entries = self._entries
         unset = msgspec.UNSET
@@ -89,6 +94,10 @@ class FieldsRule:
             return []
         return self._entries(value)
 
+    def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        fields = self._fields
+        return all([old.get(field, _MISSING) is new.get(field, _MISSING) for field in fields])
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         names = self._names
         entries = self._entries
@@ -115,6 +124,9 @@ class FunctionRule:
         except ReqlError:
             return []
         return self._entries(value)
+
+    def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return False
 
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         docs = _decode_chunk(b"[" + chunk + b"]")

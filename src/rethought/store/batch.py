@@ -7,7 +7,6 @@ with `Group.write()` for each write (a batch that has committed takes none). Cal
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,8 @@ Told = Callable[[ReqlError | None], None]
 
 
 class Ticket:
-    """A writer's wait for its commit: done when it is through (hard: on the disk), or when it failed."""
+    """The wait for a commit: done when it is through (hard: on the disk), or when it failed. A batch has one for all
+    its soft writers, and one for the hard ones."""
 
     __slots__ = ("_waiting", "done", "error", "hard")
 
@@ -72,7 +72,9 @@ class WriteBatch:
     __slots__ = (
         "_connection",
         "_execute",
-        "_rows",
+        "_found",
+        "_hard",
+        "_soft",
         "_tables",
         "_writer",
         "before",
@@ -87,14 +89,17 @@ class WriteBatch:
     def __init__(self, writer: "Writer") -> None:
         self._writer = writer
         self._connection = writer.connection
-        self._execute = writer.connection.execute
+        self._execute = writer.execute
         self._tables = writer.tables
         self.before: dict[TableId, tuple[int, int, int]] = {}  # counters of the tables it changed
-        self._rows: dict[TableId, dict[bytes, int]] = defaultdict(dict)  # row numbers looked up
+        # The table, key and row number of the document that was read last: mostly it is the next one written.
+        self._found: tuple[TableId, bytes, int] | None = None
         self.views: list[Snapshot] = []
         self.changes: list[Change] = []
         self.size = 0
         self.tickets: list[Ticket] = []
+        self._soft: Ticket | None = None
+        self._hard: Ticket | None = None
         self.depth = 0  # open savepoints; while there are any, the batch does not commit
         self.failed: ReqlError | None = None
 
@@ -105,14 +110,14 @@ class WriteBatch:
         assert self._writer.batch is self, ENDED
         state = self._tables[table]
         try:
-            row: Any = self._execute(state.sql.locate, (key,)).fetchone()
+            row: Any = self._execute(state.sql.locate, (key,)).get
         except apsw.Error as error:
             raise self._writer.fail_read(error) from error
         if row is None:
             return None
-        self._rows[table][key] = row[0]
-        document: bytes = row[1]
-        return document
+        number, document = row
+        self._found = table, key, number
+        return document  # type: ignore[no-any-return]
 
     def insert(self, table: TableId, key: bytes, new: bytes, new_doc: Any) -> bytes | None:
         """Inserts a document unless its key is taken: then gives the document that is there. One look-up, not two."""
@@ -155,14 +160,11 @@ class WriteBatch:
         """Inserts, replaces or deletes, by which side is None. `old` is what `get` gave; docs are the decoded sides."""
         assert self._writer.batch is self, ENDED
         state = self._tables[table]
-        entries = [
-            (
-                index,
-                index.keys(old_doc) if old is not None else [],
-                index.keys(new_doc) if new is not None else [],
-            )
-            for index in state.indexes.values()
-        ]  # before anything is written: a rule may raise
+        entries = []  # before anything is written: a rule may raise
+        for index in state.indexes.values():
+            if old is None or new is None or not index.stays(old_doc, new_doc):
+                before = index.keys(old_doc) if old is not None else []
+                entries.append((index, before, index.keys(new_doc) if new is not None else []))
         if table not in self.before:
             self.before[table] = state.counters
             state.unsaved = True
@@ -179,11 +181,14 @@ class WriteBatch:
                 if size > state.largest:
                     state.largest = size
             else:
-                known = self._rows[table]
-                row = known.get(key) or self._locate(state, key)
+                found = self._found
+                if found is not None and found[1] == key and found[0] == table:
+                    row = found[2]
+                else:
+                    row = self._locate(state, key)
                 if new is None:
                     self._execute(state.sql.delete, (row,))
-                    known.pop(key, None)
+                    self._found = None
                     state.docs -= 1
                     state.bytes -= len(old)
                     self.size += len(old)
@@ -203,7 +208,7 @@ class WriteBatch:
             raise self._writer.fail(ResourceLimitError(TOO_LARGE))
 
     def _locate(self, state: Table, key: bytes) -> int:
-        row: Any = self._execute(state.sql.locate, (key,)).fetchone()
+        row: Any = self._execute(state.sql.locate, (key,)).get
         assert row is not None, "a document is replaced that is not there"
         number: int = row[0]
         return number
@@ -233,7 +238,14 @@ class WriteBatch:
     # ---- waiting
 
     def ticket(self, hard: bool) -> Ticket:
+        ticket = self._hard if hard else self._soft
+        if ticket is not None:
+            return ticket
         ticket = Ticket(hard)
+        if hard:
+            self._hard = ticket
+        else:
+            self._soft = ticket
         self.tickets.append(ticket)
         if self.failed is not None:
             ticket.finish(self.failed)
@@ -261,7 +273,7 @@ class WriteBatch:
         self.size = savepoint.size
         for table, before in self.before.items():
             self._tables[table].counters = savepoint.counters.get(table, before)
-        self._rows.clear()
+        self._found = None
 
     def release(self, savepoint: Savepoint) -> None:
         """Keeps what was written since. Raises when it was undone already."""

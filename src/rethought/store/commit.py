@@ -69,6 +69,7 @@ class Writer:
         self.listeners: list[Listener] = []
         self.syncer: Syncer | None = None
         self._execute = connection.execute
+        self.execute = connection.cursor().execute  # for statements whose rows are fetched at once
         self._loop = loop
         self.readers = readers
         self._current: Snapshot | None = None

@@ -108,6 +108,10 @@ class IndexRule(Protocol):
         """The encoded index keys of one decoded document; empty when it is not indexed."""
         ...
 
+    def same(self, old: Any, new: Any) -> bool:
+        """Whether two documents have the same keys, when that shows at a glance."""
+        ...
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         """The same for each document of a joined chunk, in order."""
         ...

@@ -79,7 +79,10 @@ class Readers:
 
 
 class Snapshot:
-    """See the module. Shared by all who read the same state: each holds it from `acquire` to `release`."""
+    """See the module. Shared by all who read the same state: each holds it from `acquire` to `release`.
+
+    All statements go through one cursor, so each fetches all of its rows at once.
+    """
 
     __slots__ = (
         "_execute",
@@ -95,7 +98,7 @@ class Snapshot:
     def __init__(self, writer: "Writer") -> None:
         self.seq = writer.seq
         self._writer = writer
-        self._execute: Callable[..., Any] = writer.connection.execute
+        self._execute: Callable[..., Any] = writer.execute
         self._tables = writer.tables
         self._options = writer.options
         self._sizes: dict[TableId, Size] | None = None  # None: as the tables say now
@@ -127,7 +130,7 @@ class Snapshot:
         if self._holders:
             self._own = self._writer.readers.take()
             self._sizes = sizes or self._tables.sizes()
-            self._execute = self._own.execute
+            self._execute = self._own.cursor().execute
         else:
             self._execute = _released
 
@@ -243,7 +246,7 @@ class Snapshot:
             counts = self._tally(sql, bounds, limit, descending=descending)
             position = None
             if sum([count for _, count in counts]) == limit:
-                position = self._execute(sql.position, (*bounds, 1, limit - 1)).fetchone()
+                position = self._execute(sql.position, (*bounds, 1, limit - 1)).get
         except apsw.Error as error:
             raise self._failed(error, table) from error
         return Tally(counts, position)
@@ -271,7 +274,7 @@ class Snapshot:
         state = self._tables[table]
         sql = state.sql.range(_end(lower, lower_open), _end(upper, upper_open), False)
         try:
-            count, last = self._execute(sql.tally, (*_bounds(lower, upper), limit)).fetchone()
+            count, last = self._execute(sql.tally, (*_bounds(lower, upper), limit)).get
         except apsw.Error as error:
             raise self._failed(error, table) from error
         return count, last if count == limit else None
@@ -285,7 +288,7 @@ class Snapshot:
                 limit = self._fit(state, sql, bounds, limit)
             if limit <= ROWS_ONE_BY_ONE or (keys and not sql.by_entry):
                 return self._rows(sql, bounds, limit, keys)
-            row: Any = self._execute(sql.page, (*bounds, limit)).fetchone()
+            row: Any = self._execute(sql.page, (*bounds, limit)).get
             count = row[1]
             if count == 0:
                 return EMPTY._replace(keys=[]) if keys else EMPTY
@@ -297,7 +300,7 @@ class Snapshot:
                 return Page(row[0], count, None, found)
             if len(row) == 3:
                 return Page(row[0], count, row[2], found)
-            position = self._execute(sql.position, (*bounds, 1, count - 1)).fetchone()
+            position = self._execute(sql.position, (*bounds, 1, count - 1)).get
             return Page(row[0], count, position, found)
         except apsw.Error as error:
             raise self._failed(error, state.id) from error
@@ -321,11 +324,10 @@ class Snapshot:
         if limit * state.largest <= options.page_bytes_max:
             return limit
         total = 0
-        sizes = self._execute(sql.sizes, (*bounds, limit))
+        sizes = self._execute(sql.sizes, (*bounds, limit)).fetchall()
         for count, (size,) in enumerate(sizes, 1):
             total += size
             if total > options.page_bytes:
-                sizes.close()
                 return max(1, count - 1) if total > options.page_bytes_max else count
         return limit
 

@@ -61,6 +61,10 @@ class Index:
             raise InternalError("An index was written to before the store was told its rule.")
         return self.rule.keys(document)
 
+    def stays(self, old: Any, new: Any) -> bool:
+        """Whether nothing is to be done when one document takes the place of another."""
+        return self.ready and self.rule is not None and self.rule.same(old, new)
+
 
 class Indexes(dict[IndexId, Index]):
     def __missing__(self, index: IndexId) -> Index:

@@ -255,12 +255,16 @@ class Session:
             return
         token.running = None
         self._under_way -= 1
-        if reply is None:
+        if type(reply) is Reply and reply.cursor is None and not token.continues:
             del self._live[number]
+            self._send(number, reply.body)
         else:
-            self._first_batch(token, reply)
-        self._serve(token)
-        if token in self._noreplies:
+            if reply is None:
+                del self._live[number]
+            else:
+                self._first_batch(token, reply)
+            self._serve(token)
+        if self._noreplies and token in self._noreplies:
             self._noreply_finished(token)
         self._wake()
 
