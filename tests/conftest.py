@@ -1,17 +1,32 @@
-"""Fixtures for every test: a shared server, servers of a test's own, a browser and its pages."""
+"""Fixtures for every test: a shared server, servers of a test's own, a browser and its pages.
 
+Also what holds for every law that hypothesis tries: how long an example takes says nothing, since a machine may be
+busy; in CI the examples are always the same ones.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.browser import running_browser, visiting
 from tools.serverprocess import ServerProcess, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+settings.register_profile(
+    "rethought",
+    deadline=None,
+    suppress_health_check=tuple(HealthCheck),
+    derandomize=os.environ.get("CI") == "true",
+    print_blob=True,
+)
+settings.load_profile("rethought")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.datum.binary import binary
@@ -132,7 +132,6 @@ def test_a_long_print_is_cut_off(value, most):
     assert pretty(value, most) == (whole if len(whole) <= most else whole[:most] + "...")
 
 
-@settings(deadline=None)
 @given(data)
 def test_pace_changes_nothing(value):
     turns = []

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rethinkdb import r
 
@@ -53,9 +53,7 @@ def value_of(node: Node, query: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(before=st.lists(docs, max_size=6), script=scripts)
 def test_the_last_value_told_is_that_of_the_query(
     node: Node, table: Any, name: str, before: list[Any], script: list[Any]
@@ -74,9 +72,7 @@ def test_the_last_value_told_is_that_of_the_query(
     assert told is found is None or told == pytest.approx(found, rel=1e-9)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(before=st.lists(docs, max_size=6), script=scripts)
 def test_groups_come_and_go(node: Node, table: Any, before: list[Any], script: list[Any]) -> None:
     query = table.group("g").count()

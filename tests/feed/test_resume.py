@@ -421,7 +421,7 @@ def followed(node: Node) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     kind=st.sampled_from(["table", "index", "first", "union"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rethinkdb import r
 
@@ -111,9 +111,7 @@ def apply(state: Counter[str], message: Any) -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(
     before=st.lists(docs, max_size=8), script=steps, form=forms, rows=st.sampled_from([1, 3, 99])
 )
@@ -135,9 +133,7 @@ def test_messages_add_up_to_the_query(
 
 
 @pytest.mark.parametrize("name", ORDERED)
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(before=st.lists(docs, max_size=8), script=steps, form=forms)
 def test_offsets_rebuild_the_order(
     node: Node, table: Any, name: str, before: Any, script: Any, form: Any
@@ -160,9 +156,7 @@ def test_offsets_rebuild_the_order(
     assert rows == found
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(
     script=steps,
     later=steps,

@@ -40,7 +40,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "TALLY", 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     index=st.sampled_from(["id", "v", "m"]),
     low=bounds,

@@ -25,8 +25,8 @@ BETWEEN, GET_ALL, ORDER_BY, DISTINCT, FILTER = 182, 78, 41, 42, 39
 INTERSECTING, NEAREST, DISTANCE, INTERSECTS = 166, 168, 162, 163
 METRES_MAX = 300_000
 
-often = settings(max_examples=40, deadline=None)
-sometimes = settings(max_examples=20, deadline=None)
+often = settings(max_examples=40)
+sometimes = settings(max_examples=20)
 
 long_strings = st.builds(lambda size, end: "x" * size + end, st.integers(100, 260), st.text("ab"))
 """The original cuts such keys off, and must look at the rows again."""

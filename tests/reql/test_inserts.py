@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.limits import Limits
@@ -53,7 +53,6 @@ def known(table: Any = TABLE) -> InsertPlans:
     return plans
 
 
-@settings(deadline=None)
 @given(value=literal_json)
 def test_a_value_in_steps_is_the_value_at_once(value: Any) -> None:
     def outcome(function: Any, *more: Any) -> str:
@@ -65,7 +64,6 @@ def test_a_value_in_steps_is_the_value_at_once(value: Any) -> None:
     assert outcome(literal_in_steps, lambda: None) == outcome(literal_of)
 
 
-@settings(deadline=None)
 @given(
     rows=documents | st.lists(documents, max_size=4).map(lambda rows: [2, rows]),
     options=durabilities,

@@ -14,8 +14,8 @@ from tests.reql.queries import DOCUMENTS, expressions, func, table, term, var
 
 TABLE = "laws"
 
-quick = settings(max_examples=30, deadline=None)
-often = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30)
+often = settings(max_examples=60)
 
 keys = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab", max_size=2)
 rows = st.lists(

@@ -50,7 +50,7 @@ def test_another_field_name_of_the_same_length_is_another_plan() -> None:
     assert second is not first
 
 
-@settings(deadline=None, max_examples=40)  # each example starts engines of its own
+@settings(max_examples=40)  # each example starts engines of its own
 @given(st.lists(st.tuples(scalars, scalars), min_size=2, max_size=5))
 def test_a_cached_plan_answers_like_a_fresh_one(pairs: list[tuple[Any, Any]]) -> None:
     warm = Evaluator()

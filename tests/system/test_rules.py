@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rethought.conversation import Reply
@@ -336,9 +336,7 @@ def query(step: Any) -> list[Any]:
     return [55, [target, {**rest[1], "id": rest[0]}]]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(first=st.lists(rows, max_size=6, unique_by=lambda row: row["id"]), steps=steps)
 def test_a_user_with_rules_does_what_the_model_does(
     machine: Machine, first: list[Any], steps: list[Any]
