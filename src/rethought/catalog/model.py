@@ -97,9 +97,10 @@ MakeRule = Callable[[IndexDefinition], Rule]
 class LazyRule:
     """A rule that is compiled when the first document needs it, so that opening costs nothing per index."""
 
-    __slots__ = ("_definition", "_make", "_rule", "keys", "keys_of_chunk")
+    __slots__ = ("_definition", "_make", "_rule", "keys", "keys_of_chunk", "same")
 
     keys: Callable[[dict[str, Any]], list[bytes]]
+    same: Callable[[dict[str, Any], dict[str, Any]], bool]
     keys_of_chunk: Callable[[bytes], list[list[bytes]]]
 
     def __init__(self, definition: IndexDefinition, make: MakeRule) -> None:
@@ -107,6 +108,7 @@ class LazyRule:
         self._make = make
         self._rule: Rule | None = None
         self.keys = self._first_keys
+        self.same = self._first_same
         self.keys_of_chunk = self._first_keys_of_chunk
 
     def _ready(self) -> Rule:
@@ -114,11 +116,15 @@ class LazyRule:
         if rule is None:
             rule = self._rule = self._make(self._definition)
         self.keys = rule.keys
+        self.same = rule.same
         self.keys_of_chunk = rule.keys_of_chunk
         return rule
 
     def _first_keys(self, doc: dict[str, Any]) -> list[bytes]:
         return self._ready().keys(doc)
+
+    def _first_same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return self._ready().same(old, new)
 
     def _first_keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return self._ready().keys_of_chunk(chunk)
