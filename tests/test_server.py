@@ -16,6 +16,7 @@ import pytest
 from rethinkdb import r
 from rethinkdb.errors import ReqlAuthError, ReqlDriverError
 
+from tests.waiting import PATIENCE_S
 from tests.wire.client import JSON, V0_4, Client, Raw
 from tools.serverprocess import NotReadyError, ServerProcess, start
 
@@ -291,7 +292,7 @@ def test_a_client_certificate_can_be_required(
 
     def answer(context: ssl.SSLContext) -> bytes:
         with (
-            socket.create_connection(("localhost", server.port), timeout=10) as plain,
+            socket.create_connection(("localhost", server.port), timeout=PATIENCE_S) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as sock,
         ):
             sock.sendall(struct.pack("<III", V0_4, 0, JSON))

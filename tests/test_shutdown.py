@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE_S
 from tests.wire.client import Client, frame
 from tools.serverprocess import start
 
@@ -51,10 +52,10 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -
         for writer in writers:
             writer.start()
         for event in started:
-            assert event.wait(20)
+            assert event.wait(PATIENCE_S)
         assert server.stop(signal.SIGTERM) == 0
         for writer in writers:
-            writer.join(20)
+            writer.join(PATIENCE_S)
     finally:
         server.kill()
     again = start(tmp_path / "data")

@@ -12,6 +12,7 @@ from rethought.catalog import Catalog, open_catalog
 from rethought.catalog.model import IndexDefinition, Rule
 from rethought.store import GroupOptions, Ticket, open_group
 from rethought.store.group import Group
+from tests.waiting import PATIENCE_S
 
 
 class FieldRule:
@@ -60,7 +61,7 @@ class Home:
         """Until a ticket is done; raises its error."""
         done = self.loop.create_future()
         ticket.add(lambda error: done.set_exception(error) if error else done.set_result(None))
-        self.loop.run_until_complete(asyncio.wait_for(done, 10))
+        self.loop.run_until_complete(asyncio.wait_for(done, PATIENCE_S))
 
     def files(self) -> set[str]:
         return {path.name for path in self.directory.glob("*.db")}

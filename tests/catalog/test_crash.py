@@ -16,6 +16,7 @@ from rethought.catalog.moving import move_table
 from rethought.store import Disk, Group, GroupOptions, Ticket, open_group
 from tests.catalog.conftest import field_rule
 from tests.catalog.test_catalog import FIELD, put
+from tests.waiting import PATIENCE_S
 
 
 class Witness(Disk):
@@ -55,7 +56,7 @@ class Rig:
     def settle(self, ticket: Ticket) -> None:
         done = self.loop.create_future()
         ticket.add(done.set_result)
-        self.loop.run_until_complete(asyncio.wait_for(done, 10))
+        self.loop.run_until_complete(asyncio.wait_for(done, PATIENCE_S))
 
 
 def prepared(catalog: Catalog) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rethinkdb import r
 
 from rethought.store.connection import connect
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess, running, start
 
 StartServer = Callable[..., ServerProcess]
@@ -25,7 +26,7 @@ def rethought(*arguments: object, environment: dict[str, str] | None = None) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         env={**os.environ, **(environment or {})},
     )
     assert "Traceback" not in done.stderr, done.stderr
@@ -173,7 +174,7 @@ def test_status_of_a_server_with_damage_is_not_well(
     server = start_server("--scrub-days", "0.000005", directory=directory)
     with r.connect(port=server.port) as conn:
         issues = r.db("rethinkdb").table("current_issues").changes(include_initial=True)
-        assert issues.run(conn).next(wait=20)["new_val"]["critical"]
+        assert issues.run(conn).next(wait=PATIENCE_S)["new_val"]["critical"]
     status, text = rethought("status", "--connect", f"127.0.0.1:{server.port}")
     assert status == 2
     assert "critical: There is damage in index `a` of table `test.t`" in text

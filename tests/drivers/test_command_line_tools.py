@@ -38,7 +38,7 @@ def tool(server: ServerProcess, name: str, *arguments: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
         env={"PATH": str(BIN), "PYTHONWARNINGS": "ignore"},
     )

@@ -10,9 +10,7 @@ from typing import Any
 
 from bench.client import CONTINUE, Connection, kind_of
 from bench.terms import Term, field, row, start, term
-
-FOLLOWER_S_MAX = 30
-"""Without any message, while one is due."""
+from tests.waiting import PATIENCE_S
 
 TABLE: Term = term("table", term("db", "faults"), "things")
 
@@ -73,7 +71,7 @@ class Follower:
 
     def connect(self, port: int) -> Connection:
         self.client = Connection(port)
-        self.client.socket.settimeout(FOLLOWER_S_MAX)
+        self.client.socket.settimeout(PATIENCE_S)
         where = {"include_initial": True} if self.token is None else {"resume_after": self.token}
         if self.token is None:
             self.board.clear()

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +10,10 @@ from rethinkdb import r
 from rethinkdb.errors import ReqlOpFailedError
 
 from tests.faults.support import resident_bytes
+from tests.waiting import PATIENCE_S, until
 from tools.serverprocess import ServerProcess, running
 
 ABORTED = "Changefeed aborted (unavailable)."
-WAIT_S = 20
 _numbers = itertools.count()
 
 KINDS: dict[str, Callable[[Any], Any]] = {
@@ -51,7 +50,7 @@ def table(conn: Any) -> Any:
 
 
 def take(feed: Any, count: int) -> list[Any]:
-    return [feed.next(wait=WAIT_S) for _ in range(count)]
+    return [feed.next(wait=PATIENCE_S) for _ in range(count)]
 
 
 def following(conn: Any, table: Any) -> int:
@@ -60,13 +59,6 @@ def following(conn: Any, table: Any) -> int:
     jobs = r.db("rethinkdb").table("jobs").filter({"type": "query"})
     texts = jobs["info"]["query"].run(conn)
     return sum("changes(" in text and name in text for text in texts)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """The server has no way to say that it noticed; asking it again gives it the time."""
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end
 
 
 # ---- clients
@@ -115,7 +107,7 @@ def test_one_who_does_not_read_costs_a_bounded_amount_and_the_others_nothing(
         assert resident_bytes(server.pid) - before < rounds * things * size
         told, missed = 0, 0
         while told + missed < rounds * things:
-            change = silent.next(wait=WAIT_S)
+            change = silent.next(wait=PATIENCE_S)
             if "error" in change:
                 missed += skipped(change["error"])
             else:
@@ -156,7 +148,7 @@ def test_dropping_ends_the_feeds_of_what_is_dropped_and_no_other(
         r.db_drop(name).run(conn)
     for feed in feeds:
         with pytest.raises(ReqlOpFailedError) as ended:
-            feed.next(wait=WAIT_S)
+            feed.next(wait=PATIENCE_S)
         assert ended.value.message == ABORTED
     other.insert({"id": 2}).run(conn)
     assert take(staying, 1)[0]["new_val"] == {"id": 2}
@@ -212,5 +204,5 @@ def test_the_first_rows_by_an_index_that_is_replaced_end_with_the_next_write(
     table.index_rename("other", "n", overwrite=True).run(conn)
     table.insert({"id": 1, "n": 1}).run(conn)
     with pytest.raises(ReqlOpFailedError) as ended:
-        first.next(wait=WAIT_S)
+        first.next(wait=PATIENCE_S)
     assert ended.value.message == "The secondary index `n` was replaced by a different one."

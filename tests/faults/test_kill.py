@@ -2,7 +2,6 @@
 subscriber that resumes misses nothing and gets nothing twice."""
 
 import json
-import os
 import random
 import selectors
 from contextlib import suppress
@@ -16,6 +15,7 @@ import pytest
 
 from bench.client import HEADER, BenchmarkError, Connection
 from bench.terms import Term, field, row, start, term
+from tests.chance import new_seed
 from tests.faults.support import TABLE, Follower, check_indexes, prepare
 from tools.serverprocess import ServerProcess
 from tools.serverprocess import start as start_server
@@ -134,7 +134,6 @@ def check_writers(things: dict[Any, Any], writers: list[Writer]) -> None:
 
 
 def kill_many_times(directory: Path, seed: int, moments: int) -> None:
-    print(f"seed {seed}")  # shown when the test fails
     chance = random.Random(seed)
     server = start_server(directory)
     prepare(server.port).close()
@@ -167,10 +166,10 @@ def kill_many_times(directory: Path, seed: int, moments: int) -> None:
 
 
 def test_a_killed_server_has_every_acknowledged_write(tmp_path: Path) -> None:
-    kill_many_times(tmp_path / "data", seed=int.from_bytes(os.urandom(4)), moments=2)
+    kill_many_times(tmp_path / "data", seed=new_seed(), moments=2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_server_killed_a_hundred_times_has_every_acknowledged_write(tmp_path: Path) -> None:
-    kill_many_times(tmp_path / "data", seed=int.from_bytes(os.urandom(4)), moments=100)
+    kill_many_times(tmp_path / "data", seed=new_seed(), moments=100)

@@ -21,6 +21,7 @@ from rethought.reql.feed_sources import feeds_of
 from rethought.server import make_index_rule
 from rethought.store import GroupOptions, open_group
 from rethought.system.registry import install
+from tests.waiting import PATIENCE_S
 
 START = 1
 TURNS = 12
@@ -89,7 +90,7 @@ class Node:
             while not condition():  # noqa: ASYNC110 what it waits for is not ours to set an event
                 await asyncio.sleep(0)
 
-        self.loop.run_until_complete(asyncio.wait_for(turn(), 20))
+        self.loop.run_until_complete(asyncio.wait_for(turn(), PATIENCE_S))
 
     # ---- queries
 

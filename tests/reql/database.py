@@ -16,11 +16,11 @@ from rethought.reql.functions import compile_function
 from rethought.store import GroupOptions, open_group
 from rethought.store.group import Group
 from rethought.system import Node, system_tables
+from tests.waiting import PATIENCE_S
 
 START = 1
 PARTIAL = 3
 ERRORS = (16, 17, 18)
-WAIT_S = 20
 
 
 class Database:
@@ -70,7 +70,7 @@ class Database:
         found: Reply | Running = ask(later.set_result)
         if isinstance(found, Reply):
             return found
-        return await asyncio.wait_for(later, WAIT_S)
+        return await asyncio.wait_for(later, PATIENCE_S)
 
     def value(self, query: Any, **options: Any) -> Any:
         """The result of a query that succeeds: its value, or the rows of a stream."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from tests.wire.client import Client
 from tools.serverprocess import ServerProcess, running
 
@@ -86,7 +87,7 @@ def ask(server: ServerProcess, query: Any, options: dict[str, Any] | None = None
             began = time.perf_counter()
             assert other.ask(token, [1, [16, [TABLE, 50]]])["r"] == [{"id": 50}]
             slowest = max(slowest, time.perf_counter() - began)
-        client.sock.settimeout(60)
+        client.sock.settimeout(PATIENCE_S)
         _, response = client.response()
         assert slowest < 2.0
         assert memory(server) < MEMORY_BYTES + SLACK_BYTES
@@ -262,7 +263,7 @@ def test_work_on_a_long_string_leaves_time_for_others(
             assert other.ask(token, [1, [16, [TABLE, 50]]])["r"] == [{"id": 50}]
         answered, _, _ = select.select([client.sock], [], [], 0)
         assert not answered
-        client.sock.settimeout(60)
+        client.sock.settimeout(PATIENCE_S)
         _, response = client.response()
         assert response["t"] == (1 if ends_well else 18)
 
@@ -299,7 +300,7 @@ def test_an_update_that_takes_long_loses_no_other_update(server: ServerProcess) 
         first.query(1, [1, [53, [row, function(1, slow)]]])
         for token in range(1, 20):
             assert second.ask(token, [1, [53, [row, function(1, quick)]]])["r"][0]["replaced"] == 1
-        first.sock.settimeout(60)
+        first.sock.settimeout(PATIENCE_S)
         assert first.response()[1]["r"][0]["replaced"] == 1
     assert ask(server, row)["r"] == [{"id": -6, "n": 20}]
 

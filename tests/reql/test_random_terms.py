@@ -4,7 +4,6 @@ The seed is printed; `RETHOUGHT_FUZZ_SEED=...` repeats a run.
 """
 
 import json
-import os
 import random
 from collections import Counter
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from rethought.limits import Limits
 from rethought.reql.terms import SPECS
+from tests.chance import new_seed
 from tests.faults.inside import Inside, inside
 from tests.wire.client import Client
 
@@ -177,19 +177,13 @@ def answers(node: Inside, seed: int, count: int) -> Counter[str]:
     return seen
 
 
-def seed() -> int:
-    found = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RETHOUGHT_FUZZ_SEED={found}")
-    return found
-
-
 def test_random_terms_are_answered_without_a_bug(node: Inside) -> None:
-    seen = answers(node, seed(), 500)
+    seen = answers(node, new_seed(), 500)
     assert len(seen) > 3  # values and errors of several kinds
 
 
 @pytest.mark.slow
 def test_ten_thousand_random_terms_are_answered_without_a_bug(node: Inside) -> None:
-    seen = answers(node, seed(), 10_000)
+    seen = answers(node, new_seed(), 10_000)
     assert {"1", "2", "17", "3000000", "3100000"} <= seen.keys()
     assert not node.errors

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rethought.store import Group, GroupOptions, TableId, open_group
-
-WAIT_S = 20.0
+from tests.waiting import PATIENCE_S
 
 
 class Future:
@@ -73,7 +72,7 @@ class ManualLoop:
             self._arrived.clear()
             if self._calls:
                 self.turn()
-            elif not self._arrived.wait(WAIT_S) and not self._calls:
+            elif not self._arrived.wait(PATIENCE_S) and not self._calls:
                 raise TimeoutError("the store never got there")
 
     def settle(self) -> None:

@@ -18,6 +18,7 @@ from rethought.reql.functions import compile_function
 from rethought.store import GroupOptions, open_group
 from rethought.store.group import Group
 from rethought.system import Node, install, kill_query, running_queries
+from tests.waiting import PATIENCE_S
 
 
 def make_rule(definition: IndexDefinition) -> Rule:
@@ -49,7 +50,7 @@ class Machine:
 
     def ask(self, term: Any, user: str = "admin", **options: Any) -> dict[str, Any]:
         body = json.dumps([1, term, options]).encode()
-        return self.loop.run_until_complete(asyncio.wait_for(self._ask(body, user), 20))
+        return self.loop.run_until_complete(asyncio.wait_for(self._ask(body, user), PATIENCE_S))
 
     async def _ask(self, body: bytes, user: str) -> dict[str, Any]:
         client = self.engine.client(user, "127.0.0.1", 50_000)

@@ -14,6 +14,7 @@ from rethinkdb.errors import (
 
 from rethought.system.registry import IDS
 from tests.system.conftest import Machine, system
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess
 
 r = RethinkDB()
@@ -21,7 +22,7 @@ SYSTEM = r.db("rethinkdb")
 NAMES = sorted(IDS)
 EMPTY = ("_debug_scratch", "current_issues")
 RESTLESS = ("jobs", "stats", "_debug_stats")  # rows that differ from one look to the next
-WAIT_S = 10
+
 
 Run = Callable[[Any], Any]
 
@@ -260,7 +261,7 @@ def test_a_key_the_server_made_up_is_taken_whatever_is_said_of_conflicts(run: Ru
 # ---- feeds
 
 
-def told(feed: Any, count: int, wait: float = WAIT_S) -> list[Any]:
+def told(feed: Any, count: int, wait: float = PATIENCE_S) -> list[Any]:
     return [feed.next(wait=wait) for _ in range(count)]
 
 
@@ -268,10 +269,10 @@ def told(feed: Any, count: int, wait: float = WAIT_S) -> list[Any]:
 def test_a_feed_begins_with_the_rows_there_are(conn: Any, run: Run, name: str) -> None:
     rows = run(SYSTEM.table(name).order_by(index="id"))
     feed = SYSTEM.table(name).changes(include_initial=True, include_states=True).run(conn)
-    assert feed.next(wait=WAIT_S) == {"state": "initializing"}
+    assert feed.next(wait=PATIENCE_S) == {"state": "initializing"}
     initial = []
     while True:
-        message = feed.next(wait=WAIT_S)
+        message = feed.next(wait=PATIENCE_S)
         if "state" in message:
             break
         initial.append(message["new_val"])
@@ -360,7 +361,7 @@ def test_the_feed_of_a_configuration_follows_its_table(conn: Any, other: Any) ->
 
 def test_a_feed_of_rates_tells_each_second(conn: Any, other: Any) -> None:
     feed = SYSTEM.table("stats").get(["cluster"]).changes(include_initial=True).run(conn)
-    first = feed.next(wait=WAIT_S)["new_val"]
+    first = feed.next(wait=PATIENCE_S)["new_val"]
     r.range(3).count().run(other)
     assert told(feed, 1)[0]["new_val"]["query_engine"] != first["query_engine"]
     feed.close()
@@ -464,7 +465,7 @@ def test_a_feed_is_a_job_and_ends_at_once_when_it_is_deleted(
     (job,) = my_jobs(other, text)
     assert SYSTEM.table("jobs").get(job["id"]).delete().run(other)["deleted"] == 1
     with pytest.raises(ReqlOpIndeterminateError):
-        cursor.next(wait=WAIT_S)
+        cursor.next(wait=PATIENCE_S)
     assert my_jobs(other, text) == []
 
 

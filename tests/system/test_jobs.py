@@ -8,6 +8,7 @@ import pytest
 
 from rethought.system import queries
 from tests.system.conftest import Machine, delete, get, system
+from tests.waiting import PATIENCE_S
 
 
 def start(machine: Machine, term: Any) -> "asyncio.Future[Any]":
@@ -33,7 +34,7 @@ def test_a_long_query_is_seen_and_ended(machine: Machine) -> None:
     assert mine["info"]["client_address"] == "10.0.0.1"
     key = [2, mine["id"]]
     assert machine.value(delete(get(system("jobs"), key)))["deleted"] == 1
-    reply = machine.loop.run_until_complete(asyncio.wait_for(answered, 10))
+    reply = machine.loop.run_until_complete(asyncio.wait_for(answered, PATIENCE_S))
     response = json.loads(reply.body)
     assert response["e"] == 4_200_000
     assert response["r"] == ["Query terminated by the `rethinkdb.jobs` table."]

@@ -17,6 +17,7 @@ from rethought.system.reporting import Reporter
 from rethought.system.swapping import Swapping, major_faults, swapped_bytes
 from rethought.system.table import Asking
 from tests.system.conftest import Machine, array, create, get, insert, system, table
+from tests.waiting import PATIENCE_S
 
 TOP = Path(__file__).parent.parent.parent
 
@@ -255,7 +256,7 @@ def test_many_tables_are_looked_at_in_turns(machine: Machine, reporter: Reporter
         found = reply if isinstance(reply, Reply) else answered.result()
         return bytes(found.body)
 
-    body = machine.loop.run_until_complete(asyncio.wait_for(look(), 20))
+    body = machine.loop.run_until_complete(asyncio.wait_for(look(), PATIENCE_S))
     assert body.startswith(b'{"t":1')
     assert len(turns) > 50
 

@@ -14,11 +14,11 @@ from rethought.store.options import DEFAULT_OPTIONS
 from rethought.system.scrubbing import Scrubbing
 from tests.store.test_group import flip
 from tests.system.conftest import Machine, array, create, get, insert, system, table
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess
 
 OFTEN = ("--scrub-days", "0.000005", "--scrub-rate", "1000")
 ROWS = 2_000
-WAIT_S = 20
 
 
 def page_of(path: Path, name: str) -> int:
@@ -65,7 +65,7 @@ def one(conn: Any, number: int) -> Any:
 def issue(conn: Any) -> Any:
     """The first issue there is; waits for it."""
     feed = r.db("rethinkdb").table("current_issues").changes(include_initial=True).run(conn)
-    found = feed.next(wait=WAIT_S)["new_val"]
+    found = feed.next(wait=PATIENCE_S)["new_val"]
     feed.close()
     return found
 
@@ -127,7 +127,7 @@ def test_a_damaged_index_is_named_and_made_whole_by_making_it_again(
         r.table("t").index_create("n").run(conn)
         r.table("t").index_wait("n").run(conn)
         while any(r.db("rethinkdb").table("current_issues").run(conn)):
-            feed.next(wait=WAIT_S)
+            feed.next(wait=PATIENCE_S)
         assert r.table("t").get_all(3, index="n").count().run(conn) == len(range(3, ROWS, 7))
 
 
@@ -158,7 +158,7 @@ def pass_over(machine: Machine, search: Scrubbing) -> list[str]:
             await search._look_through(*due)
         await search.stop()
 
-    machine.loop.run_until_complete(asyncio.wait_for(look(), WAIT_S))
+    machine.loop.run_until_complete(asyncio.wait_for(look(), PATIENCE_S))
     return looked
 
 
@@ -244,6 +244,6 @@ def test_a_database_that_is_dropped_meanwhile_does_not_end_the_search(machine: M
             await search._pass(*due)
         await search.stop()
 
-    machine.loop.run_until_complete(asyncio.wait_for(look(), WAIT_S))
+    machine.loop.run_until_complete(asyncio.wait_for(look(), PATIENCE_S))
     assert looked.count("test") == 1
     assert sorted(looked) == ["other", "rethinkdb", "test"]

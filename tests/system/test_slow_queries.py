@@ -10,6 +10,7 @@ import pytest
 from rethought.conversation import Reply
 from rethought.reql.slow import WatchedEngine, plan_of, text_of
 from tests.system.conftest import Machine, create, table
+from tests.waiting import PATIENCE_S
 
 DOC = {"id": 1}
 
@@ -102,7 +103,7 @@ def test_a_feed_is_not_slow_for_waiting(watched: Machine, caplog: pytest.LogCapt
     query = body([152, [table("t")], {"include_states": True}])
     reply = watched.engine.start(client, query, answered.set_result)
     if not isinstance(reply, Reply):
-        reply = watched.loop.run_until_complete(asyncio.wait_for(answered, 10))
+        reply = watched.loop.run_until_complete(asyncio.wait_for(answered, PATIENCE_S))
     assert reply is not None
     assert reply.cursor is not None
     reply.cursor.close()

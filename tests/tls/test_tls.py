@@ -14,6 +14,7 @@ from rethinkdb import r
 from rethought.config import ConfigError, load
 from rethought.wire.tls import users_of
 from tests.tls.certificates import Authority, Pair
+from tests.waiting import PATIENCE_S, until
 from tests.wire.client import JSON, V0_4, V1_0, Login, Raw, log_in
 from tools.serverprocess import ServerProcess
 
@@ -93,7 +94,7 @@ def metrics(server: ServerProcess) -> str:
 
     found = re.search(r"HTTP connections on port (\d+)", server.output)
     assert found is not None
-    with urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=20) as answer:
+    with urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=PATIENCE_S) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -208,10 +209,7 @@ def test_renewed_certificates_and_authorities_count_after_a_signal(
 
 def wait_for(server: ServerProcess, text: str) -> None:
     log = server.directory / "log_file"
-    for _ in range(100_000):
-        if text in log.read_text():
-            return
-    raise AssertionError(log.read_text())
+    until(lambda: text in log.read_text())
 
 
 def test_connections_that_never_speak_tls_end_and_are_limited(
@@ -219,7 +217,9 @@ def test_connections_that_never_speak_tls_end_and_are_limited(
 ) -> None:
     limits = ["--limit", "handshakes_per_address=3", "--limit", "handshake_seconds=0.5"]
     server = start_server(*options(pair), *limits)
-    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(9)]
+    silent = [
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) for _ in range(9)
+    ]
     for each in silent:
         assert each.recv(10) == b""
         each.close()

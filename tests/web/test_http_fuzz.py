@@ -3,7 +3,6 @@
 The seed is printed; `RETHOUGHT_FUZZ_SEED=...` repeats a run.
 """
 
-import os
 import random
 import re
 import socket
@@ -14,6 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.chance import new_seed
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess, running
 
 REQUESTS = [
@@ -51,7 +52,7 @@ def http_port(server: ServerProcess) -> int:
 
 
 def healthy(server: ServerProcess) -> bool:
-    with urlopen(f"http://127.0.0.1:{http_port(server)}/healthz", timeout=20) as answer:
+    with urlopen(f"http://127.0.0.1:{http_port(server)}/healthz", timeout=PATIENCE_S) as answer:
         body: bytes = answer.read()
     return body == b"ok\n"
 
@@ -78,11 +79,10 @@ def damaged(random_: random.Random) -> bytes:
 
 
 def test_requests_that_make_no_sense_are_answered_or_cut(server: ServerProcess) -> None:
-    seed = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RETHOUGHT_FUZZ_SEED={seed}")
+    seed = new_seed()
     random_ = random.Random(seed)
     for number in range(500):
-        with socket.create_connection(("127.0.0.1", http_port(server)), timeout=20) as raw:
+        with socket.create_connection(("127.0.0.1", http_port(server)), timeout=PATIENCE_S) as raw:
             with suppress(ConnectionError):
                 raw.sendall(damaged(random_))
                 raw.shutdown(socket.SHUT_WR)
@@ -98,7 +98,7 @@ def test_requests_that_make_no_sense_are_answered_or_cut(server: ServerProcess) 
 
 
 def test_a_flood_of_headers_is_cut_short(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=PATIENCE_S) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n")
         with suppress(ConnectionError):
             for number in range(100_000):
@@ -116,7 +116,7 @@ def test_those_who_dawdle_keep_nobody_else_out(server: ServerProcess) -> None:
         slow = []
         for _ in range(600):
             raw = stack.enter_context(
-                socket.create_connection(("127.0.0.1", http_port(server)), timeout=20)
+                socket.create_connection(("127.0.0.1", http_port(server)), timeout=PATIENCE_S)
             )
             raw.sendall(b"GET / HTTP/1.1\r\nHost: local")
             slow.append(raw)

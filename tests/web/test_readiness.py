@@ -20,11 +20,11 @@ from rethought.server import port_of
 from rethought.web import starting
 from rethought.web.starting import answering
 from rethought.wire.sockets import bind
+from tests.waiting import PATIENCE_S
 from tests.web.test_web import http_port
 from tools.serverprocess import ServerProcess
 
 TLS = Path(__file__).parent.parent / "tls"
-SECONDS = 20
 ROUNDS_MAX = 2_000
 
 
@@ -40,16 +40,18 @@ def ask(connection: HTTPConnection, path: str) -> tuple[int, Any]:
 
 def test_a_server_that_starts_is_healthy_and_not_ready() -> None:
     sockets = bind(["127.0.0.1", "::1"], 0)
-    connection = HTTPConnection("127.0.0.1", port_of(sockets), timeout=SECONDS)
+    connection = HTTPConnection("127.0.0.1", port_of(sockets), timeout=PATIENCE_S)
     with answering(sockets, None):
         assert ask(connection, "/healthz") == (200, b"ok\n")
         status, body = ask(connection, "/readyz?write")
         assert (status, body["state"], body["ready"]) == (503, "starting", False)
         assert ask(connection, "/metrics")[0] == 503
-        with socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=SECONDS) as silent:
+        with socket.create_connection(
+            ("127.0.0.1", port_of(sockets)), timeout=PATIENCE_S
+        ) as silent:
             assert ask(connection, "/healthz")[0] == 200  # nobody else has to wait long
             silent.close()
-        with socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=SECONDS) as raw:
+        with socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=PATIENCE_S) as raw:
             raw.sendall(b"nonsense\r\n\r\n")
             assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
     for each in sockets:
@@ -65,7 +67,7 @@ def test_a_probe_that_is_slow_does_not_keep_the_server_from_starting(
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
     sockets = bind(["127.0.0.1"], 0)
     with (
-        socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=SECONDS) as slow,
+        socket.create_connection(("127.0.0.1", port_of(sockets)), timeout=PATIENCE_S) as slow,
         answering(sockets, context if secure else None),
     ):
         slow.sendall(b"GET /readyz")
@@ -86,7 +88,7 @@ def test_a_server_that_starts_speaks_tls_where_it_will() -> None:
     sockets = bind(["127.0.0.1"], 0)
     port = port_of(sockets)
     with answering(sockets, context):
-        secure = HTTPSConnection("localhost", port, timeout=SECONDS, context=trusting)
+        secure = HTTPSConnection("localhost", port, timeout=PATIENCE_S, context=trusting)
         assert ask(secure, "/readyz")[0] == 503
     for each in sockets:
         each.close()
@@ -97,7 +99,7 @@ def test_a_server_that_cannot_write_is_ready_for_reads_and_notices_when_it_can(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server("--http-port", "0")
-    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=SECONDS)
+    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=PATIENCE_S)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with r.connect(port=server.port) as conn:
         r.table_create("t").run(conn)
@@ -123,7 +125,7 @@ def written(conn: Any) -> bool:
 @pytest.mark.slow
 def test_a_server_that_stops_is_draining(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server("--http-port", "0")
-    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=SECONDS)
+    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=PATIENCE_S)
     conn = r.connect(port=server.port)
 
     def work() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rethinkdb import r
 
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import HTTP_PORT, NotReadyError, ServerProcess, running, start
 
 StartServer = Callable[..., ServerProcess]
@@ -33,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @contextmanager
 def asking(server: ServerProcess) -> Iterator["Browser"]:
-    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=20)
+    connection = HTTPConnection("127.0.0.1", http_port(server), timeout=PATIENCE_S)
     try:
         yield Browser(connection)
     finally:
@@ -212,7 +213,7 @@ def test_a_password_is_asked_for_and_rights_are_those_of_the_user(
 def test_requests_that_are_none_are_answered_and_cut(
     server: ServerProcess, sent: bytes, status: int
 ) -> None:
-    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=PATIENCE_S) as raw:
         raw.sendall(sent)
         with raw.makefile("rb") as answer:
             assert answer.readline().split()[1] == str(status).encode()
@@ -249,7 +250,9 @@ def test_http_over_tls(start_server: StartServer) -> None:
         str(certificate.with_name("key.pem")),
     )
     context = ssl.create_default_context(cafile=str(certificate))
-    connection = HTTPSConnection("localhost", http_port(server), timeout=20, context=context)
+    connection = HTTPSConnection(
+        "localhost", http_port(server), timeout=PATIENCE_S, context=context
+    )
     connection.request("GET", "/healthz")
     assert connection.getresponse().read() == b"ok\n"
     connection.close()

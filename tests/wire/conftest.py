@@ -11,6 +11,7 @@ import uvloop
 from rethought.limits import Limits
 from rethought.wire.listener import Listener
 from rethought.wire.sockets import bind
+from tests.waiting import PATIENCE_S
 from tests.wire.fake_engine import FakeEngine
 
 
@@ -36,7 +37,7 @@ class WireServer:
             result = work()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE_S)
 
     async def _open(self) -> None:
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
@@ -48,7 +49,7 @@ class WireServer:
     def stop(self) -> None:
         self.on_loop(self.listener.close)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         self.loop.close()
         assert not self.errors
 

@@ -4,7 +4,6 @@ The seed is printed; `RETHOUGHT_FUZZ_SEED=...` repeats a run.
 """
 
 import json
-import os
 import random
 import socket
 import struct
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.chance import new_seed
 from tests.wire.client import HEADER, JSON, V0_4, V1_0, Client, Login, Raw, frame
 from tools.serverprocess import ServerProcess, running
 
@@ -93,8 +93,7 @@ def next_body(random_: random.Random) -> bytes:
 
 @pytest.mark.slow
 def test_a_server_survives_ten_thousand_hostile_frames(tmp_path: Any) -> None:
-    seed = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RETHOUGHT_FUZZ_SEED={seed}")
+    seed = new_seed()
     random_ = random.Random(seed)
     with running(tmp_path / "data") as server, Client(server.port) as witness:
         witness.ask(1, [1, [60, [[14, ["test"]], "fuzz"]]])
@@ -122,8 +121,7 @@ def hostile_connection(random_: random.Random, server: ServerProcess) -> None:
 
 @pytest.mark.slow
 def test_a_server_survives_broken_handshakes_and_lengths(tmp_path: Any) -> None:
-    seed = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RETHOUGHT_FUZZ_SEED={seed}")
+    seed = new_seed()
     random_ = random.Random(seed)
     legacy = struct.pack("<III", V0_4, 0, JSON)
     modern = struct.pack("<I", V1_0) + Login().first()
@@ -194,10 +192,9 @@ def handshake(random_: random.Random, port: int) -> None:
 
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
 def test_spoiled_handshakes_are_refused_with_a_code_or_closed(tmp_path: Any, count: int) -> None:
-    seed = int(os.environ.get("RETHOUGHT_FUZZ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"RETHOUGHT_FUZZ_SEED={seed}")
+    seed = new_seed()
     random_ = random.Random(seed)
-    limits = ("--limit", "login_delay_seconds=0.001", "--limit", "handshake_seconds=0.2")
+    limits = ("--limit", "login_delay_seconds=0.001")
     with running(tmp_path / "data", *limits) as server, Client(server.port) as witness:
         for number in range(count):
             handshake(random_, server.port)

@@ -19,13 +19,13 @@ def test_a_chosen_port_is_the_same_on_every_address() -> None:
 
 def test_a_port_in_use_is_named_and_nothing_stays_bound() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.2", 0))
+        taken.bind(("127.0.0.3", 0))
         taken.listen()
         port = taken.getsockname()[1]
         text = f"TCP socket creation failed for port {port}: Address already in use."
         with pytest.raises(BindError, match=text):
-            bind(["127.0.0.1", "127.0.0.2"], port)
-        for sock in bind(["127.0.0.1"], port):
+            bind(["127.0.0.2", "127.0.0.3"], port)
+        for sock in bind(["127.0.0.2"], port):
             sock.close()
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from rethinkdb import r
 
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess
-
-WAIT_SECONDS = 20
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def table(conn: Any, name: str = "t") -> Any:
 
 
 def following(feed: Any, count: int) -> list[Any]:
-    return [feed.next(wait=WAIT_SECONDS) for _ in range(count)]
+    return [feed.next(wait=PATIENCE_S) for _ in range(count)]
 
 
 def test_a_feed_and_queries_share_a_connection(conn: Any) -> None:
@@ -60,7 +59,7 @@ def test_a_dropped_table_is_an_error_in_the_driver(conn: Any) -> None:
     feed = table(conn).changes().run(conn)
     r.table_drop("t").run(conn)
     with pytest.raises(r.errors.ReqlOpFailedError, match=r"Changefeed aborted \(unavailable\)"):
-        feed.next(wait=WAIT_SECONDS)
+        feed.next(wait=PATIENCE_S)
 
 
 def test_a_feed_goes_on_after_the_server_was_killed(
