@@ -275,9 +275,10 @@ class Env:
 
     def writing(self, group: Any) -> Any:
         """The open write batch of a group; what this query read there before is out of date afterwards."""
-        snapshot = self.snapshots.pop(group, None)
-        if snapshot is not None:
-            snapshot.release()
+        if self.snapshots:
+            snapshot = self.snapshots.pop(group, None)
+            if snapshot is not None:
+                snapshot.release()
         if not group.writable:
             self.wait(group.when_writable())
         if self.transaction is not None:

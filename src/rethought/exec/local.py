@@ -306,20 +306,27 @@ class LocalTable:
     # ---- writes
 
     def modify(self, env: "Env", key: Any, change: Change, *, hard: bool) -> tuple[Any, Any]:
-        encoded = primary_key(key)
+        return self.rewrite(env, primary_key(key), change, hard)
+
+    def rewrite(self, env: "Env", encoded: bytes, change: Change, hard: bool) -> tuple[Any, Any]:
+        """As `modify`, for an encoded key."""
+        number = self.number
+        handle = self.handle
+        group = handle.db.group
         while True:
-            batch = env.writing(self.group)
-            self._check()
-            before = batch.get(self.number, encoded)
+            batch = env.writing(group)
+            if handle.dropped:
+                self._check()
+            before = batch.get(number, encoded)
             old: Any = None if before is None else decode(before)
             pauses = env.pauses
             new = change(old)
             if env.pauses == pauses:
                 break
             # Others had their turn while the function ran: its result counts if the row is still the same.
-            batch = env.writing(self.group)
+            batch = env.writing(group)
             self._check()
-            if batch.get(self.number, encoded) == before:
+            if batch.get(number, encoded) == before:
                 break
         if new is None:
             after = None
@@ -328,7 +335,7 @@ class LocalTable:
         else:
             after = document_bytes(new)
         if after != before:
-            batch.put(self.number, encoded, before, after, old, new)
+            batch.put(number, encoded, before, after, old, new)
             env.wrote(batch, hard)
         elif before is not None:
             new = old

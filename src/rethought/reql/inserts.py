@@ -13,6 +13,7 @@ import msgspec
 from rethought.datum.jsonbytes import has_repeated_keys
 from rethought.errors import ReqlError
 from rethought.exec.env import DEFAULT_DATABASE, Env, MustWait, Options
+from rethought.exec.point import insert_document, is_plain
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
@@ -235,8 +236,14 @@ def _compile(table: Any, home: str | None) -> Plan:
         documents, options = params
         if env.in_place and documents.__class__ is list and len(documents) > IN_PLACE_MAX:
             raise MustWait
-        given = {name: lambda value=value: value for name, value in options.items()}
         target = find_table(env, ())
+        if documents.__class__ is dict and len(options) < 2 and "$reql_type$" not in documents:
+            durability = options.get("durability")
+            if (not options or durability in _DURABILITIES) and is_plain(env, target.table):
+                answer = insert_document(env, target.table, documents, durability)
+                if answer is not None:
+                    return answer
+        given = {name: lambda value=value: value for name, value in options.items()}
         return insert_(env, target, documents, Options(env, given))
 
     return Plan(

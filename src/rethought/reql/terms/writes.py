@@ -1,5 +1,6 @@
 """INSERT, UPDATE, REPLACE and DELETE; FOR_EACH is beside it."""
 
+import ast
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +18,7 @@ from rethought.errors import (
 )
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function, constant_function
+from rethought.exec.point import is_plain, rewrite_row
 from rethought.exec.table import Table, TableSource
 from rethought.exec.values import (
     SingleSelection,
@@ -40,10 +42,12 @@ from rethought.exec.writes import (
     missing_key,
     write_row,
 )
-from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
 from rethought.reql.terms.for_each import FOR_EACH
 from rethought.reql.tree import FUNC, Term
+
+GET: Final = 16
 
 _OPTIONS: Final = ("durability", "return_changes", "ignore_write_hook", "return_vals")
 _WRITE: Final = Effect.WRITE | Effect.FORBIDS_WRITES
@@ -252,8 +256,26 @@ def _on_conflict(pkey: str, doc: dict[str, Any], conflict: Any) -> Callable[[Any
 # ---- update, replace, delete
 
 
+def _plain_durability(c: Compiler, term: Term) -> tuple[bool, str | None]:
+    """Whether a term has no options but, at most, a durability; and that."""
+    given = term.optargs.get("durability")
+    if len(term.optargs) != (given is not None):
+        return False, None
+    if given is None:
+        return True, None
+    if not c.is_literal(given, str) or given.value not in ("hard", "soft"):
+        return False, None
+    return True, c.pin(given)
+
+
+def _given(env: Env, durability: str | None) -> Options:
+    """The options of a term that has no other one."""
+    return env.defaults if durability is None else Options(env, {"durability": lambda: durability})
+
+
 def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
     def compile_(c: Compiler, term: Term) -> Node:
+        plain, durability = _plain_durability(c, term)
         target = c.compile(term.args[0])
         body = term.args[1]
         line = c.line(term)
@@ -266,22 +288,19 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
                 c.lambda_([], value.code, line),
                 c.constant(int(value.determinism), line),
             ]
-            code = c.call(f"{name}constant", args, line)
+            known = value.kind in PLAIN and name == "update_"
+            code = c.call("constant_function" if known else f"{name}constant", args[known:], line)
             function = Node(code, Kind.VALUE, value.determinism, True)
         proven = function.determinism <= Determinism.NOW
+        one = plain and proven and term.args[0].type == GET
 
         def build(first: Node) -> Node:
-            code = c.call(
-                name,
-                [
-                    c.name("env", line),
-                    first.code,
-                    c.lambda_([], function.code, line),
-                    c.constant(proven, line),
-                    c.options(term),
-                ],
-                line,
-            )
+            later = c.lambda_([], function.code, line)
+            args: list[ast.expr] = [c.name("env", line), first.code, later]
+            if one:
+                code = c.call(f"{name}one", [*args, c.constant(durability, line)], line)
+            else:
+                code = c.call(name, [*args, c.constant(proven, line), c.options(term)], line)
             return c.node(term, code, [first, function], Kind.DATUM)
 
         return c.grouped(term, target, build)
@@ -318,23 +337,42 @@ def update_(
     env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
     def decider(function: Function) -> Decide:
-        def decide(old: Any) -> Any:
-            if old is None:
-                return None
-            new = need_datum(env, _invoke(env, function, old), 1)
-            if new is None:
-                return old
-            if not is_object(new):
-                return new
-            if new.get("$reql_type$", "LITERAL") != "LITERAL":
-                raise QueryLogicError(f"Cannot merge objects of type `{type_name(new)}`.")
-            if "$reql_type$" in new:
-                check_storable(new)
-            return merge_objects(old, new)
-
-        return decide
+        return lambda old: _updated(env, function, old)
 
     return _rewrite(env, target, function, decider, proven, opts)
+
+
+def _updated(env: Env, function: Function, old: Any) -> Any:
+    """The new document of a row."""
+    if old is None:
+        return None
+    new = _invoke(env, function, old)
+    if new.__class__ is not dict:
+        new = need_datum(env, new, 1)
+        if new is None:
+            return old
+        if not is_object(new):
+            return new
+    if "$reql_type$" in new:
+        if not is_object(new):
+            return new
+        if new["$reql_type$"] != "LITERAL":
+            raise QueryLogicError(f"Cannot merge objects of type `{type_name(new)}`.")
+        check_storable(new)
+    return merge_objects(old, new)
+
+
+def update_one(
+    env: Env, target: Any, function: Callable[[], Function], durability: str | None
+) -> dict[str, Any]:
+    """UPDATE of a GET, its function known to be deterministic."""
+    table = target.table
+    if not is_plain(env, table):
+        return update_(env, target, function, True, _given(env, durability))
+    chosen = function()
+    if chosen.determinism > Determinism.NOW:  # a value turned out to be a function
+        return update_(env, target, lambda: chosen, True, _given(env, durability))
+    return rewrite_row(env, table, target.key, lambda old: _updated(env, chosen, old), durability)
 
 
 def replace_(
@@ -346,13 +384,51 @@ def replace_(
     return _rewrite(env, target, function, decider, proven, opts)
 
 
+def replace_one(
+    env: Env, target: Any, function: Callable[[], Function], durability: str | None
+) -> dict[str, Any]:
+    """REPLACE of a GET, its function known to be deterministic."""
+    table = target.table
+    if not is_plain(env, table):
+        return replace_(env, target, function, True, _given(env, durability))
+    chosen = function()
+    if chosen.determinism > Determinism.NOW:
+        return replace_(env, target, lambda: chosen, True, _given(env, durability))
+
+    def decide(old: Any) -> Any:
+        return need_datum(env, _invoke(env, chosen, old), 1)
+
+    return rewrite_row(env, table, target.key, decide, durability)
+
+
 def _invoke(env: Env, function: Function, old: Any) -> Any:
     value = function.invoke(old) if function.arity else function.invoke()
     return value.invoke(old) if isinstance(value, Function) else value
 
 
+def compile_delete(c: Compiler, term: Term) -> Node:
+    plain, durability = _plain_durability(c, term)
+    if not plain or term.args[0].type != GET:
+        return c.plain(term)
+    line = c.line(term)
+
+    def build(first: Node) -> Node:
+        args = [c.name("env", line), first.code, c.constant(durability, line)]
+        return c.node(term, c.call("delete_one", args, line), [first], Kind.DATUM)
+
+    return c.grouped(term, c.compile(term.args[0]), build)
+
+
 def delete(env: Env, target: Any, opts: Options) -> dict[str, Any]:
     return _rewrite(env, target, None, None, True, opts)
+
+
+def delete_one(env: Env, target: Any, durability: str | None) -> dict[str, Any]:
+    """DELETE of a GET."""
+    table = target.table
+    if not is_plain(env, table):
+        return delete(env, target, _given(env, durability))
+    return rewrite_row(env, table, target.key, _nothing, durability)
 
 
 def _nothing(_: Any) -> None:
@@ -471,7 +547,11 @@ TERMS: Final = (
         optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
-        names={"update_": update_, "update_constant": update_constant},
+        names={
+            "update_": update_,
+            "update_constant": update_constant,
+            "update_one": update_one,
+        },
     ),
     TermSpec(
         55,
@@ -481,13 +561,19 @@ TERMS: Final = (
         optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,
         determinism=Determinism.NEVER,
-        names={"replace_": replace_, "replace_constant": replace_constant},
+        names={
+            "replace_": replace_,
+            "replace_constant": replace_constant,
+            "replace_one": replace_one,
+        },
     ),
     TermSpec(
         54,
         "delete",
         exactly(1),
         run=delete,
+        compile=compile_delete,
+        names={"delete_one": delete_one},
         args=(Arg.ANY,),
         optargs=("non_atomic", *_OPTIONS),
         effect=_WRITE,

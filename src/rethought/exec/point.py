@@ -1,0 +1,93 @@
+"""Writes of one row with nothing special about them, the short way.
+
+Purpose: nearly every write is of one row of a user's table, asks for no changes, and no hook, rule or transaction has
+to do with it. What always holds: rows, answers and errors are those of `exec.writes`, which does all the others; an
+error of the row is counted there. Called by the write terms only.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rethought.catalog.permissions import ADMIN
+from rethought.datum.keys import primary_key
+from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
+from rethought.exec.local import LocalTable
+from rethought.exec.writes import (
+    COUNTERS,
+    ROW_ERRORS,
+    Decide,
+    Statistics,
+    WriteOptions,
+    check_document,
+    outcome,
+)
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+    from rethought.exec.table import Table
+
+_NONE: Final = dict.fromkeys(COUNTERS, 0)
+_COUNTED: Final[dict[str, dict[str, Any]]] = {
+    counter: {**_NONE, counter: 1} for counter in COUNTERS
+}
+
+
+def is_plain(env: "Env", table: "Table") -> bool:
+    """Whether rows of this table are written the short way, when the term's options allow it."""
+    return (
+        table.__class__ is LocalTable
+        and not env.defaults
+        and env.transaction is None
+        and table.handle.write_hook is None
+    )
+
+
+def is_hard(env: "Env", table: LocalTable, durability: str | None) -> bool:
+    """Whether a write waits for the disk; refuses a user who may not write."""
+    handle = table.handle
+    if env.client.user != ADMIN:
+        env.require("write", handle)
+    return (durability or handle.durability) == "hard"
+
+
+def rewrite_row(
+    env: "Env", table: LocalTable, key: Any, decide: Decide, durability: str | None
+) -> dict[str, Any]:
+    """Decides and stores one row; the answer of the query."""
+    hard = is_hard(env, table, durability)
+    encoded = primary_key(key)  # what can be no key fails the query, not the row
+    pkey = table.primary_key
+
+    def change(old: Any) -> Any:
+        new = decide(old)
+        if new is not None and new is not old:
+            check_document(pkey, old, new, key)
+        return new
+
+    try:
+        old, new = table.rewrite(env, encoded, change, hard)
+    except ReqlError as error:
+        if error.error_type not in ROW_ERRORS:
+            raise
+        statistics = Statistics(env, WriteOptions(changes=False, hard=hard, hook=None))
+        statistics.failed(error, key, None)
+        return statistics.result()
+    return _COUNTED[outcome(old, new)].copy()
+
+
+def insert_document(
+    env: "Env", table: LocalTable, document: dict[str, Any], durability: str | None
+) -> dict[str, Any] | None:
+    """Stores one document under a key that is free, or under a new one; the answer of the query. None when it cannot be
+    stored: nothing was written then."""
+    hard = is_hard(env, table, durability)
+    answer = _COUNTED["inserted"].copy()
+    pkey = table.primary_key
+    if pkey not in document:
+        key = env.generated = env.chance.uuid()
+        document = {**document, pkey: key}
+        answer["generated_keys"] = [key]
+    try:
+        existing = table.insert_new(env, document, hard=hard)
+    except (QueryLogicError, ResourceLimitError):
+        return None
+    return answer if existing is None else None
