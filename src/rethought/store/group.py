@@ -250,7 +250,7 @@ class Group:
     def index_progress(self, index: IndexId) -> float:
         """How much of a build is done, 0 to 1."""
         found = self._writer.tables.index(index)
-        return 1.0 if found.ready else found.position / found.end
+        return 1.0 if found.ready else found.done / found.end
 
     def sample_index(self, table: TableId, index: IndexId, part: float, rows: int) -> bool:
         """Compares some documents with their entries in an index; a difference becomes `damage`, then the answer is no.

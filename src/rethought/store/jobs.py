@@ -7,10 +7,13 @@ never outlives its group. Used by `group` only.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
+import msgspec
 
 from rethought.errors import ReqlError
 from rethought.store.batch import numbered
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUFFER_ENTRIES: Final = (
-    16_000  # sorted together: sorted inserts are several times faster; sorting must stay short
-)
-BUFFER_BYTES: Final = 16 << 20
+RUN_ENTRIES: Final = 16_000  # sorted together: sorting must stay short
+RUN_BYTES: Final = 16 << 20
+PASS_BYTES: Final = 64 << 20
+"""Sorted runs that are kept, packed, before they are merged into the index in one pass. A pass writes every page that
+one of its entries goes to: entries in no order, put in 16,000 at a time, rewrote most of a large index each time."""
 CHUNK_ROWS: Final = 500
 CHUNK_BYTES: Final = 1 << 20
 MERGE_ROWS: Final = 500
@@ -34,6 +38,24 @@ DIRTY_ROWS: Final = 1_000
 RETRY_S: Final = 1.0
 
 Entry = tuple[bytes, bytes, int, int]
+
+pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Entry]).decode
+
+
+class Run:
+    """Sorted entries, packed in pieces; going over them lets go of each piece."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = len(entries)
+        self._pieces = deque(
+            pack(entries[at : at + MERGE_ROWS]) for at in range(0, len(entries), MERGE_ROWS)
+        )
+        self.bytes = sum(map(len, self._pieces))
+
+    def __iter__(self) -> Iterator[Entry]:
+        while self._pieces:
+            yield from _unpack(self._pieces.popleft())
 
 
 class Job(Protocol):
@@ -144,9 +166,11 @@ class BuildIndex:
         self._ready = ready
         self._index: Index | None = None
         self._gathered = 0
-        self._entries: list[Entry] = []
+        self._entries: list[Entry] = []  # of the run that is being gathered
         self._bytes = 0
-        self._merging = False
+        self._runs: list[Run] = []
+        self._merging: Iterator[Entry] | None = None
+        self._merged = 0
 
     def step(self, writer: "Writer", end: float) -> bool:
         index = self._current(writer)
@@ -156,7 +180,7 @@ class BuildIndex:
             return False
         try:
             while True:
-                if not self._merging:
+                if self._merging is None:
                     self._gather(writer, index)
                 elif not self._merge(writer, index):
                     self._save(writer, index)
@@ -184,7 +208,9 @@ class BuildIndex:
         self._gathered = index.position
         self._entries = []
         self._bytes = 0
-        self._merging = False
+        self._runs = []
+        self._merging = None
+        index.done = index.position
         index.dirty.clear()
 
     def _gather(self, writer: "Writer", index: Index) -> None:
@@ -201,16 +227,18 @@ class BuildIndex:
             for (r, k, _), keys in zip(rows, index.rule.keys_of_chunk(chunk), strict=True):
                 self._add(keys, k, r)
             self._gathered = rows[-1][0]
-        if len(rows) < limit:
+        ended = len(rows) < limit
+        if ended:
             self._gathered = index.end
-            self._merging = True
-        elif len(self._entries) >= BUFFER_ENTRIES or self._bytes >= BUFFER_BYTES:
-            self._merging = True
-        if self._merging:
-            dirty = index.dirty
-            if dirty:
-                self._entries = [entry for entry in self._entries if entry[3] not in dirty]
-            self._entries.sort(reverse=True)  # merged from the end
+        if ended or len(self._entries) >= RUN_ENTRIES or self._bytes >= RUN_BYTES:
+            self._entries.sort()
+            self._runs.append(Run(self._entries))
+            self._entries = []
+            self._bytes = 0
+            if ended or sum(run.bytes for run in self._runs) >= PASS_BYTES:
+                self._merging = merge(*self._runs)
+                self._merged = 0
+        index.done = index.position + (self._gathered - index.position) // 2
 
     def _add(self, keys: list[bytes], k: bytes, r: int) -> None:
         if len(keys) == 1:
@@ -224,13 +252,14 @@ class BuildIndex:
     def _merge(self, writer: "Writer", index: Index) -> bool:
         """Writes some entries; False when none is left."""
         writer.write()
-        entries = self._entries
-        if entries:
-            some = entries[-MERGE_ROWS:]
-            del entries[-MERGE_ROWS:]
+        assert self._merging is not None
+        some = list(islice(self._merging, MERGE_ROWS))
+        if some:
+            self._merged += len(some)
+            rows, entries = self._gathered - index.position, sum(run.entries for run in self._runs)
+            index.done = index.position + (rows + rows * self._merged // entries) // 2
             if index.dirty:
                 some = [entry for entry in some if entry[3] not in index.dirty]
-            some.reverse()
             writer.connection.executemany(index.sql.merge, some)
             writer.options.disk.reached("index.step")
             return True
@@ -255,11 +284,11 @@ class BuildIndex:
                     execute(index.sql.merge, (key, row[0], tag, r))
 
     def _save(self, writer: "Writer", index: Index) -> None:
-        index.position = self._gathered
+        index.position = index.done = self._gathered
         index.ready = self._gathered >= index.end
         writer.connection.execute(META_PUT, (f"{INDEX}{index.id}", encode(index.record())))
-        self._merging = False
-        self._bytes = 0
+        self._runs = []
+        self._merging = None
 
 
 def next_rows(rows: int, took: float, step: float) -> int:

@@ -41,7 +41,7 @@ encode = msgspec.msgpack.Encoder().encode
 class Index:
     """A secondary index. Writes maintain it from its creation on, built or not."""
 
-    __slots__ = ("dirty", "end", "id", "position", "ready", "rule", "sql", "table")
+    __slots__ = ("dirty", "done", "end", "id", "position", "ready", "rule", "sql", "table")
 
     def __init__(self, id_: IndexId, record: IndexRecord, rule: IndexRule | None) -> None:
         self.id = id_
@@ -50,6 +50,7 @@ class Index:
         self.position = record.position
         self.end = record.end
         self.rule = rule
+        self.done = record.position  # for whoever asks: so many rows' worth of the build
         self.dirty: set[int] = set()  # rows written while the index is being built
         self.sql = IndexSql(self.table, id_)
 
