@@ -150,3 +150,20 @@ def test_the_database_that_a_query_names_is_that_of_the_table(
     if name == "inserts":
         assert database.value([43, [[15, [[14, [name]], "t"]]]]) == 3
         database.value([58, [name]])
+
+
+def test_a_number_that_no_double_holds_is_no_json_in_an_insert_of_a_known_form_either(
+    database: Database,
+) -> None:
+    database.value([60, ["doubles"]])
+    try:
+        insert = [56, [[15, ["doubles"]], {"id": 1, "n": 1}]]
+        assert database.value(insert)["inserted"] == 1
+        insert[1][1] = {"id": 2, "n": 10**400}
+        refused = database.response(insert)
+        assert (refused["t"], refused["r"]) == (
+            16,
+            ["Client is buggy (failed to deserialize query)."],
+        )
+    finally:
+        database.value([61, ["doubles"]])

@@ -280,3 +280,26 @@ def test_a_plan_serves_other_literals(rooms: Database, body: Any) -> None:
     first = [exact(rooms.response(query)) for query in queries]
     rooms.restart_engine()
     assert [exact(rooms.response(query)) for query in reversed(queries)] == first[::-1]
+
+
+def computed(query: Any) -> Any:
+    """The same with every literal as the result of a function, so that nothing is known of it beforehand."""
+    if isinstance(query, dict):
+        return {key: computed(part) for key, part in query.items()}
+    if not isinstance(query, list):
+        return [64, [func(var(9), 9), query]]
+    number, args, *optargs = query
+    if number == 10:
+        return query
+    if number == 69:
+        return [69, [args[0], computed(args[1])]]
+    return [number, [computed(part) for part in args], *map(computed, optargs)]
+
+
+@often
+@given(body=expressions, terminal=st.sampled_from([41, 144, 145, 146, 147, 148]))
+def test_a_computed_value_fares_as_a_literal(rooms: Database, body: Any, terminal: int) -> None:
+    mapped = [38, [_ORDERED, func(body)]]
+    for query in (mapped, [terminal, [mapped, "a"]], [33, [mapped, {"e": True, "b": 1}]]):
+        literal = rooms.response(query)
+        assert rooms.response(computed(query))["r"] == literal["r"]

@@ -168,3 +168,15 @@ def test_a_literal_of_another_kind_is_another_plan(one: Any, other: Any) -> None
     second, params = plans.find(json.dumps([1, [17, [[170, [{"a": 1}, "a"]], other]]]).encode())
     assert first is not second
     assert other in params
+
+
+@pytest.mark.parametrize(
+    "value", ["9007199254740993", "-9007199254740993", "[2,[9007199254740993]]"]
+)
+def test_a_cached_plan_takes_integers_past_the_exact_ones_as_a_fresh_one(value: str) -> None:
+    query = [172, [{"a": json.loads(value)}]]
+    warm = Evaluator()
+    try:
+        assert warm.response_bytes(query) == warm.response_bytes(query)
+    finally:
+        warm.close()

@@ -117,8 +117,12 @@ def number(value: Number) -> Number:
     return value
 
 
+class NonFiniteError(QueryLogicError):
+    """A number that is none."""
+
+
 def non_finite(text: str) -> Never:
-    raise QueryLogicError(f"Non-finite number: {text}")
+    raise NonFiniteError(f"Non-finite number: {text}")
 
 
 def wrong_type(expected: str, value: Datum) -> QueryLogicError:

@@ -45,7 +45,8 @@ def _add(paths: Paths, spec: Datum, deepest: bool) -> None:
         return
     if not isinstance(spec, dict) or spec.get(TYPE_KEY) == BINARY:
         raise QueryLogicError(f"Invalid path argument `{truncated(spec)}`.")
-    for field, part in spec.items():
+    for field in sorted(spec):  # of two that are none, the first in this order is refused
+        part = spec[field]
         if part is True:
             _add(paths, field, deepest)
             continue

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from rethought.datum.jsonbytes import BUGGY_CLIENT
+from rethought.datum.kinds import NonFiniteError
 from rethought.datum.values import from_json
-from rethought.errors import CompileError, Frame, QueryLogicError
+from rethought.errors import ClientError, CompileError, Frame, QueryLogicError
 
 Match = Callable[[bytes], tuple[Any, ...] | None]
 """The parameters of a query with these bytes, None when it is not the plan's."""
@@ -48,8 +50,10 @@ class Plan:
 
 
 def tree_literal(value: Any, path: tuple[Frame, ...]) -> Any:
-    """A scalar of the tree as a datum."""
+    """A scalar of the tree as a datum. A number that no double holds is no JSON, however it is spelled."""
     try:
         return from_json(value)
+    except NonFiniteError:
+        raise ClientError(BUGGY_CLIENT) from None
     except QueryLogicError as error:
         raise CompileError(error.message, frames=path) from None

@@ -32,7 +32,7 @@ def literal_of(value: Any) -> Any:
                 continue
             if part is int:
                 if not -_INTEGER_MAX <= item <= _INTEGER_MAX:
-                    value[key] = float(item)
+                    value[key] = _double(item)
                 continue
             value[key] = literal_of(item)
         if "$reql_type$" in value:
@@ -41,7 +41,7 @@ def literal_of(value: Any) -> Any:
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
-        return value if -_INTEGER_MAX <= value <= _INTEGER_MAX else float(value)
+        return value if -_INTEGER_MAX <= value <= _INTEGER_MAX else _double(value)
     if kind is float:
         return _canonical(value)
     if kind is list and value[:1] == [2] and value[0] is not True:
@@ -71,6 +71,14 @@ def literal_in_steps(value: Any, pace: Callable[[], None]) -> Any:
         if at % STEP == 0:
             pace()
     return items
+
+
+def _double(value: int) -> int | float:
+    """An integer that is too large to be exact; the general way refuses one that is too large for a double."""
+    try:
+        return _canonical(float(value))
+    except OverflowError:
+        raise NotLiteralError from None
 
 
 def _canonical(value: float) -> int | float:

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
 from rethought.exec.env import Env, Options
-from rethought.exec.fields import MISSING, get_field_row
+from rethought.exec.fields import MISSING
 from rethought.exec.functions import (
     Function,
     Projection,
@@ -133,11 +133,13 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
         constant = need_datum(env, value, None)
         return constant_function(lambda: constant, 0)
     if shortcut == "field":
+        from rethought.reql.terms.fields import get_field
+
         field = need_datum(env, value, None)
 
         def fields(rows: list[Any]) -> list[Any]:
             try:
-                return [get_field_row(env, row, field) for row in rows]
+                return [get_field(env, row, field) for row in rows]
             except QueryLogicError as error:
                 error.frames = path
                 raise

@@ -17,6 +17,7 @@ import re2
 
 from rethought.datum.coercion import coerce
 from rethought.datum.jsonbytes import decode, has_repeated_keys
+from rethought.datum.kinds import NonFiniteError
 from rethought.datum.text import compact, pretty
 from rethought.datum.values import Datum, from_json, is_pseudotype, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
@@ -222,7 +223,7 @@ def json_of(env: "Env", text: str) -> Datum:
         value = _canonical(env, value)
     except RecursionError:
         raise _not_json(data, DEPTH) from None
-    except ValueError:
+    except (ValueError, NonFiniteError):
         raise _not_json(data, first_fault(text, env.tick)) from None
     if data.count(b",") >= env.array_limit:
         _check_arrays(env, value)
