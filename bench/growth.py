@@ -74,6 +74,11 @@ def compare(small: Side, large: Side, runs: int, only: list[str]) -> None:
             show("  of the server", "µs", min(small.costs), min(large.costs), lower=True)
 
 
+def tell(sides: list[Side], when: str) -> None:
+    for side in sides:
+        print(f"{side.target.documents:,} documents, {when}: {held(side.process)}", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__.split("\n")[0])
     parser.add_argument("--docs", type=int, default=1_000_000, help="large (default 1000000)")
@@ -97,9 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
             prepare(small.target, (AGE,)), prepare(large.target, (AGE,)), strict=True
         ):
             show(one[0], one[1], one[2], other[2])
+        tell(sides, "filled")
         compare(small, large, given.runs, given.only)
-        for side in sides:
-            print(f"{side.target.documents:,} documents: {held(side.process)}", flush=True)
+        tell(sides, "after all rows")
         if not given.skip_lifecycle:
             lifecycle.measure(large.process, given.docs)
     print(yardsticks.line(), flush=True)

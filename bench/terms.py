@@ -16,8 +16,9 @@ _TYPE: Final = {
     "add": 24, "sub": 25, "mul": 26, "mod": 28, "pluck": 33, "merge": 35, "reduce": 37, "map": 38, "concat_map": 40,
     "filter": 39, "order_by": 41, "distinct": 42, "count": 43, "union": 44, "eq_join": 50, "zip": 72,
     "update": 53, "delete": 54, "insert": 56,
-    "db_create": 57, "db_drop": 58, "db_list": 59, "table_create": 60, "branch": 65, "or": 66, "and": 67,
-    "func": 69, "limit": 71, "desc": 74, "index_create": 75, "get_all": 78, "contains": 93, "default": 92,
+    "db_create": 57, "db_drop": 58, "db_list": 59, "table_create": 60, "table_drop": 61,
+    "branch": 65, "or": 66, "and": 67, "func": 69, "limit": 71, "desc": 74, "index_create": 75, "get_all": 78,
+    "contains": 93, "default": 92,
     "index_wait": 140, "upcase": 141, "group": 144, "sum": 145, "avg": 146, "max": 148,
     "changes": 152, "bracket": 170, "wait": 177, "between": 182, "coerce_to": 51, "funcall": 64,
 }  # fmt: skip
