@@ -14,10 +14,41 @@ from rethought.datum.values import to_int
 from rethought.errors import QueryLogicError
 from rethought.exec.chunk import Chunk, pieces
 from rethought.exec.env import Env
+from rethought.exec.local import LocalTable
+from rethought.exec.ops import Slice
+from rethought.exec.table import TableSource
 from rethought.exec.values import Stream, need_number
 
 ROWS_UNLIMITED: Final = 1 << 62
 LARGE_BYTES: Final = 1 << 16
+
+
+FEW: Final = 50
+"""So many rows without a limit are worth a try."""
+FEW_MAX: Final = 200
+
+
+def at_once(env: Env, stream: Stream) -> bytes | None:
+    """All rows of a stream, joined, when one short read of a table has them; else None."""
+    source = stream.source
+    ops = stream.ops
+    if not isinstance(source, TableSource) or len(ops) > 1 or env.defaults or stream.array:
+        return None
+    most = FEW
+    if ops:
+        op = ops[0]
+        if not isinstance(op, Slice) or op.start or not op.end or op.end > FEW_MAX:
+            return None
+        most = op.end
+    table = source.table
+    if not isinstance(table, LocalTable):
+        return None
+    page = table.few(env, source.range, most)
+    if page is None or (page.after is not None and (not ops or page.count < most)):
+        return None
+    limits = env.limits
+    rows: bytes = page.docs
+    return rows if len(rows) <= limits.batch_bytes // limits.first_batch_scaledown else None
 
 
 class BatchSize:

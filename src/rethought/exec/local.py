@@ -14,6 +14,8 @@ from rethought.datum.values import MAXVAL, MINVAL, document_bytes
 from rethought.errors import OpFailedError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range, check_readable
+from rethought.store.model import Page
+from rethought.store.snapshot import EMPTY
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -146,6 +148,51 @@ class LocalTable:
 
         for page in self._pages(env, read, first):
             yield Chunk(page.count, raw=page.docs)
+
+    def few(self, env: "Env", selected: Range, most: int) -> Page | None:
+        """The first documents of a range; None when that is no matter of one read."""
+        self._check()
+        check_readable(env, self.handle)
+        number, keys = self.number, selected.keys
+        if selected.index is None or selected.index == self.primary_key:
+            if keys is not None:
+                return None
+            if selected.whole and selected.descending is None:
+                return self._counted(env.snapshot(self.group).scan_any(number, None, most))
+            lower, upper = _bounds(selected, primary_bound)
+            index = None
+        else:
+            index = self._plain_index(selected.index).number
+            if keys is None:
+                lower, upper = _bounds(selected, index_bound)
+            elif len(keys) == 1:
+                with _AT_ROOT:
+                    lower = upper = index_bound(keys[0])
+            else:
+                return None
+        if lower is _END:
+            return EMPTY
+        snapshot = env.snapshot(self.group)
+        lower_open, upper_open = selected.lower_open, selected.upper_open
+        descending = bool(selected.descending)
+        if index is None:
+            read = snapshot.scan
+            ends = (number, lower, upper)
+        else:
+            read = snapshot.index_scan
+            ends = (number, index, lower, upper)  # type: ignore[assignment]
+        page = read(
+            *ends,
+            lower_open=lower_open,
+            upper_open=upper_open,
+            descending=descending,
+            limit=most,
+        )
+        return self._counted(page)
+
+    def _counted(self, page: Page) -> Page:
+        self.handle.reads += page.count
+        return page
 
     def _pages(self, env: "Env", read: Callable[[Any, Any, int], Any], limit: int) -> Iterator[Any]:
         """Page after page of the query's snapshot of that moment, while the user may read."""

@@ -239,12 +239,39 @@ def _static(compiler: Compiler, settings: dict[str, Term], name: str) -> bool:
 
 
 def _is_short(tree: Term, below: set[int]) -> bool:
-    """Whether a query may be evaluated in place: plain terms only, or one write of one row."""
+    """Whether a query may be evaluated in place: plain terms only, one write of one row, or a part of a table."""
+    if tree.type in _PARTS:
+        return _is_part(tree)
     if tree.type in _WRITES_OF_ROWS and tree.args and tree.args[0].type == _GET:
         return below - {FUNC} <= _IN_PLACE
     return tree.type in _IN_PLACE and below <= _IN_PLACE
 
 
+def _is_part(tree: Term) -> bool:
+    """Whether the rows are a range of a table's, of an index perhaps; at their end a LIMIT."""
+    term = tree.args[0] if tree.type == _LIMIT and tree.args else tree
+    beside = list(tree.args[1:]) if tree.type == _LIMIT else []
+    while term.type in _RANGES and term.args:
+        if term.type == _ORDER_BY and (len(term.args) > 1 or "index" not in term.optargs):
+            return False
+        if len(term.args) > KEYS_MAX:
+            return False
+        beside += [*term.args[1:], *term.optargs.values()]
+        term = term.args[0]
+    if term.type != _TABLE:
+        return False
+    beside += [*term.args, *term.optargs.values()]
+    return all({part.type, *_types_below(part, None)} <= _OF_RANGES for part in beside)
+
+
+KEYS_MAX: Final = 16
+_LIMIT: Final = 71
+_ORDER_BY: Final = 41
+_TABLE: Final = 15
+_RANGES: Final = frozenset({36, 41, 78, 182})
+_PARTS: Final = _RANGES | {_LIMIT}
+_OF_RANGES: Final = _IN_PLACE - {_TABLE, 16, 31, 170} | {DATUM, 73, 74}
+"""What the arguments of ranges may be: no rows."""
 _WRITES_OF_ROWS: Final = (53, 54, 55)
 _GET: Final = 16
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rethought.conversation import Reply, Running
 from rethought.errors import QueryLogicError, ReqlError
-from rethought.exec.cursor import Batches
+from rethought.exec.cursor import Batches, at_once
 from rethought.exec.env import Env, Killed, MustWait, Options
 from rethought.exec.grouping import GroupedStream
 from rethought.exec.transaction import Transaction
@@ -35,7 +35,7 @@ Done = Callable[[Reply | None], None]
 
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
-    """Evaluates here and now; None when that may take long: the value is a stream, or the query must wait."""
+    """Evaluates here and now; None when that may take long: there are many rows, or the query must wait."""
     env.in_place = True
     if plan.profile:
         env.profile = Recorder()
@@ -43,9 +43,15 @@ def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
         if plan.globals or plan.home is not None:
             settle(env, plan, params)
         value = plan.run(env, params)
-        if isinstance(value, Stream | GroupedStream):
+        if isinstance(value, Stream):
+            rows = None if plan.profile else at_once(env, value)
+            if rows is None:
+                return None
+            body = SEQUENCE + rows + NO_NOTES
+        elif isinstance(value, GroupedStream):
             return None
-        body = respond(env, value)
+        else:
+            body = respond(env, value)
     except ReqlError as error:
         return failed(error)
     except MustWait:
