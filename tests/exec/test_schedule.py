@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 
 from rethought.exec.env import Env, Killed
-from rethought.exec.schedule import BEGINNERS_SLICES, IDLE_MAX, Scheduler
+from rethought.exec.schedule import IDLE_MAX, LITTLE_S, ROUND_S, Line, Scheduler, Usage
 from rethought.limits import Limits
 
 
@@ -21,6 +23,21 @@ def scheduled(check: Callable[[Scheduler, Callable[[], Env]], Any]) -> None:
         await check(scheduler, lambda: Env(None, None, None, Limits(), scheduler))
 
     asyncio.run(run())
+
+
+def use_up(scheduler: Scheduler) -> None:
+    """Works for a whole slice."""
+    end = perf_counter() + scheduler.slice_seconds
+    while perf_counter() <= end:
+        pass
+
+
+def much() -> Usage:
+    """Of a client that used much lately."""
+    usage = Usage()
+    usage.round = int(perf_counter() / ROUND_S)
+    usage.seconds = 100 * LITTLE_S
+    return usage
 
 
 def test_work_that_never_pauses_runs_at_once() -> None:
@@ -53,29 +70,125 @@ def test_paused_work_takes_turns() -> None:
     scheduled(check)
 
 
-def test_work_that_begins_after_its_slices_were_used_waits_for_the_next_turn_and_comes_first() -> (
-    None
-):
+def test_work_that_begins_after_the_slice_was_used_waits_for_the_next_turn() -> None:
     async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
         order: list[str] = []
         ended = asyncio.get_running_loop().create_future()
+        greedy = make()
+        greedy.client = SimpleNamespace(usage=much(), user="admin")
 
         def long() -> None:
-            env = make()
-            end = perf_counter() + BEGINNERS_SLICES * scheduler.slice_seconds
-            while perf_counter() <= end:
-                pass
-            scheduler.pause(env)
+            use_up(scheduler)
+            scheduler.pause(greedy)
             order.append("long")
             ended.set_result(None)
 
-        scheduler.spawn(long)
+        scheduler.spawn(long, much())
         assert scheduler.busy
-        scheduler.spawn(lambda: order.append("short"))
-        scheduler.spawn(lambda: order.append("next"))
+        scheduler.spawn(lambda: order.append("short"), Usage())
+        scheduler.spawn(lambda: order.append("next"), Usage())
         assert order == []
         await ended
         assert order == ["short", "next", "long"]
+
+    scheduled(check)
+
+
+def test_who_used_little_comes_before_those_who_used_much() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        order: list[str] = []
+        ended = asyncio.get_running_loop().create_future()
+
+        def last() -> None:
+            order.append("much")
+            ended.set_result(None)
+
+        scheduler.spawn(lambda: use_up(scheduler))
+        scheduler.spawn(last, much())
+        scheduler.spawn(lambda: order.append("little"), Usage())
+        assert scheduler.waiting == 2
+        assert not scheduler.quiet
+        await ended
+        assert order == ["little", "much"]
+        assert scheduler.quiet
+
+    scheduled(check)
+
+
+def test_whoever_used_much_is_passed_over_once_at_most() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        order: list[str] = []
+        ended = asyncio.get_running_loop().create_future()
+
+        def little() -> None:
+            order.append("little")
+            use_up(scheduler)
+            if len(order) == 7:
+                ended.set_result(None)
+
+        scheduler.spawn(lambda: use_up(scheduler))
+        for _ in range(6):
+            scheduler.spawn(little, Usage())
+            scheduler.spawn(lambda: order.append("much"), much())
+        await ended
+        assert order[:6] == ["little", "much", "little", "little", "much", "little"]
+
+    scheduled(check)
+
+
+def test_what_a_client_used_is_forgotten() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        order: list[str] = []
+        ended = asyncio.get_running_loop().create_future()
+        rested = much()
+        rested.round -= 10
+
+        def last() -> None:
+            order.append("much")
+            ended.set_result(None)
+
+        scheduler.spawn(lambda: use_up(scheduler))
+        scheduler.spawn(lambda: None)
+        await asyncio.sleep(0)  # a turn, which tells the scheduler the time
+        scheduler.spawn(lambda: use_up(scheduler))
+        scheduler.spawn(last, much())
+        scheduler.spawn(lambda: order.append("rested"), rested)
+        await ended
+        assert order == ["rested", "much"]
+
+    scheduled(check)
+
+
+def test_clients_take_turns_however_many_queries_they_have() -> None:
+    line = Line()
+    one, other = Usage(), Usage()
+    order: list[str] = []
+    for number in range(3):
+        line.add(one, lambda number=number: order.append(f"one {number}"))  # type: ignore[misc]
+    line.add(other, lambda: order.append("other"))
+    assert len(line) == 4
+    while line:
+        _, work = line.next()
+        assert not isinstance(work, greenlet)
+        work()
+    assert order == ["one 0", "other", "one 1", "one 2"]
+
+
+def test_work_that_waited_for_something_waits_for_its_turn_too() -> None:
+    async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
+        loop = asyncio.get_running_loop()
+        future, ended = loop.create_future(), loop.create_future()
+
+        def waiting() -> None:
+            scheduler.wait(make(), future)
+            ended.set_result(None)
+
+        scheduler.spawn(waiting)
+        future.set_result(None)
+        scheduler.spawn(lambda: use_up(scheduler))
+        await asyncio.sleep(0)
+        assert scheduler.waiting == 1
+        await ended
 
     scheduled(check)
 

@@ -105,7 +105,7 @@ class Inside:
             "queries": len(self.engine.running),
             "cursors": len(self.engine.cursors),
             "clients": len(self.engine.accounts._clients),
-            "paused": len(scheduler._paused) + len(scheduler._new),
+            "paused": scheduler.waiting,
             "workers": sum(self._at_work(each) for each in objects if isinstance(each, greenlet)),
             "feeds": sum(len(hub._tables) for hub in hubs if hub.group in self._groups()),
             "snapshots": sum(

@@ -1,13 +1,14 @@
 """Runs queries that may take long or must wait, so that none of them holds the loop.
 
 Evaluation is plain synchronous Python in a greenlet; `pause` and `wait` switch back to the loop from any depth. What
-always holds: a turn of the loop has a few slices for queries that begin and one for a query that was paused, so that
-however many long queries there are, a short one waits for these few at most; those that begin come first, in their
-order. Engine and feeds spawn; `Env` pauses and waits.
+always holds: between two looks at its sockets the loop runs queries for about one slice, however many there are;
+clients that used little lately come first, with what they begin and with what they go on with, and every other turn
+at the latest comes one of those that used much; a client has one turn while the others have one each, however many
+queries it has. Engine and feeds spawn; `Env` pauses and waits.
 """
 
 from asyncio import AbstractEventLoop, Future
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
@@ -19,9 +20,64 @@ from rethought.exec.env import Env
 from rethought.limits import DEFAULT_LIMITS
 
 IDLE_MAX: Final = 64
-BEGINNERS_SLICES: Final = 3
-"""Slices of a turn for queries that begin. With one, pipelined short streams spend a quarter more on turns."""
 MEMORY_FRESH_S: Final = 0.05
+
+ROUND_S: Final = 0.25
+"""What a client used counts half as much with each round."""
+LITTLE_S: Final = 0.01
+"""Who used less, counted like that, comes before the others."""
+
+Work = Callable[[], None]
+
+
+class Usage:
+    """How much of the loop's time a client's queries used lately."""
+
+    __slots__ = ("round", "seconds")
+
+    def __init__(self) -> None:
+        self.round = 0
+        self.seconds = 0.0
+
+
+NOBODY: Final = Usage()
+"""Whose work is nobody's."""
+
+
+def usage_of(env: Env) -> Usage:
+    """Whose turns a query takes."""
+    usage: Usage = NOBODY if env.client is None else env.client.usage
+    return usage
+
+
+class Line:
+    """Work that waits for its turn: each client's in order, the clients by turns."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[Usage, deque[Work | greenlet]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def add(self, usage: Usage, work: Work | greenlet) -> None:
+        waiting = self._of.get(usage)
+        if waiting is None:
+            waiting = self._of[usage] = deque()
+        waiting.append(work)
+
+    def next(self) -> tuple[Usage, Work | greenlet]:
+        usage, waiting = next(iter(self._of.items()))
+        work = waiting.popleft()
+        if waiting:
+            self._of.move_to_end(usage)
+        else:
+            del self._of[usage]
+        return usage, work
 
 
 class Scheduler:
@@ -32,12 +88,13 @@ class Scheduler:
     ) -> None:
         self.loop = loop
         self.slice_seconds = slice_seconds
-        self._beginners = BEGINNERS_SLICES * slice_seconds
         self._idle: list[greenlet] = []
-        self._new: deque[Callable[[], None]] = deque()
-        self._paused: deque[greenlet] = deque()
+        self._first = Line()  # of clients that used little lately
+        self._then = Line()
+        self._passed_over = False  # whether those had no turn the last time
         self._scheduled = False
-        self._used = 0.0  # seconds of work since the last turn
+        self._used = 0.0  # seconds of work since the last turn began
+        self._round = int(perf_counter() / ROUND_S)
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
         self.memory_seen = self.memory()
@@ -58,25 +115,48 @@ class Scheduler:
     @property
     def busy(self) -> bool:
         """Whether work that is spawned now waits for its turn."""
-        return self._used > self._beginners
+        return self._used > self.slice_seconds
+
+    @property
+    def waiting(self) -> int:
+        """Queries that wait for their turn."""
+        return len(self._first) + len(self._then)
 
     @property
     def quiet(self) -> bool:
         """Whether no query is under way, but for those that wait for something."""
-        return not self._paused and not self._new
+        return not self._first and not self._then
 
-    def spawn(self, work: Callable[[], None]) -> None:
+    def spawn(self, work: Work, usage: Usage = NOBODY) -> None:
         """Runs `work` until it ends, pauses or waits for the first time: now, or when it is its turn. `work` never
-        raises."""
-        if self.busy:
-            self._new.append(work)
-            self._schedule()
-            return
+        raises. `usage` is the client's."""
+        if self._used > self.slice_seconds:
+            self._line_up(usage, work)
+        else:
+            self._run(usage, work)
+
+    def _line_up(self, usage: Usage, work: Work | greenlet) -> None:
+        if usage.round < self._round:
+            usage.seconds /= 1 << min(self._round - usage.round, 30)
+            usage.round = self._round
+        line = self._first if usage.seconds < LITTLE_S else self._then
+        line.add(usage, work)
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._turn)
+
+    def _run(self, usage: Usage, work: Work | greenlet) -> None:
         began = perf_counter()
-        worker = self._idle.pop() if self._idle else greenlet(self._worker)
-        worker.parent = getcurrent()
-        worker.switch(work)
-        self._used += perf_counter() - began
+        if isinstance(work, greenlet):
+            work.parent = getcurrent()
+            work.switch()
+        else:
+            worker = self._idle.pop() if self._idle else greenlet(self._worker)
+            worker.parent = getcurrent()
+            worker.switch(work)
+        spent = perf_counter() - began
+        self._used += spent
+        usage.seconds += spent
 
     def _worker(self, work: Callable[[], None]) -> None:
         me = getcurrent()
@@ -97,32 +177,29 @@ class Scheduler:
             return
         env.measure()
         env.note_rights()
-        self._paused.append(me)
-        self._schedule()
+        self._line_up(usage_of(env), me)
         parent.switch()
         env.pauses += 1
         env.check_alive()
         env.memory_seen = self.memory()
         env.new_slice()
 
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._turn)
-
     def _turn(self) -> None:
         self._scheduled = False
         self._used = 0.0
-        while self._new and not self.busy:
-            self.spawn(self._new.popleft())
-        if self._paused:
-            began = perf_counter()
-            worker = self._paused.popleft()
-            worker.parent = getcurrent()
-            worker.switch()
-            self._used += perf_counter() - began
-        if self._paused or self._new:
-            self._schedule()
+        self._round = int(perf_counter() / ROUND_S)
+        first, then = self._first, self._then
+        owed = self._passed_over
+        if owed:
+            self._run(*then.next())
+        while first and self._used <= self.slice_seconds:
+            self._run(*first.next())
+        self._passed_over = bool(then) and not owed and self._used > self.slice_seconds
+        while then and self._used <= self.slice_seconds:
+            self._run(*then.next())
+        if (first or then) and not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._turn)
 
     def wait(self, env: Env, future: "Future[Any]") -> Any:
         """Waits for a future; raises what it raises, or ends the query when its client goes."""
@@ -131,12 +208,15 @@ class Scheduler:
         me = getcurrent()
         parent = me.parent
         assert parent is not None, "a query evaluated in place must not wait"
+        usage = usage_of(env)
 
         def wake(_: "Future[Any] | None" = None) -> None:
             if env.wake is wake:
                 env.wake = None
-                me.parent = getcurrent()
-                me.switch()
+                if self._used > self.slice_seconds:
+                    self._line_up(usage, me)
+                else:
+                    self._run(usage, me)
 
         env.end_batch()  # whoever waits holds no snapshot
         env.note_rights()

@@ -23,7 +23,7 @@ from rethought.exec.chance import Chance, RandomBytes
 from rethought.exec.env import Env
 from rethought.exec.functions import Function
 from rethought.exec.local import LocalTable
-from rethought.exec.schedule import Scheduler
+from rethought.exec.schedule import Scheduler, Usage
 from rethought.limits import Limits
 from rethought.reql.accounts import Account, Accounts
 from rethought.reql.function_source import function_json
@@ -49,6 +49,7 @@ class Client:
         "narrowed",
         "port",
         "rules",
+        "usage",
         "user",
     )
 
@@ -57,6 +58,7 @@ class Client:
         self.user = user
         self.address = address
         self.port = port
+        self.usage = Usage()
         self.account: Account | None = None  # of a user with limits
         self.narrowed = False  # whether rules or an account stand between this client and tables
         self.rules = {} if user == ADMIN else catalog.permissions.rules_of(user)
@@ -150,7 +152,7 @@ class Engine:
 
     def _spawn(self, query: "Query", body: bytes) -> Reply | Running | None:
         query.env.body = body
-        self.scheduler.spawn(query.run)
+        self.scheduler.spawn(query.run, query.env.client.usage)
         return query.answer()
 
     def compiled(self, body: bytes, pace: Callable[[], None] | None) -> Any:

@@ -209,7 +209,7 @@ class PumpCursor:
         """The first batch, and whether it was the last. Called in the query's own greenlet."""
         feeds_of(self.env.engine).cursors[self.env] = self
         self._wanted = True
-        self.env.scheduler.spawn(self._run)
+        self.env.scheduler.spawn(self._run, self.env.client.usage)
         if self._reply is None:
             me = getcurrent()
             assert me.parent is not None
@@ -244,7 +244,7 @@ class PumpCursor:
             if self._woken:
                 self._resume()
         elif not self._active:
-            self.env.scheduler.spawn(self._run)
+            self.env.scheduler.spawn(self._run, self.env.client.usage)
         reply = self._ready_reply()
         if isinstance(reply, Reply):
             return reply

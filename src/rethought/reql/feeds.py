@@ -425,7 +425,7 @@ class FeedCursor(Subscription):
         self._done = done
         reading = self._reading
         reading.later = False
-        reading.env.scheduler.spawn(partial(self._read, reading))
+        reading.env.scheduler.spawn(partial(self._read, reading), reading.env.client.usage)
         reply, reading.reply = reading.reply, None
         if reply is not None:
             return reply

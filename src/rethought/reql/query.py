@@ -306,7 +306,7 @@ class StreamCursor:
         self._later = False
         self._finished = False
         self._reply = None
-        self.env.scheduler.spawn(self._run)
+        self.env.scheduler.spawn(self._run, self.env.client.usage)
         reply = self.answer()
         if reply is None:
             self._later = True
