@@ -193,6 +193,9 @@ def test_check_finds_what_does_not_agree(opened: Open) -> None:
     assert findings() == [f"index {index} of table {table}: 1 entries are missing"]
     execute(f"INSERT INTO i_{index} VALUES(?, ?, 0, 99999)", (b"zz", b"zz"))
     assert len(findings()) == 3
+    unruled = [finding for finding in check_file(home.path, home.options) if finding]
+    for found in (findings(), unruled):
+        assert f"index {index} of table {table}: 1 entries lead to no document" in found
     execute(f"UPDATE t_{table} SET d=? WHERE r=7", (b"{broken",))
     assert any("row 7 is not JSON" in finding for finding in findings())
     assert any("its counters say 300" in finding for finding in findings())

@@ -21,6 +21,8 @@ from rethought.store.model import IndexId, IndexRule
 from rethought.store.options import GroupOptions
 from rethought.store.tables import Index, Table, Tables
 
+CACHE_BYTES: Final = 256 << 20
+"""Entries are looked up in the order of the rows, all over their index, so it had better stay in memory."""
 CHUNK_ROWS: Final = 500
 FINDINGS_MAX: Final = 100
 STRUCTURE_PART: Final = 0.5  # of the work, about
@@ -44,7 +46,7 @@ def check_file(
     `tell` is called now and then with the part that is done, 0 to 1.
     """
     try:
-        connection = connect(path, options.key, vfs=options.vfs, cache_bytes=4 << 20)
+        connection = connect(path, options.key, vfs=options.vfs, cache_bytes=CACHE_BYTES)
     except apsw.NotADBError:
         yield wrong_key(path)
         return
@@ -177,16 +179,10 @@ def check_index(
     connection: apsw.Connection, table: Table, index: Index, rule: IndexRule | None
 ) -> Iterator[Finding]:
     """Every entry leads to a document with its key; every document's entries are there, and no others."""
-    name = index.sql.name
-    lost = connection.execute(
-        f"SELECT count(*) FROM {name} AS i LEFT JOIN {table.sql.name} AS t ON t.r = i.r "
-        "WHERE t.r IS NULL OR t.k <> i.k"
-    ).get
-    if lost:
-        yield f"index {index.id} of table {table.id}: {lost} entries lead to no document"
-    yield None
     if rule is None or not index.ready:
+        yield from _lost_entries(connection, table, index)
         return
+    name = index.sql.name
     expected = missing = after = 0
     find = f"SELECT r FROM {name} WHERE ik=? AND k=? AND tag=?"
     while True:
@@ -214,3 +210,17 @@ def check_index(
     if entries != expected - missing:
         surplus = entries - expected + missing
         yield f"index {index.id} of table {table.id}: {surplus} entries are too many"
+    if missing or entries != expected:  # else each entry is that of a document
+        yield from _lost_entries(connection, table, index)
+
+
+def _lost_entries(connection: apsw.Connection, table: Table, index: Index) -> Iterator[Finding]:
+    lost = connection.execute(
+        f"SELECT count(*) FROM {index.sql.name} AS i LEFT JOIN {table.sql.name} AS t ON t.r = i.r "
+        "WHERE t.r IS NULL OR t.k <> i.k"
+    ).get
+    yield (
+        f"index {index.id} of table {table.id}: {lost} entries lead to no document"
+        if lost
+        else None
+    )
