@@ -285,13 +285,25 @@ def test_squash_merges_changes_of_a_row(node: Node, new_table: NewTable) -> None
     feed.close()
 
 
-def test_squash_with_a_pause_merges_what_comes_meanwhile(node: Node, new_table: NewTable) -> None:
+def test_squash_with_a_pause_merges_what_comes_meanwhile(
+    node: Node, new_table: NewTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = new_table()
-    feed = node.feed(table.changes(squash=0.02))
+    pauses: list[Callable[[], None]] = []
+    call_later = node.loop.call_later
+
+    def called(delay: float, callback: Callable[..., None], *arguments: Any) -> Any:
+        if delay == 600:
+            pauses.append(callback)
+        return call_later(delay, callback, *arguments)
+
+    monkeypatch.setattr(node.loop, "call_later", called)
+    feed = node.feed(table.changes(squash=600))
     node.run(table.insert({"id": 1, "n": 0}))
     node.run(table.get(1).update({"n": 1}))
     assert feed.take() == []
-    node.until(lambda: bool(feed.rows))
+    [its_end] = pauses
+    its_end()
     assert feed.take() == [{"new_val": {"id": 1, "n": 1}, "old_val": None}]
     node.run(table.get(1).delete())
     node.run(r.table_drop(node.run(table.info()["name"])))

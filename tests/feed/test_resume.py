@@ -14,7 +14,7 @@ from rethinkdb import r
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.feed import resume
 from rethought.feed.resume import Mark, Origin, text_of
-from tests.feed.node import Feed, Node, QueryError
+from tests.feed.node import START, Feed, Node, QueryError
 
 NewTable = Callable[..., Any]
 
@@ -182,6 +182,30 @@ def test_what_a_slow_reader_missed_can_be_had_again(node: Node, new_table: NewTa
     known = [row["new_val"]["id"] for row in rows[: rows.index(error)]]
     assert known + [row["new_val"]["id"] for row in again.take()] == list(range(6))
     again.close()
+
+
+def test_what_was_skipped_while_the_rows_there_were_are_read_is_behind_no_token(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    node.run(table.insert({"id": 0}))
+    query = table.changes(include_initial=True, include_resume_tokens=True, changefeed_queue_size=1)
+    feed = Feed(node, node.start(query), reading=False)
+    client = node.engine.client("admin", "127.0.0.1", 0)
+    for n in range(2):
+        body = json.dumps([START, table.get(0).update({"n": n})], default=lambda part: part.build())
+        node.engine.start(client, body.encode(), lambda _: None)
+        for database in node.catalog.user_databases():
+            database.group.flush()
+    # The reading comes to its end before the feeds are told of these in their own turn.
+    reading = feed.cursor._reading.opening  # type: ignore[union-attr]
+    while not reading.done:
+        reading.step()
+    feed.go_on()
+    first, error = feed.take()
+    assert first == {"new_val": {"id": 0}}
+    assert error == {"error": "Changefeed cache over array size limit, skipped 2 elements."}
+    feed.close()
 
 
 def test_the_ready_state_is_a_place_to_resume_from(node: Node, new_table: NewTable) -> None:

@@ -309,7 +309,7 @@ class Opening:
         if subscription.marks is not None:
             subscription.marks.start(marks)
         if not self._resume:
-            subscription.unread = len(subscription.queue or ())
+            subscription.unread = subscription.skipped + len(subscription.queue or ())
 
     def step(self) -> None:
         """A little more; sets `done` when the subscription is live."""
