@@ -179,12 +179,16 @@ async def stay(page: Page) -> None:
         await be_present(page)
 
 
-async def tidy(connect: Callable[[], Any]) -> None:
-    while True:
+async def tidy(connect: Callable[[], Any], ending: asyncio.Event) -> None:
+    """Now and then, until it ends. To be cancelled is not enough: when an answer comes just then, the driver keeps that
+    to itself."""
+    while not ending.is_set():
         with suppress(ReqlDriverError, ReqlError):
             async with await connect() as conn:
                 await store.tidy().run(conn, durability="soft")
-        await asyncio.sleep(TIDY_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIDY_S):
+                await ending.wait()
 
 
 def application(database: tuple[str, int], hosts: list[str], *, send_s: float = 20) -> Starlette:
@@ -193,9 +197,11 @@ def application(database: tuple[str, int], hosts: list[str], *, send_s: float = 
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        ending = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(tidy(connect))
+            task = tasks.create_task(tidy(connect, ending))
             yield
+            ending.set()
             task.cancel()
 
     return Starlette(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 from rethinkdb import r
+from rethinkdb.errors import ReqlDriverError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -238,6 +239,27 @@ def test_a_full_board_takes_no_more(board: Board) -> None:
         why = hear(page, "refused")["why"]
         notes.filter({"filling": True}).delete().run(conn)
     assert why == f"The board is full: it holds {store.NOTES_MAX} notes."
+
+
+def test_the_web_side_ends_though_its_driver_keeps_a_cancelling_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = asyncio.Event()
+
+    async def connecting(*_: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ReqlDriverError("an answer came just then") from None
+
+    async def run() -> None:
+        application = web.application(("127.0.0.1", 1), ["*"])
+        async with asyncio.timeout(PATIENCE_S), application.router.lifespan_context(application):
+            await begun.wait()
+
+    monkeypatch.setattr(store, "connect", connecting)
+    asyncio.run(run())
 
 
 @contextmanager

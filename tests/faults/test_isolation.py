@@ -13,6 +13,7 @@ import pytest
 from bench.client import CONTINUE, HEADER, HELLO, STOP, BenchmarkError, Connection
 from bench.terms import Term, array, row, start, term
 from tests.faults.support import TABLE, open_files, prepare, resident_bytes, rows
+from tests.waiting import PATIENCE_S, until
 from tools.serverprocess import ServerProcess, running
 
 THINGS = 3000
@@ -52,10 +53,7 @@ def test_a_long_query_lets_others_read_and_ends_with_its_client(server: ServerPr
         with pytest.raises(BlockingIOError):  # it has not answered
             busy.socket.recv(1)
         busy.close()
-        for _ in range(5000):
-            if queries_running(reader) == alone:
-                break
-        assert queries_running(reader) == alone
+        until(lambda: queries_running(reader) == alone)
 
 
 def test_a_stopped_query_ends_and_its_connection_goes_on(server: ServerProcess) -> None:
@@ -136,13 +134,9 @@ def test_500_connections_opened_and_dropped_leave_nothing(server: ServerProcess)
             with ExitStack() as dropped:
                 for number in range(50):
                     dropped.enter_context(half_said(server.port, 50 * wave + number))
-        for _ in range(5000):
-            assert client.value(start(term("get", TABLE, 1)))["n"] == 1
-            if open_files(server.pid) <= before and queries_running(client) <= 1:
-                break
         # Read connections of the store's pool may have been opened meanwhile, and stay.
-        assert open_files(server.pid) <= before + 16
-        assert queries_running(client) <= 1
+        until(lambda: open_files(server.pid) <= before + 16 and queries_running(client) <= 1)
+        assert client.value(start(term("get", TABLE, 1)))["n"] == 1
 
 
 def read_to_the_end(client: Connection) -> None:
@@ -154,7 +148,7 @@ def read_to_the_end(client: Connection) -> None:
 def test_nonsense_closes_one_connection_and_no_other(server: ServerProcess) -> None:
     with Connection(server.port) as other, Connection(server.port) as client:
         for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff" * 100):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as raw:
                 raw.sendall(nonsense)
                 with suppress(ConnectionError):
                     while raw.recv(4096):

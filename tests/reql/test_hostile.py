@@ -3,16 +3,14 @@
 A real server throughout: what is at stake is the process, its stack and its memory.
 """
 
-import select
-import time
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.waiting import PATIENCE_S
-from tests.wire.client import Client
+from tests.wire.client import Client, frame
 from tools.serverprocess import ServerProcess, running
 
 RESOURCE = 2000000
@@ -77,6 +75,11 @@ def memory(server: ServerProcess) -> int:
     return int(fields[1]) * 4096
 
 
+def cpu_seconds(server: ServerProcess) -> float:
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ask(server: ServerProcess, query: Any, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """The answer; while it is awaited another client is served."""
     body = query if isinstance(query, bytes) else [1, query, options or {}]
@@ -84,10 +87,9 @@ def ask(server: ServerProcess, query: Any, options: dict[str, Any] | None = None
         client.query(1, body)
         slowest = 0.0
         for token in range(1, 20):
-            began = time.perf_counter()
+            began = cpu_seconds(server)  # a busy machine takes longer, not more of this
             assert other.ask(token, [1, [16, [TABLE, 50]]])["r"] == [{"id": 50}]
-            slowest = max(slowest, time.perf_counter() - began)
-        client.sock.settimeout(PATIENCE_S)
+            slowest = max(slowest, cpu_seconds(server) - began)
         _, response = client.response()
         assert slowest < 2.0
         assert memory(server) < MEMORY_BYTES + SLACK_BYTES
@@ -257,14 +259,13 @@ def doubled(times: int, start: str) -> Any:
 def test_work_on_a_long_string_leaves_time_for_others(
     server: ServerProcess, query: Any, ends_well: bool
 ) -> None:
-    with Client(server.port) as client, Client(server.port) as other:
-        client.query(1, [1, query, UNLIMITED])
-        for token in range(1, 11):
-            assert other.ask(token, [1, [16, [TABLE, 50]]])["r"] == [{"id": 50}]
-        answered, _, _ = select.select([client.sock], [], [], 0)
-        assert not answered
-        client.sock.settimeout(PATIENCE_S)
-        _, response = client.response()
+    with Client(server.port) as client:
+        others = [frame(token, [1, [16, [TABLE, 50]]]) for token in range(2, 12)]
+        client.send(frame(1, [1, query, UNLIMITED]) + b"".join(others))
+        for token in range(2, 12):
+            assert client.response() == (token, {"t": 1, "r": [{"id": 50}]})
+        answered, response = client.response()
+        assert answered == 1
         assert response["t"] == (1 if ends_well else 18)
 
 
@@ -300,7 +301,6 @@ def test_an_update_that_takes_long_loses_no_other_update(server: ServerProcess) 
         first.query(1, [1, [53, [row, function(1, slow)]]])
         for token in range(1, 20):
             assert second.ask(token, [1, [53, [row, function(1, quick)]]])["r"][0]["replaced"] == 1
-        first.sock.settimeout(PATIENCE_S)
         assert first.response()[1]["r"][0]["replaced"] == 1
     assert ask(server, row)["r"] == [{"id": -6, "n": 20}]
 

@@ -21,7 +21,9 @@ from rethought.datum.values import Datum, from_json
 from rethought.errors import QueryLogicError, ResourceLimitError
 
 WORKERS_MAX: Final = 4
-GRACE_S: Final = 5.0  # beyond the code's own time, for a worker to start and to answer
+GRACE_S: Final = (
+    20.0  # beyond the code's own time, for a worker to start and to answer on a busy machine
+)
 ANSWER_BYTES_MAX: Final = 64 << 20
 MEMORY_MB: Final = 256  # of one context; `js_worker` holds it to that
 MISSING: Final = (
