@@ -35,7 +35,7 @@ def is_plain(env: "Env", table: "Table") -> bool:
     """Whether rows of this table are written the short way, when the term's options allow it."""
     return (
         table.__class__ is LocalTable
-        and not env.defaults
+        and not env.defaults.fallback
         and env.transaction is None
         and table.handle.write_hook is None
     )
