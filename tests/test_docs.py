@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
+from rethought.cli import build_app
+from rethought.cli.serve import WITHOUT_EFFECT
 from rethought.config import Config, load
 from rethought.limits import Limits
 from tools.serverprocess import ServerProcess, running
@@ -25,8 +27,21 @@ DOCUMENTS = [
 PATH = re.compile(
     r"`((?:docs|tests|src|examples|tools|bench|\.ci)/[\w./-]*|[\w-]+\.(?:md|toml|lock))`"
 )
-MAKE = re.compile(r"\bmake ([a-z]+)\b")
+PAGES = [
+    *DOCUMENTS,
+    *(TOP / "docs" / "decisions").glob("*.md"),
+    *(TOP / "changes").glob("*.md"),
+]
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+CODE = re.compile(r"`([^`\n]+)`|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+MODULE = re.compile(r"python -m ((?:examples|bench|tools)[.\w]*)")
+MAKE = re.compile(r"\bmake ([a-z][a-z-]*)\b")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+OTHERS = {f"--{name.replace('_', '-')}" for name in WITHOUT_EFFECT}
+"""Options that are accepted, but not in any help."""
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -48,10 +63,69 @@ def test_what_a_document_names_exists(document: Path) -> None:
         for name in PATH.findall(text)
         if not (TOP / name).exists() and not (document.parent / name).exists()
     ]
-    targets = set(re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
     spoken = set(MAKE.findall("".join(re.findall(r"`[^`\n]+`|^```.*?^```", text, re.M | re.S))))
     assert not missing
     assert spoken <= targets
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that the headings of a page can be linked by."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(TOP)))
+def test_links_lead_somewhere(document: Path) -> None:
+    dead = []
+    for target, anchor in LINK.findall(document.read_text()):
+        if "://" in target:
+            continue
+        page_ = document.parent / target if target else document
+        if not page_.exists() or (anchor and anchor not in anchors(page_)):
+            dead.append(f"{target}#{anchor}")
+    assert not dead
+
+
+def spoken_code(*documents: Path) -> str:
+    """What stands in code, in lines and in blocks."""
+    found = CODE.findall("\n".join(document.read_text() for document in documents))
+    return "\n".join(line or block for line, block in found)
+
+
+def options_of(*module: str) -> set[str]:
+    """The options in a program's help."""
+    command = [sys.executable, "-m", *module, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=TOP, check=True)
+    return set(FLAG.findall(done.stdout))
+
+
+COMMANDS = [name for name in build_app() if not name.startswith("-")]
+PROGRAMS = sorted(
+    set(MODULE.findall(spoken_code(*PAGES)))
+    | {"bench", "bench.growth", "examples.board", "tools.conformance"}
+)
+
+
+def test_commands_in_the_documents_exist() -> None:
+    spoken = set(re.findall(r"^rethought ([a-z][\w-]*)", spoken_code(*PAGES), re.MULTILINE))
+    assert spoken <= set(COMMANDS)
+    assert {"serve", "status", "doctor"} <= spoken
+    assert {name.replace(".", "/") for name in PROGRAMS} <= {
+        str(path.relative_to(TOP).with_suffix("")).removesuffix("/__main__")
+        for folder in ("bench", "examples", "tools")
+        for path in (TOP / folder).rglob("*.py")
+    }
+
+
+@pytest.mark.slow
+def test_options_in_the_documents_exist_and_those_of_tools_are_documented() -> None:
+    ours = {name: options_of("rethought", name) for name in COMMANDS}
+    known = set().union(*ours.values(), *(options_of(name) for name in PROGRAMS), OTHERS)
+    assert set(FLAG.findall(spoken_code(*PAGES))) <= known
+    for name in ("status", "doctor", "rotate-key"):
+        documented = set(FLAG.findall(spoken_code(TOP / "docs" / "operations.md")))
+        assert ours[name] - {"--help", "-h"} <= documented, name
 
 
 @pytest.fixture(scope="module")
