@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS: Final = (
     "--no-sandbox",
+    "--disable-dev-shm-usage",  # which is too small in many containers
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
