@@ -32,7 +32,7 @@ def at_once(env: Env, stream: Stream) -> bytes | None:
     """All rows of a stream, joined, when one short read of a table has them; else None."""
     source = stream.source
     ops = stream.ops
-    if not isinstance(source, TableSource) or len(ops) > 1 or env.defaults or stream.array:
+    if not isinstance(source, TableSource) or len(ops) > 1 or env.defaults.fallback or stream.array:
         return None
     most = FEW
     if ops:
