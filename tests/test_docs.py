@@ -15,6 +15,7 @@ from rethought.cli import build_app
 from rethought.cli.serve import WITHOUT_EFFECT
 from rethought.config import Config, load
 from rethought.limits import Limits
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import ServerProcess, running
 from tools.terms import page
 
@@ -148,7 +149,7 @@ def test_the_python_of_the_documents_prints_what_it_says(code: str, server: Serv
         [sys.executable, "-c", code.replace("28015", str(server.port))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
     assert done.stdout == shown_output(code), done.stderr
@@ -164,7 +165,7 @@ def test_the_javascript_of_the_readme_prints_what_it_says(server: ServerProcess)
         [node, "-e", code.replace("28015", str(server.port))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE_S,
         check=False,
         env={**os.environ, "NODE_PATH": str(packages), "NO_COLOR": "1"},
     )

@@ -20,7 +20,7 @@ from examples.flights.writer import SENDING
 from tools.serverprocess import ServerProcess, start
 
 WRITERS: Final = 3
-PATIENCE_S: Final = 60
+PATIENCE_S: Final = 180
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from examples.flights.writer import SENDING
 
 LATE: Final = 1200
 LAST: Final = "last-flight"
-PATIENCE_S: Final = 60
+PATIENCE_S: Final = 180
 WRITES: Final = 1500
 
 

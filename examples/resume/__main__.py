@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / "tests" / "js" / "node_modules"
 ROUNDS = 3
 CHANGES = 50  # in each file between two kills
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 
 class Writer(threading.Thread):

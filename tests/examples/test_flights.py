@@ -12,7 +12,7 @@ TOP = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_every_answer_is_right_and_nothing_acknowledged_is_lost() -> None:
     try:
         data.install()

@@ -10,6 +10,7 @@ TOP = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_followers_miss_nothing_when_they_or_the_server_are_killed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "examples.resume"],
@@ -18,7 +19,7 @@ def test_followers_miss_nothing_when_they_or_the_server_are_killed() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=1100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("Everything was right.\n")

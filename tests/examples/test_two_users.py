@@ -15,7 +15,7 @@ def test_two_users_see_and_change_what_they_may() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=250,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("Everything was right.\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from tools.serverprocess import running
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ def test_a_javascript_driver_works_unmodified(driver: str, tmp_path: Path) -> No
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=2 * PATIENCE_S,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,7 +32,7 @@ def test_killed_at_a_crash_point(tmp_path: Path, point: str, count: int) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert child.returncode == -signal.SIGKILL, child.stderr

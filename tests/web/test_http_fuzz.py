@@ -129,6 +129,6 @@ def test_those_who_dawdle_keep_nobody_else_out(server: ServerProcess) -> None:
 
 @pytest.mark.slow
 def test_those_who_dawdle_are_cut_at_last(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=60) as raw:
+    with socket.create_connection(("127.0.0.1", http_port(server)), timeout=2 * PATIENCE_S) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: local")
         assert raw.recv(100) == b""
