@@ -8,6 +8,7 @@ error of the row is counted there. Called by the write terms only.
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.catalog.permissions import ADMIN
+from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.local import LocalTable
@@ -29,6 +30,8 @@ _NONE: Final = dict.fromkeys(COUNTERS, 0)
 _COUNTED: Final[dict[str, dict[str, Any]]] = {
     counter: {**_NONE, counter: 1} for counter in COUNTERS
 }
+_WRITTEN: Final = {counter: encode(counts) for counter, counts in _COUNTED.items()}
+"""The usual answers. Bytes are no value of the language: where the answer is that of a whole query, it is this."""
 
 
 def is_plain(env: "Env", table: "Table") -> bool:
@@ -50,9 +53,9 @@ def is_hard(env: "Env", table: LocalTable, durability: str | None) -> bool:
 
 
 def rewrite_row(
-    env: "Env", table: LocalTable, key: Any, decide: Decide, durability: str | None
-) -> dict[str, Any]:
-    """Decides and stores one row; the answer of the query."""
+    env: "Env", table: LocalTable, key: Any, decide: Decide, durability: str | None, whole: bool
+) -> dict[str, Any] | bytes:
+    """Decides and stores one row; gives the answer. `whole`: it is that of a whole query."""
     hard = is_hard(env, table, durability)
     encoded = primary_key(key)  # what can be no key fails the query, not the row
     pkey = table.primary_key
@@ -71,21 +74,22 @@ def rewrite_row(
         statistics = Statistics(env, WriteOptions(changes=False, hard=hard, hook=None))
         statistics.failed(error, key, None)
         return statistics.result()
-    return _COUNTED[outcome(old, new)].copy()
+    counter = outcome(old, new)
+    return _WRITTEN[counter] if whole else _COUNTED[counter].copy()
 
 
 def insert_document(
     env: "Env", table: LocalTable, document: dict[str, Any], durability: str | None
-) -> dict[str, Any] | None:
-    """Stores one document under a key that is free, or under a new one; the answer of the query. None when it cannot be
-    stored: nothing was written then."""
+) -> dict[str, Any] | bytes | None:
+    """Stores one document under a key that is free, or under a new one; the answer of a whole query. None when it
+    cannot be stored: nothing was written then."""
     hard = is_hard(env, table, durability)
-    answer = _COUNTED["inserted"].copy()
+    answer: dict[str, Any] | bytes = _WRITTEN["inserted"]
     pkey = table.primary_key
     if pkey not in document:
         key = env.generated = env.chance.uuid()
         document = {**document, pkey: key}
-        answer["generated_keys"] = [key]
+        answer = {**_COUNTED["inserted"], "generated_keys": [key]}
     try:
         existing = table.insert_new(env, document, hard=hard)
     except (QueryLogicError, ResourceLimitError):

@@ -77,6 +77,7 @@ class Compiler(Expressions):
         self.depth = 0
         self.pace: Callable[[], None] | None = None
         self.profile = False  # whether terms are measured
+        self.root: Term | None = None  # the whole query
         self.home: Term | None = None  # the name of the database of tables without one, if literal
         self.raw = False  # whether the term being compiled may be loose or unset; asked before its arguments are
         self._raw_wanted = False

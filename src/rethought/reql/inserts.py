@@ -67,7 +67,7 @@ class InsertPlans:
                 return None
             settings = query[2] if len(query) > 2 else {}
             options = _options(term[2] if len(term) > 2 else {}, settings)
-            if options is None or has_repeated_keys(body, query):
+            if options is None or (not _is_flat(body, query) and has_repeated_keys(body, query)):
                 return None
             if "db" in settings:
                 plan = self._learned(prefix, _home(settings["db"]))
@@ -174,6 +174,14 @@ def _lot_in_steps(lot: list[msgspec.Raw], pace: Callable[[], None]) -> list[Any]
     if len(text) <= 2 * LOT_BYTES:
         return [literal_of(value) for value in values]
     return [literal_in_steps(value, pace) for value in values]
+
+
+def _is_flat(body: bytes, query: Any) -> bool:
+    """Whether there are as many colons in a query of one document as it has keys: then it names no key twice."""
+    _, term, *settings = query
+    document = term[1][1]
+    keys = len(document) + sum(map(len, settings)) + sum(map(len, term[2:]))
+    return document.__class__ is dict and body.count(b":") == keys
 
 
 def _options(given: Any, settings: Any) -> dict[str, Any] | None:

@@ -179,6 +179,7 @@ def compile_query(
     compiler.pace = pace
     compiler.profile = _static(compiler, settings, "profile")
     compiler.home = _home(settings)
+    compiler.root = tree
     node = compiler.compile(tree)
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}

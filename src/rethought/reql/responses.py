@@ -32,6 +32,8 @@ NO_NOTES: Final = b'],"n":[]}'
 def respond(env: Env, value: Any) -> bytes:
     """A complete response for anything but a lazy stream."""
     kind = value.__class__
+    if kind is bytes:  # the answer of a write, encoded already
+        return ATOM + value + b"]}"  # type: ignore[no-any-return]
     if kind is SingleSelection or isinstance(value, SingleSelection):
         document = value.document
         return ATOM + (b"null" if document is None else bytes(document)) + b"]}"

@@ -40,6 +40,7 @@ from rethought.exec.writes import (
     changed_key,
     is_object,
     missing_key,
+    shown_of,
     write_row,
 )
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
@@ -212,7 +213,7 @@ def insert_row(
     options = statistics.options
     if options.hook is not None or conflict is not None:
         if _has_key(pkey, doc, statistics):
-            write_row(env, table, doc[pkey], _on_conflict(pkey, doc, conflict), statistics)
+            write_row(env, table, doc[pkey], _on_conflict(table, doc, conflict), statistics)
         return
     try:
         existing = table.insert_new(env, doc, hard=options.hard)
@@ -221,9 +222,9 @@ def insert_row(
             statistics.failed(error, doc[pkey], None, doc)
         return
     if existing is None:
-        statistics.inserted(doc[pkey], doc)
+        statistics.inserted(doc[pkey], shown_of(table, doc))
     else:
-        statistics.failed(_duplicate(pkey, existing, doc), doc[pkey], existing)
+        statistics.failed(_duplicate(table, existing, doc), doc[pkey], existing)
 
 
 def _has_key(pkey: str, doc: dict[str, Any], statistics: InsertStatistics) -> bool:
@@ -236,18 +237,21 @@ def _has_key(pkey: str, doc: dict[str, Any], statistics: InsertStatistics) -> bo
     return True
 
 
-def _duplicate(pkey: str, old: Any, new: Any) -> QueryLogicError:
+def _duplicate(table: Table, old: Any, new: Any) -> QueryLogicError:
+    pkey, new = table.primary_key, shown_of(table, new)
     return QueryLogicError(f"Duplicate primary key `{pkey}`:\n{pretty(old)}\n{pretty(new)}")
 
 
-def _on_conflict(pkey: str, doc: dict[str, Any], conflict: Any) -> Callable[[Any], Any]:
+def _on_conflict(table: Table, doc: dict[str, Any], conflict: Any) -> Callable[[Any], Any]:
+    pkey = table.primary_key
+
     def decide(old: Any) -> Any:
         if old is None or conflict == "replace":
             return doc
         if conflict == "update":
             return merge_objects(old, doc)
         if conflict is None:
-            raise _duplicate(pkey, old, doc)
+            raise _duplicate(table, old, doc)
         return conflict.invoke(pkey, old, doc)
 
     return decide
@@ -298,7 +302,8 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
             later = c.lambda_([], function.code, line)
             args: list[ast.expr] = [c.name("env", line), first.code, later]
             if one:
-                code = c.call(f"{name}one", [*args, c.constant(durability, line)], line)
+                ends = [c.constant(durability, line), c.constant(term is c.root, line)]
+                code = c.call(f"{name}one", [*args, *ends], line)
             else:
                 code = c.call(name, [*args, c.constant(proven, line), c.options(term)], line)
             return c.node(term, code, [first, function], Kind.DATUM)
@@ -363,8 +368,8 @@ def _updated(env: Env, function: Function, old: Any) -> Any:
 
 
 def update_one(
-    env: Env, target: Any, function: Callable[[], Function], durability: str | None
-) -> dict[str, Any]:
+    env: Env, target: Any, function: Callable[[], Function], durability: str | None, whole: bool
+) -> dict[str, Any] | bytes:
     """UPDATE of a GET, its function known to be deterministic."""
     table = target.table
     if not is_plain(env, table):
@@ -372,7 +377,11 @@ def update_one(
     chosen = function()
     if chosen.determinism > Determinism.NOW:  # a value turned out to be a function
         return update_(env, target, lambda: chosen, True, _given(env, durability))
-    return rewrite_row(env, table, target.key, lambda old: _updated(env, chosen, old), durability)
+
+    def decide(old: Any) -> Any:
+        return _updated(env, chosen, old)
+
+    return rewrite_row(env, table, target.key, decide, durability, whole)
 
 
 def replace_(
@@ -385,8 +394,8 @@ def replace_(
 
 
 def replace_one(
-    env: Env, target: Any, function: Callable[[], Function], durability: str | None
-) -> dict[str, Any]:
+    env: Env, target: Any, function: Callable[[], Function], durability: str | None, whole: bool
+) -> dict[str, Any] | bytes:
     """REPLACE of a GET, its function known to be deterministic."""
     table = target.table
     if not is_plain(env, table):
@@ -398,7 +407,7 @@ def replace_one(
     def decide(old: Any) -> Any:
         return need_datum(env, _invoke(env, chosen, old), 1)
 
-    return rewrite_row(env, table, target.key, decide, durability)
+    return rewrite_row(env, table, target.key, decide, durability, whole)
 
 
 def _invoke(env: Env, function: Function, old: Any) -> Any:
@@ -413,8 +422,9 @@ def compile_delete(c: Compiler, term: Term) -> Node:
     line = c.line(term)
 
     def build(first: Node) -> Node:
-        args = [c.name("env", line), first.code, c.constant(durability, line)]
-        return c.node(term, c.call("delete_one", args, line), [first], Kind.DATUM)
+        ends = [c.constant(durability, line), c.constant(term is c.root, line)]
+        code = c.call("delete_one", [c.name("env", line), first.code, *ends], line)
+        return c.node(term, code, [first], Kind.DATUM)
 
     return c.grouped(term, c.compile(term.args[0]), build)
 
@@ -423,12 +433,14 @@ def delete(env: Env, target: Any, opts: Options) -> dict[str, Any]:
     return _rewrite(env, target, None, None, True, opts)
 
 
-def delete_one(env: Env, target: Any, durability: str | None) -> dict[str, Any]:
+def delete_one(
+    env: Env, target: Any, durability: str | None, whole: bool
+) -> dict[str, Any] | bytes:
     """DELETE of a GET."""
     table = target.table
     if not is_plain(env, table):
         return delete(env, target, _given(env, durability))
-    return rewrite_row(env, table, target.key, _nothing, durability)
+    return rewrite_row(env, table, target.key, _nothing, durability, whole)
 
 
 def _nothing(_: Any) -> None:
