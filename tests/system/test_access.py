@@ -1,5 +1,6 @@
 """`users` and `permissions`, GRANT, and what a user without rights can do."""
 
+import json
 from typing import Any
 
 import pytest
@@ -76,6 +77,38 @@ def test_a_password_may_have_its_own_iterations(machine: Machine, bob: str) -> N
 )
 def test_a_wrong_user_row_is_refused(machine: Machine, row: Any, message: str) -> None:
     assert machine.first_error(insert(system("users"), row)) == message
+
+
+@pytest.mark.parametrize("password", ["hunter2", {"password": "hunter2", "iterations": 2}])
+@pytest.mark.parametrize("changes", [True, "always"])
+def test_no_answer_to_a_write_shows_the_password(
+    machine: Machine, password: Any, changes: Any
+) -> None:
+    row = {"id": "eve", "password": password}
+    options = {"return_changes": changes}
+    answers = [
+        machine.value([56, [system("users"), row], options]),
+        machine.value([56, [system("users"), row], options]),  # a duplicate
+        machine.value([56, [system("users"), row], {**options, "conflict": "replace"}]),
+        machine.value([56, [system("users"), row], {**options, "conflict": "error"}]),
+        machine.value([53, [get(system("users"), "eve"), {"password": password}], options]),
+        machine.value([55, [get(system("users"), "eve"), row], options]),
+        machine.value([55, [get(system("users"), "eve"), {**row, "id": "x"}], options]),
+        machine.value([55, [get(system("users"), "eve"), {**row, "z": 1}], options]),
+        machine.value([53, [system("users"), {"password": password}], options]),
+    ]
+    assert "hunter2" not in json.dumps(answers)
+    assert answers[0]["changes"] == [{"new_val": {"id": "eve", "password": True}, "old_val": None}]
+    assert answers[1]["first_error"].startswith("Duplicate primary key `id`:")
+    assert answers[6]["first_error"].startswith("Primary key `id` cannot be changed")
+    assert machine.catalog.users.has_password("eve")
+
+
+def test_an_answer_says_that_a_password_was_taken_away(machine: Machine, bob: str) -> None:
+    for password in ("", {"password": "", "iterations": 1}, False):
+        row = {"id": "bob", "password": password}
+        found = machine.value([55, [BOB, row], {"return_changes": "always"}])
+        assert found["changes"][0]["new_val"] == {"id": "bob", "password": False}
 
 
 def test_admin_stays(machine: Machine) -> None:

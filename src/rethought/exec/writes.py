@@ -228,7 +228,7 @@ def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: St
             new = hooked(env, options.hook, primary_key, old, new)
         made = new
         if new is not None and new is not old:
-            check_document(primary_key, old, new, key)
+            check_document(primary_key, old, shown_of(table, new), key)
         return new  # type: ignore[no-any-return]
 
     try:
@@ -238,7 +238,13 @@ def write_row(env: "Env", table: Table, key: Any, decide: Decide, statistics: St
             raise
         statistics.failed(error, key, seen, made)
         return
-    statistics.changed(outcome(old, new), key, old, new)
+    statistics.changed(outcome(old, new), key, old, shown_of(table, new))
+
+
+def shown_of(table: Table, document: Any) -> Any:
+    """What an answer may say of a document that is written: all of it, but no password."""
+    handle = table.handle
+    return handle.shown(document) if handle.system else document
 
 
 ROW_ERRORS: Final = frozenset({2000000, 3000000, 3100000, 5000000, 4100000})

@@ -51,6 +51,14 @@ class UsersContent:
             **shown_settings(users.settings(name)),
         }
 
+    def hide(self, row: Any) -> Any:
+        """A row that somebody writes, as answers may show it: whether it has a password."""
+        if row.__class__ is not dict or row.get("password").__class__ not in (str, dict):
+            return row
+        password = row["password"]
+        given = password.get("password") if password.__class__ is dict else password
+        return {**row, "password": given != ""}
+
     def write(self, env: "Env", asked: Write) -> None:
         catalog = self._catalog
         key, new = asked.key, asked.new

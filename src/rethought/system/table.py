@@ -175,6 +175,11 @@ class SystemTable:
             )
         return watch.add(listener)
 
+    def shown(self, row: Any) -> Any:
+        """A written row as answers may show it."""
+        hide: Callable[[Any], Any] | None = getattr(self.content, "hide", None)
+        return row if hide is None else hide(row)
+
     def __repr__(self) -> str:
         return f"<system table {self.name}>"
 
