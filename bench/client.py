@@ -35,8 +35,10 @@ class BenchmarkError(Exception):
 class Connection:
     """One driver connection, handshake done."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection((host, port), timeout=120)
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", *, patience_s: float | None = 120
+    ) -> None:
+        self.socket = socket.create_connection((host, port), timeout=patience_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
         self.token = 0

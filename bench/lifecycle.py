@@ -54,13 +54,6 @@ class Witness:
         return f"another client waits {median * 1e3:.1f} / {late * 1e3:.1f} / {most * 1e3:.1f} ms"
 
 
-def patient(port: int) -> Connection:
-    """A connection that waits for as long as it takes."""
-    client = Connection(port)
-    client.socket.settimeout(None)
-    return client
-
-
 @contextmanager
 def witnessed(port: int, what: str, documents: int) -> Iterator[None]:
     """Prints what the block took, and what another client went through meanwhile (median, 99th, longest)."""
@@ -103,7 +96,7 @@ def measure(process: ServerProcess, documents: int) -> None:
     _, name, function = CITY_AGE
     process = ready(directory, "start after a kill")
     try:
-        with patient(process.port) as client:
+        with Connection(process.port, patience_s=None) as client:
             ask = client.drain
             with witnessed(process.port, "filter, count", documents):
                 ask(start(FILTERED))
@@ -118,14 +111,14 @@ def measure(process: ServerProcess, documents: int) -> None:
     shutil.copytree(directory, copy)
     process = ready(directory, "start after a stop")
     try:
-        with patient(process.port) as client:
+        with Connection(process.port, patience_s=None) as client:
             with witnessed(process.port, "delete of all documents", documents):
                 client.drain(start(term("delete", table(), durability="soft")))
             print(f"{'':34s} {held(process)}", flush=True)
     finally:
         process.stop()
     shutil.rmtree(directory)
-    with running(copy) as process, patient(process.port) as client:
+    with running(copy) as process, Connection(process.port, patience_s=None) as client:
         with witnessed(process.port, "table_drop, its answer", documents):
             client.value(start(term("table_drop", term("db", DATABASE), "docs")))
         with witnessed(process.port, "  and its pages given back", documents):

@@ -62,7 +62,7 @@ def prepare(
     target: Target, indexes: tuple[tuple[str, str, Term], ...] = (AGE, CITY_AGE)
 ) -> Iterator[tuple[str, str, float]]:
     """Fill the server; what that took are figures too (name, unit, figure)."""
-    client = Connection(target.port)
+    client = Connection(target.port, patience_s=None)
     empty_tables(client, "docs", "writes")
     bodies = [
         start(
