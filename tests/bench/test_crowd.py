@@ -20,7 +20,7 @@ def test_every_kind_has_its_share() -> None:
 
 @pytest.mark.slow
 def test_a_small_crowd_runs_into_every_limit(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--clients", str(6 * len(KINDS)), "--gets", "300", "--rounds", "1", "--settle", "1"]
+    options = ["--clients", str(6 * len(KINDS)), "--gets", "300", "--rounds", "1", "--settle", "5"]
     assert main(options) == 0
     printed = capsys.readouterr().out
     assert MEETS.keys() == KINDS.keys()
