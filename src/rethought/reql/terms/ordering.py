@@ -19,6 +19,7 @@ from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, too_many
 from rethought.exec.functions import Function
 from rethought.exec.reductions import SKIP, keys_of
+from rethought.exec.sorting import sort_positions
 from rethought.exec.table import Selection
 from rethought.exec.values import (
     Encoded,
@@ -213,8 +214,9 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
     order = _order_of(env, chunks, count, keys)
     items: list[Any] = []
     for chunk in chunks:
+        env.tick()
         items.extend(chunk.documents() if encoded else chunk.datums())
-    rows = [items[at] for at in order]
+    rows = picked(env, items, order)
     if stream.table is None:
         return rows
     source = Encoded(rows) if encoded else Rows(rows)
@@ -222,7 +224,18 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
 
 
 def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
-    return [rows[at] for at in _order_of(env, [of_rows(rows)], len(rows), keys)]
+    return picked(env, rows, _order_of(env, [of_rows(rows)], len(rows), keys))
+
+
+def picked(env: Env, items: list[Any], order: Sequence[int]) -> list[Any]:
+    """The items at these positions."""
+    if len(order) <= LOT:
+        return [items[at] for at in order]
+    rows: list[Any] = []
+    for start in range(0, len(order), LOT):
+        rows += [items[at] for at in order[start : start + LOT]]
+        env.tick()
+    return rows
 
 
 def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) -> Sequence[int]:
@@ -237,10 +250,13 @@ def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) ->
                 column.extend(keys_of(key.function, chunk))
     except ReqlError:
         return _careful_order([row for chunk in chunks for row in chunk.datums()], keys)
-    return _order(columns, keys)
+    return _order(env, columns, keys)
 
 
 INSERTION_MAX: Final = 14
+LOT: Final = 20_000
+SLOW_LOT: Final = 1_000
+"""So many rows are looked at before others may have their turn."""
 
 
 def _careful_order(rows: list[Any], keys: list[SortKey]) -> list[int]:
@@ -286,15 +302,31 @@ def precedes(left: Any, right: Any, keys: list[SortKey]) -> bool:
     return False
 
 
-def _order(columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
+def _order(env: Env, columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
     """The positions of the rows in order; stable, the last key first."""
     order = list(range(len(columns[0])))
     for column, key in zip(reversed(columns), reversed(keys), strict=True):
+        env.tick()
         kinds = set(map(type, column))
-        if kinds not in _NUMBERS and kinds != {str}:
-            column = [(0,) if part is SKIP else (1, order_key(part)) for part in column]
-        order.sort(key=column.__getitem__, reverse=key.descending)
+        plain = kinds in _NUMBERS or kinds == {str}
+        if not plain:
+            column = _comparable(env, column)
+        order = sort_positions(
+            env, order, column.__getitem__, descending=key.descending, plain=plain
+        )
     return order
+
+
+def _comparable(env: Env, column: list[Any]) -> list[Any]:
+    """Keys of any kind as values that Python compares as the protocol does; those that are missing come first."""
+    keys: list[Any] = []
+    for start in range(0, len(column), SLOW_LOT):
+        keys += [
+            (0,) if part is SKIP else (1, order_key(part))
+            for part in column[start : start + SLOW_LOT]
+        ]
+        env.tick()
+    return keys
 
 
 # ---- union
@@ -353,11 +385,22 @@ def union_(env: Env, interleave: Any, *values: Any) -> Any:
     if isinstance(interleave, tuple) and interleave:
         return _merged(env, sequences, list(interleave))
     if all(map(is_array, sequences)):
-        joined = [row for sequence in sequences for row in as_stream(sequence).rows(env)]
+        return _joined(env, sequences)
+    return Stream(Union([as_stream(part, at) for at, part in enumerate(sequences)]))
+
+
+def _joined(env: Env, arrays: list[Any]) -> list[Any]:
+    joined: list[Any] = []
+    for number, array in enumerate(arrays):
+        if array.__class__ is list:
+            joined += array
+            if number % SLOW_LOT == 0:
+                env.tick()
+        else:
+            joined += as_stream(array).rows(env)
         if len(joined) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
-        return joined
-    return Stream(Union([as_stream(part, at) for at, part in enumerate(sequences)]))
+    return joined
 
 
 class Union(Generated):

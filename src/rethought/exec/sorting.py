@@ -1,0 +1,77 @@
+"""Sorting many values a step at a time, so that others have their turn meanwhile.
+
+Runs of some thousand values are sorted by Python's own sort, which is stable and finds what is in order already: given
+several sorted parts one after the other it only merges them. So each further step takes from every run what is
+certainly next, and sorts that. What always holds: the result is that of one stable sort. Used by `order_by`.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rethought.exec.env import Env
+
+AT_ONCE_MAX: Final = 16_000
+"""So many are sorted in one go, where values are compared in no time: some milliseconds."""
+SLOW: Final = 6
+"""So many times longer takes what must be compared part by part."""
+RUNS_MAX: Final = 128
+
+
+def sort_positions(
+    env: "Env",
+    order: list[int],
+    key: Callable[[int], Any],
+    *,
+    descending: bool,
+    plain: bool,
+) -> list[int]:
+    """The positions in the order of their keys; those with equal keys stay as they are. `plain`: the keys are all
+    numbers or all strings."""
+    size = AT_ONCE_MAX if plain else AT_ONCE_MAX // SLOW
+    if len(order) <= size:
+        order.sort(key=key, reverse=descending)
+        return order
+    if descending:  # as Python does it
+        order.reverse()
+    runs = []
+    run_size = max(size, len(order) // RUNS_MAX + 1)
+    for start in range(0, len(order), run_size):
+        runs.append(sorted(order[start : start + run_size], key=key))
+        env.tick()
+    order = _merged(env, runs, key, size)
+    if descending:
+        order.reverse()
+    return order
+
+
+def _merged(env: "Env", runs: list[list[int]], key: Callable[[int], Any], size: int) -> list[int]:
+    """One run of several, about `size` positions at a time."""
+    merged: list[int] = []
+    heads = [0] * len(runs)
+    while runs:
+        block = size // len(runs) + 1
+        # Up to the least of the ends of the runs' next blocks everything is known.
+        tails = [min(head + block, len(run)) for run, head in zip(runs, heads, strict=True)]
+        least = min(key(run[tail - 1]) for run, tail in zip(runs, tails, strict=True))
+        before: list[int] = []
+        equal: list[int] = []  # there may be very many of them: no need to sort those
+        for at, run in enumerate(runs):
+            head = heads[at]
+            first = bisect_left(run, least, head, tails[at], key=key)
+            before += run[head:first]
+            if first < len(run) and not least < key(run[first]):
+                last = bisect_right(run, least, first, key=key)
+                equal += run[first:last]
+                first = last
+            heads[at] = first
+        before.sort(key=key)
+        merged += before
+        merged += equal
+        left = [at for at, run in enumerate(runs) if heads[at] < len(run)]
+        if len(left) < len(runs):
+            runs = [runs[at] for at in left]
+            heads = [heads[at] for at in left]
+        env.tick()
+    return merged
