@@ -11,6 +11,7 @@ from rethought.catalog import open_catalog
 from rethought.conversation import Reply, Running
 from rethought.exec.index_rules import rule_for
 from rethought.limits import Limits
+from rethought.reql.compiler import Compiler
 from rethought.reql.engine import Engine
 from rethought.reql.functions import compile_function
 from rethought.store import GroupOptions, open_group
@@ -83,3 +84,22 @@ class Database:
         self.catalog.close()
         self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
+
+
+def both_ways(database: Database, query: Any) -> tuple[Any, Any]:
+    """The answers with all shortcuts and without any."""
+    assert Compiler.shortcuts
+    quickly = database.response(query)
+    Compiler.shortcuts = False
+    database.restart_engine()
+    try:
+        slowly = database.response(query)
+    finally:
+        Compiler.shortcuts = True
+        database.restart_engine()
+    return exact(quickly), exact(slowly)
+
+
+def exact(response: dict[str, Any]) -> str:
+    """A response as text, which tells 1 from true and 0 from -0.0."""
+    return repr(sorted(response.items()))

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rethought.datum.order import compare, equal, hash_key, in_order, order_key
-from rethought.reql.compiler import Compiler
-from tests.reql.database import Database
+from tests.reql.database import Database, both_ways, exact
 from tests.reql.queries import DOCUMENTS, expressions, func, table, term, var
 
 TABLE = "laws"
@@ -187,25 +186,6 @@ def test_a_known_query_takes_new_constants_and_variables(
 
 
 # ---- ways of evaluation
-
-
-def both_ways(database: Database, query: Any) -> tuple[Any, Any]:
-    """The answers with all shortcuts and without any."""
-    assert Compiler.shortcuts
-    quickly = database.response(query)
-    Compiler.shortcuts = False
-    database.restart_engine()
-    try:
-        slowly = database.response(query)
-    finally:
-        Compiler.shortcuts = True
-        database.restart_engine()
-    return exact(quickly), exact(slowly)
-
-
-def exact(response: dict[str, Any]) -> str:
-    """A response as text, which tells 1 from true and 0 from -0.0."""
-    return repr(sorted(response.items()))
 
 
 _ORDERED = [41, [table(TABLE)], {"index": "id"}]

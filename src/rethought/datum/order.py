@@ -63,11 +63,20 @@ def _object_key(value: dict[str, Datum]) -> OrderKey:
 
 
 def order_keys(values: list[Datum]) -> list[Any]:
-    """Keys to sort `values` by: the values themselves when they are all strings or all numbers, which is fastest."""
+    """Keys to sort `values` by: the values themselves where Python orders them so, which is fastest: strings, numbers,
+    arrays that have only strings or only numbers at each place."""
     kinds = set(map(type, values))
-    if kinds == {str} or kinds <= {int, float}:
+    if kinds == {str} or kinds <= _NUMBERS:
         return values
+    if kinds == {list}:
+        places = [set(map(type, place)) for place in zip(*values, strict=False)]
+        longest = max(map(len, values))  # type: ignore[arg-type]
+        if len(places) == longest and all(kind == {str} or kind <= _NUMBERS for kind in places):
+            return values
     return [order_key(value) for value in values]
+
+
+_NUMBERS: Final = frozenset({int, float})
 
 
 def in_order(values: Iterable[Datum]) -> list[Datum]:
@@ -85,6 +94,10 @@ def hash_key(value: Datum) -> Hashable:
     if kind is str or kind is int or kind is float or value is None:
         return cast(Hashable, value)  # booleans are wrapped below, so 1 stays apart from true
     return order_key(value)
+
+
+HASHED_AS_THEMSELVES: Final = frozenset({str, int, float, type(None)})
+"""Of these classes, and in tuples of values of them, Python tells equal what the protocol tells equal."""
 
 
 def compare(left: Datum, right: Datum) -> int:

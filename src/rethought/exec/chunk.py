@@ -1,8 +1,10 @@
 """Rows on their way through a stream, a chunk at a time.
 
 A chunk holds its rows in whichever forms it already has: `raw` (canonical JSON documents joined by commas), `docs` (a
-list of encoded rows) or `rows` (data). The others are made when asked for, so that bytes that nobody looks into go
-from the page to the socket. Everything in `exec` may use this; a chunk is never changed once it is made.
+list of encoded rows) or `rows` (data); or it holds what its rows are made of (`Later`, see `exec.derived`). The others
+are made when asked for, so that bytes that nobody looks into go from the page to the socket, and of rows that are only
+counted, or of which only a field is read, no more is made than that. What always holds: encoded rows are objects, and
+a chunk's rows never change. Everything in `exec` may use this.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from rethought.datum.jsonbytes import encode
+from rethought.exec.projection import Projection
 
 _decode: Final = msgspec.json.Decoder().decode
 _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
@@ -23,10 +26,40 @@ PIECE_BYTES: Final = 1 << 20
 Encoded = bytes | msgspec.Raw
 
 
+TYPE_KEY: Final = b'"$reql_type$"'
+"""What every pseudotype has in its bytes."""
+
+
+class Later:
+    """What rows are made of: the base of the forms in `exec.derived`."""
+
+    written = False  # whether making bytes needs no data
+
+    def datums(self) -> list[Any]:
+        raise NotImplementedError
+
+    def documents(self) -> Sequence[Encoded]:
+        return [encode(row) for row in self.datums()]
+
+    def read(self, projection: Projection) -> list[Any] | None:
+        """See `Chunk.read`."""
+        raise NotImplementedError
+
+    def keep(self, mask: list[Any], count: int) -> "Later":
+        raise NotImplementedError
+
+    def slice(self, start: int, end: int) -> "Later":
+        raise NotImplementedError
+
+    def plain(self) -> bool:
+        """See `Chunk.plain`."""
+        return False
+
+
 class Chunk:
     """Some rows. `count` is how many."""
 
-    __slots__ = ("_kept", "count", "docs", "raw", "rows")
+    __slots__ = ("_kept", "_projected", "count", "docs", "later", "raw", "rows")
 
     def __init__(
         self,
@@ -35,12 +68,15 @@ class Chunk:
         raw: bytes | None = None,
         docs: Sequence[Encoded] | None = None,
         rows: list[Any] | None = None,
+        later: Later | None = None,
     ) -> None:
         self.count = count
         self.raw = raw
         self.docs = docs
         self.rows = rows
+        self.later = later
         self._kept: tuple[Chunk, list[Any]] | None = None
+        self._projected: tuple[Projection, list[Any]] | None = None
 
     def keep(self, mask: list[Any], count: int) -> "Chunk":
         """The `count` rows whose element of `mask` is true; made when somebody looks at them."""
@@ -54,8 +90,11 @@ class Chunk:
         if self._kept is not None:
             chunk, mask = self._kept
             self._kept = None
+            chunk._resolve()
             if chunk.rows is not None:
                 self.rows = list(compress(chunk.rows, mask))
+            elif chunk.later is not None:
+                self.later = chunk.later.keep(mask, self.count)
             else:
                 self.docs = list(compress(chunk.documents(), mask))
 
@@ -63,12 +102,15 @@ class Chunk:
     def encoded(self) -> bool:
         """Whether the rows are only there as bytes."""
         self._resolve()
-        return self.rows is None
+        return self.rows is None and self.later is None
 
     def datums(self) -> list[Any]:
         self._resolve()
         if self.rows is None:
-            self.rows = _decode_rows(b"[" + self.joined() + b"]")
+            if self.later is not None:
+                self.rows = self.later.datums()
+            else:
+                self.rows = _decode_rows(b"[" + self.joined() + b"]")
         return self.rows
 
     def documents(self) -> Sequence[Encoded]:
@@ -76,31 +118,75 @@ class Chunk:
         if self.docs is None:
             if self.raw is not None:
                 self.docs = _decode_raw(b"[" + self.raw + b"]")
+            elif self.rows is None:
+                assert self.later is not None
+                self.docs = self.later.documents()
             else:
-                assert self.rows is not None
                 self.docs = [encode(row) for row in self.rows]
         return self.docs
+
+    def project(self, projection: Projection) -> list[Any] | None:
+        """The rows with only some fields, None where whole rows are at hand. They are shared: not to be changed."""
+        if self._projected is None:
+            if self._kept is not None:
+                chunk, mask = self._kept
+                if chunk._projected is not None and chunk._projected[0].covers(projection):
+                    return list(compress(chunk._projected[1], mask))
+        elif self._projected[0].covers(projection):
+            return self._projected[1]
+        found = self.read(projection)
+        if found is not None:
+            self._projected = (projection, found)
+        return found
+
+    def read(self, projection: Projection) -> list[Any] | None:
+        """As `project`, but nobody else has these rows."""
+        self._resolve()
+        if self.rows is not None:
+            return None
+        if not projection.fields:
+            return [None] * self.count
+        if self.later is not None:
+            return self.later.read(projection)
+        return projection.decode(b"[" + self.joined() + b"]")
+
+    def made_of(self) -> Later | None:
+        """What the rows are made of, None where they are made."""
+        self._resolve()
+        return self.later if self.rows is None else None
+
+    def plain(self) -> bool:
+        """Whether there is certainly no pseudotype anywhere in the rows."""
+        self._resolve()
+        if self.rows is not None:
+            return False
+        return self.later.plain() if self.later is not None else TYPE_KEY not in self.joined()
 
     def row(self, at: int) -> Any:
         """One row's datum."""
         self._resolve()
+        if self.rows is None and self.later is not None:
+            return self.later.slice(at, at + 1).datums()[0]
         return self.rows[at] if self.rows is not None else _decode(self.documents()[at])
 
     def joined(self) -> bytes:
         self._resolve()
         if self.raw is None:
+            if self.docs is None and self.later is not None and self.later.written:
+                self.docs = self.later.documents()
             if self.docs is not None:
                 self.raw = b",".join(self.docs)
             else:
-                assert self.rows is not None
-                self.raw = encode(self.rows)[1:-1]
+                self.raw = encode(self.datums())[1:-1]
         return self.raw
 
     @property
     def written(self) -> bool:
         """Whether the rows are there as bytes."""
         self._resolve()
-        return self.raw is not None or self.docs is not None
+        if self.raw is not None or self.docs is not None:
+            return True
+        return self.rows is None and self.later is not None and self.later.written
 
     def slice(self, start: int, end: int) -> "Chunk":
         if start <= 0 and end >= self.count:
@@ -109,7 +195,18 @@ class Chunk:
         count = max(0, min(end, self.count) - start)
         if self.rows is not None:
             return Chunk(count, rows=self.rows[start:end])
+        if self.later is not None:
+            return Chunk(count, later=self.later.slice(start, end))
         return Chunk(count, docs=self.documents()[start:end])
+
+    def at(self, places: list[int]) -> "Chunk":
+        """The rows at these places, which may name one more than once."""
+        self._resolve()
+        if self.encoded:
+            docs = self.documents()
+            return Chunk(len(places), docs=[docs[at] for at in places])
+        rows = self.datums()
+        return Chunk(len(places), rows=[rows[at] for at in places])
 
 
 def of_rows(rows: list[Any]) -> Chunk:

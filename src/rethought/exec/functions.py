@@ -5,17 +5,18 @@ it reads only a few top-level fields. What always holds: the projected form give
 raises, and whoever runs it falls back to the full form, which raises the right error. Called by operators and terms.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import compress
 from operator import attrgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import msgspec
 
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk
+from rethought.exec.projection import Projection, projection
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -27,6 +28,9 @@ ROWS_AT_FIRST: Final = 8
 PIECE_S: Final = 0.001
 LOT: Final = 16
 """So many rows are tried at once where some raise: rows that lack a field are mostly few or many."""
+
+SHARED_ROWS_MIN: Final = 50
+SHARED_FIELDS_MAX: Final = 12
 
 Rows = Callable[[list[Any]], list[Any]]
 
@@ -42,45 +46,24 @@ class ProjectionMissError(NonExistenceError):
         pass
 
 
-class Projection:
-    """How to decode only some top-level fields of documents, as attributes `f0`, `f1`… of one object for each."""
-
-    __slots__ = ("decode", "fields")
-
-    def __init__(self, fields: tuple[str, ...]) -> None:
-        self.fields = fields
-        self.decode: Callable[[bytes], list[Any]]
-        names = [f"f{at}" for at in range(len(fields))]
-        plain = not any(map(_ODD.search, fields))
-        struct = msgspec.defstruct(
-            "Row",
-            [(name, Any, msgspec.UNSET) for name in names],
-            rename=dict(zip(names, fields, strict=True)) if plain else None,
-            gc=False,
-        )
-        if plain:
-            self.decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
-        else:
-            self.decode = _picked(struct, fields)
+class NotFlatError(Exception):
+    """A value to merge is an object or an array: what comes of it depends on what is there."""
 
 
-_ODD: Final = re.compile(r'[\x00-\x1f"\\]')
-"""What the name of a field that is decoded on its own cannot hold."""
+FLAT: Final = frozenset({type(None), bool, int, float, str})
+"""Values of these classes replace what is there."""
 
 
-def _picked(struct: Callable[..., Any], fields: tuple[str, ...]) -> Callable[[bytes], list[Any]]:
-    """Rows of the whole documents, for fields that cannot be decoded on their own."""
-    whole = msgspec.json.Decoder(list[dict[str, Any]]).decode
-    unset = msgspec.UNSET
-    return lambda data: [
-        struct(*[document.get(field, unset) for field in fields]) for document in whole(data)
-    ]
+def not_flat() -> Never:
+    raise NotFlatError
 
 
 class Function:
     """A function of any number of arguments. `term` is its FUNC term, None for one that was not sent as such."""
 
     __slots__ = ("arity", "call", "flags", "term")
+
+    fields: frozenset[str] = frozenset()  # what it reads of projected rows, if it can do with such
 
     def __init__(self, arity: int, call: Callable[..., Any], flags: int, term: Any) -> None:
         self.arity = arity
@@ -109,6 +92,10 @@ class Function:
     def over_chunk(self, chunk: Chunk) -> list[Any]:
         return self.over(chunk.datums())
 
+    def changes(self, chunk: Chunk) -> list[dict[str, Any]] | None:
+        """For a function that merges fields of its own into its row: those of each row. None for any other."""
+        return None
+
     def found(self, chunk: Chunk, missing: Any) -> list[Any]:
         """As `over_chunk`, with `missing` for the rows where the function finds nothing."""
         rows = chunk.datums()
@@ -136,7 +123,7 @@ class Function:
 class RowFunction(Function):
     """A function of one argument that runs over chunks."""
 
-    __slots__ = ("env", "first", "projection", "rows")
+    __slots__ = ("env", "fields", "first", "merging", "projection", "rows")
 
     def __init__(
         self,
@@ -146,6 +133,7 @@ class RowFunction(Function):
         term: Any,
         env: "Env | None" = None,
         first: str | None = None,
+        merging: tuple[Projection, Rows] | None = None,
     ) -> None:
         self.arity = 1
         self.first = (
@@ -155,6 +143,8 @@ class RowFunction(Function):
         self.term = term
         self.rows = rows
         self.projection = projection
+        self.merging = merging  # what it merges into a row that it gives otherwise as it is
+        self.fields = frozenset() if projection is None else projection[0].fields
         self.env = env  # None where nobody is to have a turn
 
     def call(self, row: Any) -> Any:
@@ -165,21 +155,36 @@ class RowFunction(Function):
         return self._paced(self.rows, rows)
 
     def over_chunk(self, chunk: Chunk) -> list[Any]:
-        if self.projection is not None and chunk.encoded:
+        if self.projection is not None:
             projection, narrow = self.projection
             try:
-                return self._paced(narrow, projection.decode(b"[" + chunk.joined() + b"]"))
+                rows = chunk.project(projection)
+                if rows is not None:
+                    return self._paced(narrow, rows)
             except (ReqlError, msgspec.ValidationError):
                 pass
         return self._paced(self.rows, chunk.datums())
 
+    def changes(self, chunk: Chunk) -> list[dict[str, Any]] | None:
+        if self.merging is None:
+            return None
+        projection, narrow = self.merging
+        try:
+            rows = chunk.project(projection)
+            return None if rows is None else self._paced(narrow, rows)
+        except (ReqlError, msgspec.ValidationError):
+            return None
+        except NotFlatError:
+            self.merging = None  # nor will it be in other rows
+            return None
+
     def found(self, chunk: Chunk, missing: Any) -> list[Any]:
-        if self.projection is not None and chunk.encoded:
+        if self.projection is not None:
             projection, narrow = self.projection
             try:
-                return self._found_where(
-                    narrow, projection.decode(b"[" + chunk.joined() + b"]"), missing
-                )
+                rows = chunk.project(projection)
+                if rows is not None:
+                    return self._found_where(narrow, rows, missing)
             except (ReqlError, msgspec.ValidationError):
                 pass
         return self._found(self.rows, chunk.datums(), missing)
@@ -221,6 +226,18 @@ class RowFunction(Function):
                 step = max(1, int(step * PIECE_S / spent))
                 env.tick()
         return out
+
+
+def share(chunk: Chunk, functions: Sequence[Function | None]) -> None:
+    """Decodes the rows of a chunk once with the fields of several functions that are going to look at them."""
+    looking = [function.fields for function in functions if function is not None]
+    looking = [fields for fields in looking if fields]
+    if len(looking) < 2 or chunk.count < SHARED_ROWS_MIN:
+        return
+    together = frozenset().union(*looking)
+    if len(together) <= SHARED_FIELDS_MAX and together not in looking:
+        with suppress(msgspec.ValidationError):
+            chunk.project(projection(tuple(sorted(together))))
 
 
 def _one_by_one(function: Rows, missing: Any) -> Rows:

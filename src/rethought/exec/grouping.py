@@ -8,22 +8,18 @@ anything else first collects each group into an array (bounded by the array limi
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain, compress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rethought.datum.order import hash_key, order_key
+from rethought.datum.order import HASHED_AS_THEMSELVES, hash_key, order_keys
 from rethought.errors import Frame, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
-from rethought.exec.functions import Function
-from rethought.exec.ops import Operator, apply_all
+from rethought.exec.functions import Function, share
+from rethought.exec.ops import Operator, apply_all, functions_first
 from rethought.exec.reductions import SKIP, Reduction, keys_of
-from rethought.exec.values import Grouped, Stream, need_datum
+from rethought.exec.values import DATUM_CLASSES, Grouped, Stream, need_datum
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
-
-_HASHED_AS_THEMSELVES: Final = ({str}, {int}, {str, int})
-_ALIKE: Final = frozenset({str, int})
-"""No two of these are equal to Python but not to the protocol, or the other way round."""
 
 
 class GroupedStream:
@@ -58,8 +54,10 @@ class GroupedStream:
         self.stream.refuse_endless()
         states: dict[Any, Any] = Counter() if reduction.counts else {}
         groups = Groups()
+        functions = [*self.keys, *functions_first(self.ops, reduction.looks())]
         for chunk in self.stream.chunks(env, settled=reduction.ordered):
             env.tick()
+            share(chunk, functions)
             self._step(env, chunk, reduction, states, groups)
             check_groups(env, len(states))
         names = groups.names
@@ -81,7 +79,7 @@ class GroupedStream:
     ) -> None:
         columns = self._columns(chunk)
         split: dict[Any, list[Any]] = defaultdict(list)
-        hashes = None if self.multi else groups.plain(columns)
+        hashes = None if self.multi else groups.of_columns(columns)
         passed = None if hashes is None else self._through_together(env, chunk, hashes)
         if passed is not None:
             chunk, hashes = passed
@@ -193,35 +191,68 @@ class Groups:
 
     def __init__(self) -> None:
         self.names: dict[Any, Any] = {}
-        self._known: dict[tuple[Any, ...], Any] = {}
+        self._arrays = _Arrays(self.names)
+        self._marks: dict[Any, Any] = {}
 
     def hash(self, name: Any) -> Any:
-        """What tells a group apart."""
+        """What tells a group apart: its name, or a mark where Python does not tell names apart as the protocol does."""
+        if name.__class__ is list:
+            if HASHED_AS_THEMSELVES.issuperset(map(type, name)):
+                return self._arrays[tuple(name)]
+            return self._arrays[tuple(map(self.hash, name))]
         hashed = hash_key(name)
+        if hashed.__class__ is tuple:
+            hashed = self._marks.setdefault(hashed, _Mark())
         self.names.setdefault(hashed, name)
         return hashed
 
-    def plain(self, columns: list[list[Any]]) -> list[Any] | None:
-        """The same for every row, where the keys are strings and integers or arrays of those; else None."""
-        kinds = [set(map(type, column)) for column in columns]
-        if len(columns) == 1:
-            column = columns[0]
-            if kinds[0] in _HASHED_AS_THEMSELVES:
-                for key in set(column):
-                    self.names.setdefault(key, key)
-                return column
-            if kinds[0] != {list} or not _ALIKE.issuperset(map(type, chain.from_iterable(column))):
-                return None
-            names = list(map(tuple, column))
-        elif all(kind in _HASHED_AS_THEMSELVES for kind in kinds):
-            names = list(zip(*columns, strict=True))
-        else:
+    def of_columns(self, columns: list[list[Any]]) -> list[Any] | None:
+        """The same for the name that each row has in these columns, None where something in them is no datum."""
+        told = [self._told(column) for column in columns]
+        if None in told:
             return None
-        for name in set(names):
-            if name not in self._known:
-                self._known[name] = self.hash(list(name))
-        return [self._known[name] for name in names]
+        if len(told) > 1:
+            return list(map(self._arrays.__getitem__, zip(*told, strict=True)))
+        (single,) = told
+        assert single is not None
+        names = self.names
+        for key in set(single):
+            names.setdefault(key, key)
+        return single
+
+    def _told(self, column: list[Any]) -> list[Any] | None:
+        """What tells the values apart."""
+        if SKIP in column:
+            column = [None if key is SKIP else key for key in column]
+        kinds = set(map(type, column))
+        if kinds <= HASHED_AS_THEMSELVES:
+            return column
+        if kinds == {list} and HASHED_AS_THEMSELVES.issuperset(
+            map(type, chain.from_iterable(column))
+        ):
+            return list(map(self._arrays.__getitem__, map(tuple, column)))
+        return list(map(self.hash, column)) if kinds <= DATUM_CLASSES else None
+
+
+class _Mark:
+    """Stands for a group; told apart by identity."""
+
+    __slots__ = ()
+
+
+class _Arrays(dict[tuple[Any, ...], Any]):
+    """The marks of groups named by arrays, by what tells their elements apart."""
+
+    def __init__(self, names: dict[Any, Any]) -> None:
+        self._names = names
+
+    def __missing__(self, told: tuple[Any, ...]) -> Any:
+        mark = self[told] = _Mark()
+        names = self._names
+        names[mark] = [names[part] if part.__class__ is _Mark else part for part in told]
+        return mark
 
 
 def sorted_groups(grouped: Grouped) -> list[tuple[Any, Any]]:
-    return sorted(grouped.groups, key=lambda pair: order_key(pair[0]))
+    keys = order_keys([name for name, _ in grouped.groups])
+    return [grouped.groups[at] for at in sorted(range(len(keys)), key=keys.__getitem__)]

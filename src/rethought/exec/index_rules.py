@@ -7,6 +7,7 @@ by index builds; the store knows only the three methods.
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,8 @@ import msgspec
 from rethought.catalog.model import IndexDefinition, Rule
 from rethought.datum.keys import index_key
 from rethought.errors import ReqlError
-from rethought.exec.functions import Function, Projection
+from rethought.exec.functions import Function
+from rethought.exec.projection import Projection, attribute
 
 CompileFunction = Callable[[Any], Function]
 """From a FUNC term as a driver sends it to the function; raises ReqlError."""
@@ -51,12 +53,13 @@ def rule_for(definition: IndexDefinition, compile_function: CompileFunction) -> 
 class FieldRule:
     """`row => row[field]`."""
 
-    __slots__ = ("_decode", "_entries", "_field")
+    __slots__ = ("_decode", "_entries", "_field", "_value")
 
     def __init__(self, field: str, entries: Entries) -> None:
         self._field = field
         self._entries = entries
         self._decode = Projection((field,)).decode
+        self._value = attrgetter(attribute(field))
 
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
         value = doc.get(self._field, _MISSING)
@@ -70,9 +73,8 @@ class FieldRule:
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         entries = self._entries
         unset = msgspec.UNSET
-        return [
-            [] if row.f0 is unset else entries(row.f0) for row in self._decode(b"[" + chunk + b"]")
-        ]
+        values = map(self._value, self._decode(b"[" + chunk + b"]"))
+        return [[] if value is unset else entries(value) for value in values]
 
 
 class FieldsRule:
@@ -83,9 +85,8 @@ class FieldsRule:
     def __init__(self, fields: list[str], entries: Entries) -> None:
         self._fields = fields
         self._entries = entries
-        distinct = list(dict.fromkeys(fields))
-        self._decode = Projection(tuple(distinct)).decode
-        self._names = [f"f{distinct.index(field)}" for field in fields]
+        self._decode = Projection(tuple(dict.fromkeys(fields))).decode
+        self._names = [attribute(field) for field in fields]
 
     def keys(self, doc: dict[str, Any]) -> list[bytes]:
         try:

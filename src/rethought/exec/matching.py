@@ -12,7 +12,8 @@ from typing import Any, Final
 from rethought.datum.order import equal
 from rethought.datum.values import type_name
 from rethought.errors import Frame, NonExistenceError, QueryLogicError
-from rethought.exec.functions import Function, Projection, RowFunction, constant_function
+from rethought.exec.functions import Function, RowFunction, constant_function
+from rethought.exec.projection import Projection, attribute, projection
 
 _BOOLEAN: Final = 8
 _MISSING: Final = object()
@@ -60,33 +61,36 @@ def pattern_function(pattern: Any, place: tuple[Frame, ...], *, strict: bool) ->
             error.frames = place
             raise
 
-    projection = None
+    narrow = None
     if not strict and 0 < len(pattern) <= _FIELDS_MAX and "$reql_type$" not in pattern:
         names = tuple(sorted(pattern))
         values = [pattern[name] for name in names]
         kinds = tuple(value.__class__ for value in values)
         if _SCALARS.issuperset(kinds):
             fields, test = _narrow(names, kinds)
-            projection = (fields, test(*values))
-    return RowFunction(rows, projection, _BOOLEAN, None)
+            narrow = (fields, test(*values))
+    return RowFunction(rows, narrow, _BOOLEAN, None)
 
 
 @lru_cache(maxsize=1024)
 def _narrow(
     names: tuple[str, ...], kinds: tuple[type, ...]
 ) -> tuple[Projection, Callable[..., Callable[[list[Any]], list[bool]]]]:
-    """The same test over decoded fields only; what it is made of are field numbers and kinds of values."""
-    tests = " and ".join(_TESTS[kind].format(at) for at, kind in enumerate(kinds))
+    """The same test over decoded fields only; what it is made of are names of attributes and kinds of values."""
+    tests = " and ".join(
+        _TESTS[kind].format(at, attribute(name))
+        for at, (name, kind) in enumerate(zip(names, kinds, strict=True))
+    )
     values = ", ".join(f"v{at}" for at in range(len(kinds)))
     source = f"lambda {values}: lambda rows: [{tests} for row in rows]"
-    return Projection(names), eval(source)
+    return projection(names), eval(source)
 
 
-_NUMBER: Final = "(row.f{0} == v{0} and row.f{0}.__class__ is not bool)"
+_NUMBER: Final = "(row.{1} == v{0} and row.{1}.__class__ is not bool)"
 _TESTS: Final[dict[type, str]] = {
-    type(None): "row.f{0} is None",
-    bool: "row.f{0} is v{0}",
+    type(None): "row.{1} is None",
+    bool: "row.{1} is v{0}",
     int: _NUMBER,
     float: _NUMBER,
-    str: "row.f{0} == v{0}",
+    str: "row.{1} == v{0}",
 }

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+from rethought.datum.merging import merge_objects
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.derived import merged, zipped
 from rethought.exec.fields import MISSING
 from rethought.exec.functions import Function
 from rethought.exec.values import Stream, is_datum, need_datum, need_sequence, wrong_datum
@@ -35,6 +37,10 @@ class Operator:
     want = 0  # how many rows of the source are needed at first, 0 unknown
     name = ""
 
+    def looks(self) -> Function | None:
+        """The function that it runs on each row."""
+        return None
+
     def run(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             env.tick()
@@ -59,7 +65,13 @@ class Map(Operator):
     def __init__(self, function: Function) -> None:
         self.function = function
 
+    def looks(self) -> Function:
+        return self.function
+
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
+        changes = self.function.changes(chunk)
+        if changes is not None:
+            return merged(chunk, changes)
         return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
 
     def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:
@@ -90,6 +102,9 @@ class Filter(Operator):
     def __init__(self, predicate: Function, default: Callable[[], Any] | None = None) -> None:
         self.predicate = predicate
         self.default = default
+
+    def looks(self) -> Function:
+        return self.predicate
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
         return self.masked(env, chunk)[0]
@@ -201,8 +216,9 @@ class Zip(Operator):
     name = "zip"
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
-        from rethought.datum.merging import merge_objects
-
+        together = zipped(chunk)
+        if together is not None:
+            return together
         rows = []
         for row in chunk.datums():
             if row.__class__ is not dict:
@@ -212,6 +228,19 @@ class Zip(Operator):
             left = row["left"]
             rows.append(merge_objects(left, row["right"]) if "right" in row else left)
         return of_rows(rows)
+
+
+def functions_first(ops: tuple[Operator, ...], last: Function | None) -> list[Function]:
+    """The functions that see the rows as they come: those of operators up to the first that makes rows of its own, or
+    of all and `last`."""
+    found = []
+    for op in ops:
+        function = op.looks()
+        if function is not None:
+            found.append(function)
+        if not op.keeps_rows:
+            return found
+    return found if last is None else [*found, last]
 
 
 def apply_all(env: "Env", ops: tuple[Operator, ...], chunk: Chunk) -> Chunk:

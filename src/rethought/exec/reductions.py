@@ -36,6 +36,10 @@ class Reduction:
     counts = False  # needs only how many rows there are
     ordered = True  # the result may tell in which order the rows came
 
+    def looks(self) -> Function | None:
+        """The function that `extract` runs on each row."""
+        return None
+
     def start(self) -> Any:
         raise NotImplementedError
 
@@ -111,6 +115,9 @@ class Sum(Reduction):
     def __init__(self, function: Function | None) -> None:
         self.function = function
 
+    def looks(self) -> Function | None:
+        return self.function
+
     def start(self) -> Any:
         return (0.0, 0)
 
@@ -157,6 +164,9 @@ class Extreme(Reduction):
         self.name = name
         self.function = function
         self.sign = sign
+
+    def looks(self) -> Function | None:
+        return self.function
 
     def start(self) -> Any:
         return None

@@ -10,6 +10,7 @@ stay in the order of storage, as do all whose order nobody can see. Used by stre
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
 from struct import Struct
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from rethought.datum.binary import binary_bytes
 from rethought.datum.order import order_key
 from rethought.datum.text import number_text
 from rethought.exec.chunk import Chunk
-from rethought.exec.functions import Projection
+from rethought.exec.projection import projection
 
 SETTLED_MAX: Final = 200
 
@@ -55,19 +56,15 @@ def _settle(chunks: list[Chunk], count: int, primary_key: str, *, by_key: bool) 
     for chunk in chunks:
         if encoded:
             rows.extend(chunk.documents())
-            found: list[Any] = _projection(primary_key).decode(b"[" + chunk.joined() + b"]")
-            keys.extend(row.f0 for row in found)
+            only = projection((primary_key,))
+            found = only.decode(b"[" + chunk.joined() + b"]")
+            keys.extend(map(attrgetter(only.attributes[primary_key]), found))
         else:
             rows.extend(chunk.datums())
             keys.extend(row[primary_key] for row in chunk.datums())
     places = [(part_of(key), order_key(key)) if by_key else (part_of(key),) for key in keys]
     ordered = [rows[at] for at in sorted(range(count), key=places.__getitem__)]
     return Chunk(count, docs=ordered) if encoded else Chunk(count, rows=ordered)
-
-
-@lru_cache(maxsize=64)
-def _projection(primary_key: str) -> Projection:
-    return Projection((primary_key,))
 
 
 def part_of(key: Any) -> int:

@@ -14,8 +14,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
+from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
 from rethought.reql.expressions import Expressions, Fill, at_line, code_of, parsed
+from rethought.reql.merging import changes_of
 from rethought.reql.nodes import (
     CHECKS,
     NUMERIC,
@@ -411,36 +413,44 @@ class Compiler(Expressions):
         number = numbers[0]
         before = self.terms
         body = self._body(number, body_term, None, want, line)
-        rows = self._rows(number, body, line)
-        projection: ast.expr = self.constant(None, line)
+        rows = self.each(self.variable_name(number), body.code, line, closes=body.closes)
+        narrow: ast.expr = self.constant(None, line)
+        merging = narrow
         first: str | None = None
         small = self.terms - before <= PROJECTED_TERMS_MAX
         if project and small and self.shortcuts and self.depth == 0:
             fields = projected_fields(number, body_term)
+            changes = None if fields else changes_of(number, body_term)
             if fields:
-                attributes = {field: f"f{i}" for i, field in enumerate(sorted(fields))}
-                first = attributes.get(first_field(number, body_term) or "")
-                copies = self.copies
-                narrow = self._body(number, body_term, attributes, want, line)
-                self.copies = copies
-                struct = self.keep(runtime.projection(tuple(attributes)), line)
-                projection = at_line(
-                    ast.Tuple([struct, self._rows(number, narrow, line)], ast.Load()), line
-                )
+                first = first_field(number, body_term)
+                first = None if first is None else attribute(first)
+                narrow = self._narrow(number, body_term, fields, want, line)
+            elif changes is not None:
+                merging = self._narrow(number, *changes, want, line)
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
         code = self.call(
             "RowFunction",
             [
                 rows,
-                projection,
+                narrow,
                 self.constant(flags, line),
                 self.keep(term, line),
                 self.name("env", line),
                 self.constant(first, line),
+                merging,
             ],
             line,
         )
         return Node(code, Kind.VALUE, body.determinism, True)
+
+    def _narrow(self, number: int, body: Term, fields: set[str], want: Kind, line: int) -> ast.expr:
+        """A body over projected rows: which fields, and the function."""
+        names = tuple(sorted(fields))
+        copies = self.copies
+        node = self._body(number, body, {name: attribute(name) for name in names}, want, line)
+        self.copies = copies
+        rows = self.each(self.variable_name(number), node.code, line, closes=node.closes)
+        return self.tuple_([self.keep(projection(names), line), rows], line)
 
     def _body(
         self, number: int, term: Term, fields: dict[str, str] | None, want: Kind, line: int
@@ -462,17 +472,6 @@ class Compiler(Expressions):
             code = self.datum(node, self.line(term))
             return Node(code, Kind.DATUM, node.determinism, node.closes)
         return node
-
-    def _rows(self, number: int, body: Node, line: int) -> ast.expr:
-        name = self.variable_name(number)
-        element = body.code
-        if body.closes:  # a closure must not see the next row
-            inner = self.lambda_([name], element, line)
-            element = at_line(ast.Call(inner, [self.name(name, line)], []), line)
-        loop = ast.comprehension(
-            at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
-        )
-        return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
 
     def _call_function(self, term: Term, numbers: list[int], body_term: Term, want: Kind) -> Node:
         line = self.line(term)

@@ -164,6 +164,16 @@ class Expressions:
         )
         return at_line(ast.Lambda(arguments, body), line)
 
+    def each(self, name: str, element: ast.expr, line: int, *, closes: bool) -> ast.expr:
+        """`lambda rows: [element for name in rows]`."""
+        if closes:  # a closure must not see the next row
+            inner = self.lambda_([name], element, line)
+            element = at_line(ast.Call(inner, [self.name(name, line)], []), line)
+        loop = ast.comprehension(
+            at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
+        )
+        return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
+
     def inline(
         self,
         template: str,

@@ -1,6 +1,7 @@
 """Functions of a row that read only some of its fields, so that only those need be decoded. Called by the compiler."""
 
 import re
+from collections.abc import Container
 from typing import Final
 
 from rethought.reql.runtime import Rewritten
@@ -27,26 +28,35 @@ _PICKING_TERMS: Final = (32, 33)
 
 def projected_fields(number: int, body: Term) -> set[str] | None:
     """The top-level fields of the variable that a body reads, None when it needs the whole row."""
+    fields = fields_read({number}, body)
+    return fields if fields and are_plain(fields) else None
+
+
+def are_plain(fields: set[str]) -> bool:
+    """Whether these fields can be decoded on their own."""
+    return len(fields) <= PROJECTED_FIELDS_MAX and all(map(_PLAIN_NAME.match, fields))
+
+
+def fields_read(numbers: Container[int], body: Term) -> set[str] | None:
+    """The top-level fields that a body reads of the row that these variables stand for, None when it needs all."""
     fields: set[str] = set()
     pending = [body]
     while pending:
         term = pending.pop()
         if term.type in _FIELD_TERMS and len(term.args) == 2 and not term.optargs:
             row, field = term.args
-            if _is_row(row, number) and field.type == DATUM and field.value.__class__ is str:
+            if is_row(row, numbers) and field.type == DATUM and field.value.__class__ is str:
                 fields.add(field.value)
                 continue
-        if term.type in _PICKING_TERMS and term.args and _is_row(term.args[0], number):
+        if term.type in _PICKING_TERMS and term.args and is_row(term.args[0], numbers):
             names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
             if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
                 fields.update(names)
                 continue
-        if _is_row(term, number) or term.type in (FUNC, ARGS):
+        if is_row(term, numbers) or term.type in (FUNC, ARGS):
             return None
         pending.extend(term.args)
         pending.extend(term.optargs.values())
-    if not 0 < len(fields) <= PROJECTED_FIELDS_MAX or not all(map(_PLAIN_NAME.match, fields)):
-        return None
     return fields
 
 
@@ -58,7 +68,7 @@ def first_field(number: int, body: Term) -> str | None:
     """The top-level field of the variable that a body reads before anything else: without it the body finds nothing."""
     term = body
     while term.args and not term.optargs:
-        if term.type in _FIELD_TERMS and len(term.args) == 2 and _is_row(term.args[0], number):
+        if term.type in _FIELD_TERMS and len(term.args) == 2 and is_row(term.args[0], (number,)):
             name = term.args[1]
             return name.value if name.type == DATUM and name.value.__class__ is str else None
         if term.type not in _IN_ORDER and term.type not in _FIELD_TERMS:
@@ -67,10 +77,11 @@ def first_field(number: int, body: Term) -> str | None:
     return None
 
 
-def _is_row(term: Term, number: int) -> bool:
+def is_row(term: Term, numbers: Container[int]) -> bool:
+    """Whether a term is the row that these variables stand for."""
     if term.type == IMPLICIT_VAR:
         return True
-    return term.type == VAR and len(term.args) == 1 and term.args[0].value == number
+    return term.type == VAR and len(term.args) == 1 and term.args[0].value in numbers
 
 
 def field_function(specs: dict[int, TermSpec], field: Term) -> Term:

@@ -6,7 +6,6 @@ name, so the deepest generated frame of a traceback names the term that failed. 
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
@@ -17,11 +16,12 @@ from rethought.exec import values
 from rethought.exec.env import Env, Options
 from rethought.exec.fields import MISSING
 from rethought.exec.functions import (
+    FLAT,
     Function,
-    Projection,
     ProjectionMissError,
     RowFunction,
     constant_function,
+    not_flat,
 )
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError, transform
@@ -107,11 +107,6 @@ def per_group(env: Env, value: Any, term: Callable[[Any], Any]) -> Any:
 # ---- functions
 
 
-@lru_cache(maxsize=1024)
-def projection(fields: tuple[str, ...]) -> Projection:
-    return Projection(fields)
-
-
 def projection_miss() -> Any:
     raise ProjectionMissError
 
@@ -176,6 +171,7 @@ def default(env: Env, value: Callable[[], Any], fallback: Callable[[], Any]) -> 
 
 NAMES: Final[dict[str, Any]] = {
     "Function": Function,
+    "FLAT": FLAT,
     "MISSING": MISSING,
     "Options": Options,
     "RowFunction": RowFunction,
@@ -199,6 +195,7 @@ NAMES: Final[dict[str, Any]] = {
     "need_string": values.need_string,
     "need_table": values.need_table,
     "need_time": values.need_time,
+    "not_flat": not_flat,
     "per_group": per_group,
     "present": present,
     "projection_miss": projection_miss,
@@ -222,4 +219,4 @@ def base_namespace(specs: dict[int, TermSpec]) -> dict[str, Any]:
     return _base
 
 
-__all__ = ["NAMES", "backtrace", "projection", "register_paths"]
+__all__ = ["NAMES", "backtrace", "register_paths"]

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rethought.datum.keys import index_key
-from rethought.datum.order import hash_key
+from rethought.datum.order import HASHED_AS_THEMSELVES, hash_key
 from rethought.exec.chunk import Chunk, of_rows
+from rethought.exec.derived import pairs
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function
 from rethought.exec.reductions import SKIP, keys_of
@@ -129,54 +130,54 @@ def eq_join_(env: Env, sequence: Any, table: Any, key: Function, opts: Options) 
     def chunks(env: Env) -> Iterator[Chunk]:
         for chunk in stream.chunks(env):
             env.tick()
-            keys = keys_of(key, chunk)
-            docs = lookup(env, table, index, chunk, keys)
-            if docs:
-                yield Chunk(len(docs), docs=docs)
+            joined = lookup(env, table, index, chunk, keys_of(key, chunk))
+            if joined.count:
+                yield joined
 
     joined = Stream(Generated(chunks, infinite=stream.infinite, feed=stream.feed))
     return finish(env, sequence, joined)
 
 
-def _pair(left: Any, right: Any) -> bytes:
-    return b'{"left":%b,"right":%b}' % (bytes(left), bytes(right))
+def _distinct(keys: list[Any]) -> tuple[dict[Any, Any], list[Any]]:
+    """The keys that something may be found for, by what tells them apart; and that of every row."""
+    hashes = [None if key is SKIP else key for key in keys] if SKIP in keys else keys
+    if not HASHED_AS_THEMSELVES.issuperset(map(type, hashes)):
+        hashes = list(map(hash_key, hashes))
+    distinct = dict(zip(hashes, keys, strict=True))
+    distinct.pop(None, None)
+    return distinct, hashes
 
 
-def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> list[bytes]:
-    distinct: dict[Any, Any] = {}
-    hashes: list[Any] = []
-    plain = set(map(type, keys)) in ({int}, {str})
-    for key in keys:
-        if key is SKIP or key is None:
-            hashes.append(SKIP)
+def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Chunk:
+    distinct, hashes = _distinct(keys)
+    docs: list[Any] = []
+    found: dict[Any, int] = {}
+    for hashed, doc in zip(distinct, table.read_many(env, list(distinct.values())), strict=True):
+        if doc is not None:
+            found[hashed] = len(docs)
+            docs.append(doc)
+    places = [found.get(hashed) for hashed in hashes]
+    mask = [place is not None for place in places]
+    there = [place for place in places if place is not None]
+    return pairs(chunk.keep(mask, len(there)), docs, there)
+
+
+def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Chunk:
+    distinct, hashes = _distinct(keys)
+    docs: list[Any] = []
+    found: dict[Any, range] = {}
+    for hashed, key in distinct.items():
+        if index_key(key) is None:
             continue
-        hashed = key if plain else hash_key(key)
-        hashes.append(hashed)
-        distinct.setdefault(hashed, key)
-    wanted = list(distinct.values())
-    found = dict(zip(distinct, table.read_many(env, wanted), strict=True))
-    found[SKIP] = None
-    return [
-        _pair(doc, right)
-        for doc, hashed in zip(chunk.documents(), hashes, strict=True)
-        if (right := found[hashed]) is not None
-    ]
-
-
-def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> list[bytes]:
-    found: dict[Any, list[Any]] = {}
-    out: list[bytes] = []
-    for doc, key in zip(chunk.documents(), keys, strict=True):
-        if key is SKIP or key is None or index_key(key) is None:
-            continue
-        hashed = hash_key(key)
-        rights = found.get(hashed)
-        if rights is None:
-            selected = Selection(table, Range(index=index, keys=(key,)))
-            rights = [right for part in selected.chunks(env) for right in part.documents()]
-            found[hashed] = rights
-        out.extend(_pair(doc, right) for right in rights)
-    return out
+        env.tick()
+        begin = len(docs)
+        for part in Selection(table, Range(index=index, keys=(key,))).chunks(env):
+            docs.extend(part.documents())
+        found[hashed] = range(begin, len(docs))
+    nothing = range(0)
+    matches = [found.get(hashed, nothing) for hashed in hashes]
+    lefts = [at for at, places in enumerate(matches) for _ in places]
+    return pairs(chunk.at(lefts), docs, [place for places in matches for place in places])
 
 
 TERMS: Final = (

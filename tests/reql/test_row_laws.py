@@ -1,0 +1,327 @@
+"""Rows made of other rows (merged, joined, zipped) and grouped rows, against the slow, obvious way of making them.
+
+What is read, counted or written of such rows comes out of what they are made of; here each is asked in many ways and
+compared with an evaluation that takes no shortcut, or with the same terms over an array, where whole rows are at hand.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rethought.datum.merging import merge_objects
+from rethought.errors import ReqlError
+from tests.reql.database import Database, both_ways
+from tests.reql.queries import DOCUMENTS, FIELDS, expressions, func, table, term, var
+
+MIXED, PLAIN = "rows_mixed", "rows_plain"
+"""Tables with pseudotypes in them, and without any."""
+
+quick = settings(max_examples=40)
+tables = st.sampled_from([MIXED, PLAIN])
+names = st.sampled_from([*FIELDS, "e", "id"])
+
+
+@pytest.fixture(scope="module")
+def rooms(database: Database) -> Iterator[Database]:
+    for name, documents in ((MIXED, DOCUMENTS), (PLAIN, DOCUMENTS[:9])):
+        database.value([60, [name]])
+        database.value([56, [table(name), term(documents)]])
+        database.value([75, [table(name), "b"]])
+        database.value([75, [table(name), "c"], {"multi": True}])
+        database.value([140, [table(name)]])
+    yield database
+    for name in (MIXED, PLAIN):
+        database.value([61, [name]])
+
+
+def ordered(name: str) -> Any:
+    return [41, [table(name)], {"index": "id"}]
+
+
+def answer(rooms: Database, query: Any) -> Any:
+    """The value or the rows; of two errors, which comes first depends on how much is looked at together."""
+    response = rooms.response(query)
+    if response["t"] not in (1, 2):
+        return ERROR
+    return response["r"][0] if response["t"] == 1 else response["r"]
+
+
+ERROR = object()
+
+
+def _field(name: str, number: int = 1) -> Any:
+    return [170, [var(number), name]]
+
+
+objects = st.dictionaries(st.sampled_from([*FIELDS, "z"]), expressions, min_size=1, max_size=3)
+fields_only = st.dictionaries(
+    st.sampled_from([*FIELDS, "z"]),
+    st.sampled_from(FIELDS).map(_field)
+    | st.sampled_from([1, "x", None])
+    | st.sampled_from(FIELDS).map(lambda name: [92, [_field(name), 0]]),
+    min_size=1,
+    max_size=3,
+)
+"""Objects of which most can be told from the fields that they read."""
+
+parts = st.lists(objects | fields_only, min_size=1, max_size=2)
+
+asked = st.one_of(
+    st.just(lambda rows: rows),
+    st.just(lambda rows: [43, [rows]]),
+    expressions.map(lambda body: lambda rows: [39, [rows, func(body)]]),
+    expressions.map(lambda body: lambda rows: [43, [[39, [rows, func(body)]]]]),
+    expressions.map(lambda body: lambda rows: [38, [rows, func(body)]]),
+    st.tuples(names, names).map(lambda two: lambda rows: [33, [rows, *two]]),
+    names.map(lambda name: lambda rows: [34, [rows, name]]),
+    names.map(lambda name: lambda rows: [31, [rows, name]]),
+    names.map(lambda name: lambda rows: [96, [rows, name]]),
+    names.map(lambda name: lambda rows: [43, [[144, [rows, name]]]]),
+    names.map(lambda name: lambda rows: [41, [rows, name, [74, ["id"]]]]),
+    st.tuples(st.integers(0, 9), st.integers(0, 9)).map(
+        lambda cut: lambda rows: [71, [[70, [rows, cut[0]]], cut[1]]]
+    ),
+    fields_only.map(lambda part: lambda rows: [38, [rows, func([35, [var(), part]])]]),
+    names.map(lambda name: lambda rows: [72, [[50, [rows, name, table(PLAIN)]]]]),
+)
+"""What may be asked of rows."""
+
+
+# ---- merge
+
+
+@quick
+@given(name=tables, parts=parts, ask=asked)
+def test_merged_rows_are_the_rows_merged(
+    rooms: Database, name: str, parts: list[Any], ask: Any
+) -> None:
+    rows = [38, [ordered(name), func([35, [var(), *parts]])]]
+    quickly, slowly = both_ways(rooms, ask(rows))
+    assert quickly == slowly
+
+
+@quick
+@given(name=tables, part=fields_only, ask=asked)
+def test_rows_merged_with_a_function_of_them(
+    rooms: Database, name: str, part: Any, ask: Any
+) -> None:
+    """`merge` of the stream, and of a row in a function: both see the fields through a variable of their own, or
+    through r.row."""
+    implicitly = json.loads(json.dumps(part).replace(json.dumps(var()), "[13, []]"))
+    for rows in (
+        [35, [ordered(name), func(part)]],
+        [38, [ordered(name), func([35, [var(2), func(part)]], 2)]],
+        [35, [ordered(name), func(implicitly)]],
+        [38, [ordered(name), func([35, [[13, []], implicitly]])]],
+    ):
+        quickly, slowly = both_ways(rooms, ask(rows))
+        assert quickly == slowly
+
+
+@quick
+@given(first=fields_only, second=fields_only, ask=asked)
+def test_rows_merged_twice(rooms: Database, first: Any, second: Any, ask: Any) -> None:
+    rows = [35, [[35, [ordered(PLAIN), func(first)]], func(second)]]
+    quickly, slowly = both_ways(rooms, ask(rows))
+    assert quickly == slowly
+
+
+def test_merged_rows_keep_what_is_not_replaced(rooms: Database) -> None:
+    merged = rooms.value([35, [ordered(PLAIN), {"a": "new", "z": None}]])
+    assert merged == [document | {"a": "new", "z": None} for document in DOCUMENTS[:9]]
+
+
+def test_a_literal_that_makes_fields_vanish_is_no_value_to_put_in(rooms: Database) -> None:
+    part = {"a": [137, []], "n": _field("id")}
+    merged = rooms.value([35, [ordered(PLAIN), func(part)]])
+    assert merged == [
+        {key: value for key, value in document.items() if key != "a"} | {"n": document["id"]}
+        for document in DOCUMENTS[:9]
+    ]
+
+
+def test_a_plan_of_a_merge_serves_other_literals(rooms: Database) -> None:
+    for key, value in (("a", 1), ("b", "x"), ("c", None)):
+        merged = rooms.value([35, [ordered(PLAIN), {key: value}]])
+        assert merged == [document | {key: value} for document in DOCUMENTS[:9]]
+    spoiled = rooms.response([35, [ordered(PLAIN), {"$reql_type$": "x", "b": 1}]])
+    assert spoiled["t"] in (17, 18)
+
+
+# ---- joins
+
+
+@quick
+@given(name=tables, key=expressions, ask=asked, index=st.sampled_from([None, "id", "b", "c"]))
+def test_joined_rows_of_a_table_are_those_of_an_array(
+    rooms: Database, name: str, key: Any, ask: Any, index: Any
+) -> None:
+    """Rows of a table stay as they are stored for as long as they can; an array's are at hand."""
+    options = {} if index is None else {"index": index}
+    documents = DOCUMENTS if name == MIXED else DOCUMENTS[:9]
+    stored = [51, [[50, [ordered(name), func(key), table(name)], options], "array"]]
+    at_hand = [51, [[50, [term(documents), func(key), table(name)], options], "array"]]
+    plainly = rooms.response(at_hand)
+    assert rooms.response(stored)["r"] == plainly["r"]
+    if plainly["t"] != 1:
+        return
+    made = plainly["r"][0]
+    joined = [50, [ordered(name), func(key), table(name)], options]
+    assert answer(rooms, ask(joined)) == answer(rooms, ask(term(made)))
+
+
+@quick
+@given(name=tables, key=names, ask=asked)
+def test_zipped_rows_are_the_sides_merged(rooms: Database, name: str, key: str, ask: Any) -> None:
+    joined = [50, [ordered(name), key, table(name)]]
+    pairs = answer(rooms, joined)
+    if pairs is ERROR:
+        return
+    try:
+        rows = [merge_objects(pair["left"], pair["right"]) for pair in pairs]
+    except ReqlError:
+        assert answer(rooms, [72, [joined]]) is ERROR
+        return
+    assert answer(rooms, [72, [joined]]) == rows
+    assert answer(rooms, ask([72, [joined]])) == answer(rooms, ask(term(rows)))
+
+
+def test_large_documents_are_joined_to_many_rows(rooms: Database) -> None:
+    """Such are decoded for each row."""
+    rooms.value([56, [table(PLAIN), {"id": "large", "text": "x" * 2000, "d": {"e": 9, "x": 1}}]])
+    try:
+        key = func("large")
+        joined = [50, [[182, [table(PLAIN), 0, 9]], key, table(PLAIN)]]
+        rows = rooms.value([41, [[51, [[72, [joined]], "array"]], "c"]])
+        assert len(rows) == 9
+        assert all(row["id"] == "large" and row["d"]["x"] == 1 for row in rows)
+        assert rooms.value([145, [[38, [[72, [joined]], func([170, [_field("d"), "e"]])]]]]) == 81
+    finally:
+        rooms.value([54, [[16, [table(PLAIN), "large"]]]])
+
+
+# ---- all of them
+
+KINDS = {
+    "merged": [35, [ordered(PLAIN), func({"a": _field("id"), "d": None})]],
+    "merged twice": [35, [[35, [ordered(PLAIN), func({"n": _field("id")})]], {"b": "new"}]],
+    "pairs": [50, [ordered(PLAIN), func([28, [[26, [_field("id"), 7]], 9]]), table(PLAIN)]],
+    "zipped": [
+        72,
+        [[50, [ordered(PLAIN), func([28, [[26, [_field("id"), 7]], 9]]), table(PLAIN)]]],
+    ],
+}
+KINDS["zipped and merged"] = [35, [KINDS["zipped"], func({"a": _field("id")})]]
+KINDS["merged and zipped"] = [72, [[50, [KINDS["merged twice"], "n", table(PLAIN)]]]]
+KINDS["joined again"] = [50, [KINDS["zipped"], "id", table(PLAIN)]]
+
+NARROWED = (
+    lambda rows: rows,
+    lambda rows: [39, [rows, func([22, [[92, [_field("id"), 5]], 4]])]],
+    lambda rows: [39, [rows, func([19, [[92, [_field("id"), 5]], 8]])]],
+    lambda rows: [39, [rows, func([93, [[94, [var()]], "b"]])]],
+    lambda rows: [71, [[70, [rows, 2]], 3]],
+    lambda rows: [35, [rows, func({"m": [92, [_field("id"), 1]]})]],
+    lambda rows: [
+        71,
+        [[35, [[39, [rows, func([22, [[92, [_field("id"), 5]], 4]])]], {"e": 1}]], 4],
+    ],
+)
+READ = (
+    lambda rows: rows,
+    lambda rows: [43, [rows]],
+    lambda rows: [31, [rows, "d"]],
+    lambda rows: [33, [rows, "id", "c", "d"]],
+    lambda rows: [33, [rows, {"left": "id"}, {"right": ["id", "b"]}]],
+    lambda rows: [34, [rows, "d"]],
+    lambda rows: [38, [rows, func([92, [_field("m"), _field("d"), [37, []]][:2]])]],
+    lambda rows: [43, [[144, [rows, "b", "d"]]]],
+    lambda rows: [147, [rows, func([92, [_field("id"), 3]])]],
+    lambda rows: [41, [rows, "b", [74, ["a"]]]],
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_made_of_others_are_the_same_however_they_are_read(rooms: Database, kind: str) -> None:
+    whole = rooms.value(KINDS[kind])
+    assert len(whole) == 9
+    for narrowed in NARROWED:
+        for read in READ:
+            made = read(narrowed(KINDS[kind]))
+            at_hand = read(narrowed(term(whole)))
+            assert answer(rooms, made) == answer(rooms, at_hand), made
+
+
+# ---- groups
+
+terminals = st.one_of(
+    st.just(lambda groups: [43, [groups]]),
+    st.tuples(st.sampled_from([145, 146, 147, 148]), names).map(
+        lambda how: lambda groups: [how[0], [groups, how[1]]]
+    ),
+    expressions.map(lambda body: lambda groups: [145, [groups, func(body)]]),
+    expressions.map(lambda body: lambda groups: [43, [[39, [groups, func(body)]]]]),
+    fields_only.map(lambda part: lambda groups: [147, [[35, [groups, func(part)]], "id"]]),
+    st.just(
+        lambda groups: [
+            37,
+            [[38, [groups, func(_field("id"))]], func([24, [var(1), var(2)]], 1, 2)],
+        ]
+    ),
+    st.just(lambda groups: [150, [groups]]),
+)
+
+
+@quick
+@given(
+    name=tables,
+    keys=st.lists(names | expressions.map(func), min_size=1, max_size=3),
+    multi=st.booleans(),
+    index=st.sampled_from([None, "b", "c", "id"]),
+    terminal=terminals,
+)
+def test_shortcuts_change_no_answer_of_groups(
+    rooms: Database, name: str, keys: Any, multi: bool, index: Any, terminal: Any
+) -> None:
+    options = {} if index is None else {"index": index}
+    if multi:
+        options["multi"] = True
+    rows = table(name) if index is not None else ordered(name)
+    quickly, slowly = both_ways(rooms, terminal([144, [rows, *keys], options]))
+    assert quickly == slowly
+
+
+values = (
+    st.none() | st.booleans() | st.integers(-1, 2) | st.sampled_from([0.5, -0.0, "x", "1", [], {}])
+)
+keys = values | st.lists(values | st.lists(values, max_size=1), max_size=2)
+
+
+@quick
+@given(rows=st.lists(st.fixed_dictionaries({}, optional={"k": keys, "m": keys}), max_size=12))
+def test_groups_of_several_keys_are_told_apart_like_arrays_of_them(
+    database: Database, rows: list[Any]
+) -> None:
+    both = func([2, [[92, [_field("k"), None]], [92, [_field("m"), None]]]])
+    by_two = database.response([43, [[144, [term(rows), "k", "m"]]]])
+    by_array = database.response([43, [[144, [term(rows), both]]]])
+    assert repr(by_two["r"]).replace("-0.0", "0") == repr(by_array["r"]).replace("-0.0", "0")
+
+
+# ---- orders
+
+
+@quick
+@given(
+    name=tables,
+    keys=st.lists(
+        st.tuples(st.sampled_from([73, 74]), names | expressions.map(func)), min_size=1, max_size=3
+    ),
+)
+def test_shortcuts_change_no_order(rooms: Database, name: str, keys: Any) -> None:
+    quickly, slowly = both_ways(rooms, [41, [ordered(name), *([how, [key]] for how, key in keys)]])
+    assert quickly == slowly
