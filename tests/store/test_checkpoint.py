@@ -1,7 +1,9 @@
 """Checkpoints: the log stays bounded, readers and writers go on."""
 
+import shutil
 from collections.abc import Callable
 
+import apsw
 import pytest
 
 from rethought.store import GroupOptions
@@ -100,3 +102,68 @@ def test_closing_leaves_no_log(opened: Open) -> None:
     home.close()
     assert not log_path(home.path).exists()
     assert home.reopen().snapshot().get(table, key_of(99)) is not None
+
+
+def settled(home: Opened) -> int:
+    """The size of the log after some minutes without writes."""
+    for _ in range(8):
+        home.loop.pass_time(10.0)
+        home.loop.settle()
+        home.loop.run_until(lambda: not home.group._checkpointer.busy)
+        home.loop.settle()
+    return log_path(home.path).stat().st_size
+
+
+def test_a_log_that_is_at_rest_gives_its_space_back(opened: Open) -> None:
+    home = opened(log_idle_bytes=MB, cache_bytes=64 * MB)
+    group = home.group
+    table = group.create_table()
+    fill(group, table, 1_000, pad="x" * 5_000)
+    assert log_path(home.path).stat().st_size > 4 * MB
+    before = all_documents(group, table)
+    missed = group._writer.connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
+    assert settled(home) == 0
+    assert all_documents(group, table) == before
+    after = group._writer.connection.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
+    assert after == missed  # what was in memory still is
+    fill(group, table, 10, start=5_000)
+    assert len(all_documents(home.reopen(), table)) == 1_010
+
+
+def test_a_log_that_somebody_reads_keeps_its_space(opened: Open) -> None:
+    home = opened(log_idle_bytes=MB)
+    group = home.group
+    table = group.create_table()
+    fill(group, table, 1_000, pad="x" * 5_000)
+    snapshot = group.snapshot().acquire()
+    fill(group, table, 1, start=2_000)
+    assert settled(home) > MB
+    assert snapshot.get(table, key_of(2_000)) is None
+    assert snapshot.get(table, key_of(999)) is not None
+    snapshot.release()
+    assert settled(home) == 0
+
+
+def test_writes_without_pause_keep_the_space_of_their_log(opened: Open) -> None:
+    home = opened(log_idle_bytes=MB)
+    group = home.group
+    table = group.create_table()
+    fill(group, table, 1_000, pad="x" * 5_000)
+    for i in range(5):
+        fill(group, table, 1, start=2_000 + i)
+        home.loop.pass_time(10.0)
+        home.loop.settle()
+    assert log_path(home.path).stat().st_size > MB
+
+
+def test_a_log_that_was_there_at_the_opening_gives_its_space_back(opened: Open) -> None:
+    killed = opened(log_idle_bytes=MB)
+    table = killed.group.create_table()
+    fill(killed.group, table, 1_000, pad="x" * 5_000)
+    path = killed.path.with_name("copy.db")
+    shutil.copyfile(killed.path, path)
+    shutil.copyfile(log_path(killed.path), log_path(path))
+    home = opened("copy.db", log_idle_bytes=MB)
+    assert log_path(path).stat().st_size > MB
+    assert settled(home) == 0
+    assert all_documents(home.group, table) == all_documents(killed.group, table)

@@ -4,7 +4,8 @@ What always holds: only PASSIVE checkpoints run beside the loop: they take no lo
 starts again at its beginning when everything in it has been carried over and nobody reads from it; SQLite does that
 by itself with the next write. Under writes without pause that moment never comes, so past `log_bytes` a *last round*
 makes writers wait (`Group.writable` is False) for the few pages that are missing: some milliseconds. Decisions are made
-on the loop, in `decide_round`; the thread only copies.
+on the loop, in `decide_round`; the thread only copies. When nothing has been written for a while, the group gives the
+space of the log back (`Group._look_at_log`).
 """
 
 from collections.abc import Callable

@@ -145,6 +145,19 @@ class Writer:
             self._reading = False
         return True
 
+    def shrink_log(self) -> bool:
+        """Gives the space of the log back when nobody needs it; all of it must be in the file already.
+
+        On this connection, since another's would empty our page cache.
+        """
+        if self.batch is not None or not self.end_reading():
+            return False
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error:  # somebody reads; or the disk fails, and the next write will say so
+            return False
+        return True
+
     def close(self) -> None:
         if self._current is not None:
             self._current.end()

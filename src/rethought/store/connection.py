@@ -62,6 +62,12 @@ def log_path(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
+def log_bytes(path: Path) -> int:
+    """What it takes on the disk; it keeps the size that it once had."""
+    log = log_path(path)
+    return log.stat().st_size if log.exists() else 0
+
+
 def read_error(path: Path, error: apsw.Error) -> ReqlError:
     """What a query is told when reading failed."""
     match error:

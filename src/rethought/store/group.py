@@ -25,9 +25,16 @@ from rethought.store.checkpoint import (
     decide_wait,
 )
 from rethought.store.commit import Writer
-from rethought.store.connection import connect, damaged, log_path, read_error, wrong_key
+from rethought.store.connection import (
+    connect,
+    damaged,
+    log_bytes,
+    log_path,
+    read_error,
+    wrong_key,
+)
 from rethought.store.damage import CATALOG, JOURNAL, place_of_index
-from rethought.store.jobs import BuildIndex, Jobs, RemoveTable, TrimJournal
+from rethought.store.jobs import BuildIndex, Job, Jobs, RemoveTable, TrimJournal
 from rethought.store.model import (
     META,
     Change,
@@ -61,6 +68,7 @@ from rethought.store.tables import (
 )
 
 LAST_NAME: Final = "\U0010ffff"
+NOT_BUILT: Final = "it is not built, because documents of its table cannot be read; that is tried again after every search for damage."
 
 
 class Group:
@@ -73,7 +81,7 @@ class Group:
         self._writer = writer
         self._loop = loop
         self._readers = readers
-        self._jobs = Jobs(writer, loop)
+        self._jobs = Jobs(writer, loop, self._gave_up)
         self._waiting: list[Any] = []
         self._ready_waiting: dict[IndexId, list[Any]] = {}
         self._log = LogState()
@@ -83,12 +91,14 @@ class Group:
         self._log_pages_max = self.options.log_bytes // PAGE
         self._checkpointer = Checkpointer(path, writer.options, loop, self._checkpointed)
         self._closed = False
+        self._log_watched = False
         self.snapshot = writer.snapshot  # the newest committed state, shared by all who read it
         self.write = writer.write  # the open group commit of this turn of the loop
         self.damage = writer.damage
         writer.connection.set_wal_hook(self._log_grew)
         self._cache = self.options.cache.join(writer.connection, self.options.cache_bytes, loop)
         writer.undone = self._undone
+        self._watch_log()
         self._resume_jobs()
 
     @property
@@ -123,11 +133,10 @@ class Group:
             free = int(connection.pragma("freelist_count") or 0)
         except apsw.Error:
             free = 0
-        log = log_path(self.path)
         return Usage(
             file_bytes=pages_of(connection) * PAGE,
             free_bytes=free * PAGE,
-            log_bytes=log.stat().st_size if log.exists() else 0,
+            log_bytes=log_bytes(self.path),
             cache_bytes=connection.status(apsw.SQLITE_DBSTATUS_CACHE_USED)[0],
             documents_bytes=sum(table.bytes for table in self._writer.tables.values()),
         )
@@ -274,11 +283,25 @@ class Group:
         """How long this process has been building an index; None when it is not."""
         return self._jobs.seconds(layout.index_name(index))
 
+    def index_given_up(self, index: IndexId) -> bool:
+        """Whether the index is not being built, because documents of its table cannot be read."""
+        return layout.index_name(index) in self._jobs.given_up
+
+    def retry_jobs(self) -> None:
+        """Takes up again what was given up because of damage, which may be no more."""
+        self._jobs.given_up.clear()
+        self._resume_jobs()
+
+    def _gave_up(self, job: Job) -> None:
+        if isinstance(job, BuildIndex):
+            self.damage.note(place_of_index(job.id), NOT_BUILT)
+            self._index_built(job.id)  # whoever waits looks again
+
     def when_index_ready(self, index: IndexId) -> Any:
-        """A future that is done when the index can be read, or was dropped."""
+        """A future that is done when the index can be read, was dropped, or is not being built any more."""
         future = self._loop.create_future()
         found = self._find_index(index)
-        if found is None or found.ready:
+        if found is None or found.ready or self.index_given_up(index):
             future.set_result(None)
         else:
             self._ready_waiting.setdefault(index, []).append(future)
@@ -393,6 +416,8 @@ class Group:
             moved = result[1] > log.carried
             self._written += max(0, result[1] - log.carried)
             log.carried = result[1]
+            if not log.size:  # it was there when the file was opened
+                log.size = result[0]
             if log.carried == log.size:
                 self._writer.end_reading()  # so that the next write may start the log again
                 self._writer.accept()
@@ -402,7 +427,27 @@ class Group:
                 return
             self._release_writers()
         self._jobs.wake()
+        self._watch_log()
         self._consider_checkpoint()
+
+    def _watch_log(self) -> None:
+        if not self._log_watched:
+            self._log_watched = True
+            self._loop.call_later(self.options.log_idle_seconds, self._look_at_log, self._written)
+
+    def _look_at_log(self, written: int) -> None:
+        """Carries over what is left and gives the log's space back, once nothing has been written for a while."""
+        self._log_watched = False
+        if self._closed or log_bytes(self.path) <= self.options.log_idle_bytes:
+            return
+        log = self._log
+        if self._written == written and self.writable and not self._checkpointer.busy:
+            if not log.size or log.carried < log.size:
+                self._checkpointer.start()
+            elif self._writer.shrink_log():
+                log.grew(0)
+                return
+        self._watch_log()
 
     def _release_writers(self) -> None:
         self.writable = True

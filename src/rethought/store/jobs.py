@@ -71,20 +71,21 @@ class Job(Protocol):
 class Jobs:
     """The jobs of one group, one step a turn, in turns."""
 
-    def __init__(self, writer: "Writer", loop: Loop) -> None:
+    def __init__(self, writer: "Writer", loop: Loop, gave_up: Callable[[Job], None]) -> None:
         self._writer = writer
         self._loop = loop
+        self._gave_up = gave_up
         self._queue: deque[Job] = deque()
         self._scheduled = False
         self._resting = False
         self._closed = False
         self._began: dict[str, float] = {}
-        self._given_up: set[str] = set()  # work that comes upon damage would do so for ever
+        self.given_up: set[str] = set()  # work that comes upon damage would do so for ever
         self.held = False  # while writers wait for a checkpoint
 
     def add(self, job: Job) -> None:
         """Does nothing when that is being done already, or cannot be done."""
-        if job.name in self._given_up:
+        if job.name in self.given_up:
             return
         self._began.setdefault(job.name, self._writer.options.monotonic())
         if all(other.name != job.name for other in self._queue):
@@ -133,9 +134,10 @@ class Jobs:
             self.rest()
             done = isinstance(error.__cause__, apsw.CorruptError | apsw.NotADBError)
             if done:
-                self._given_up.add(job.name)
+                self.given_up.add(job.name)
+                self._gave_up(job)
                 log.error(
-                    "Work on %s of %s is given up until the next start: %s",
+                    "Work on %s of %s is given up until the file has been searched for damage: %s",
                     job.name,
                     writer.path.name,
                     error.message,
@@ -162,7 +164,7 @@ class BuildIndex:
 
     def __init__(self, index: IndexId, ready: Callable[[IndexId], None]) -> None:
         self.name = index_name(index)
-        self._id = index
+        self.id = index
         self._ready = ready
         self._index: Index | None = None
         self._gathered = 0
@@ -186,7 +188,7 @@ class BuildIndex:
                     self._save(writer, index)
                     if index.ready:
                         ticket = writer.write().ticket(False)
-                        ticket.add(lambda error: None if error else self._ready(self._id))
+                        ticket.add(lambda error: None if error else self._ready(self.id))
                         return True
                 if writer.options.monotonic() >= end:
                     return False
@@ -196,7 +198,7 @@ class BuildIndex:
     def _current(self, writer: "Writer") -> Index | None:
         """The index as the tables know it now. It is another object after a rollback: then we start from the file."""
         for table in writer.tables.values():
-            index = table.indexes.get(self._id)
+            index = table.indexes.get(self.id)
             if index is not None:
                 if index is not self._index:
                     self._index = index

@@ -42,6 +42,8 @@ class GroupOptions:
 
     checkpoint_bytes: int = 4 << 20  # new log before a checkpoint round starts
     log_bytes: int = 64 << 20  # log size that makes writers wait for a last round
+    log_idle_bytes: int = 8 << 20  # a larger log is given back when nothing was written
+    log_idle_seconds: float = 10.0  # ... for so long
 
     step_seconds: float = (
         0.004  # one step of work in the background (index build, dropping a table)
