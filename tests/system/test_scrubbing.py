@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from rethinkdb import r
-from rethinkdb.errors import ReqlError
+from rethinkdb.errors import ReqlError, ReqlOpFailedError
 
+from rethought.catalog.model import LazyRule
 from rethought.store.connection import connect
+from rethought.store.group import NOT_BUILT
 from rethought.store.options import DEFAULT_OPTIONS
 from rethought.system.scrubbing import Scrubbing
 from tests.store.test_group import flip
@@ -131,7 +134,55 @@ def test_a_damaged_index_is_named_and_made_whole_by_making_it_again(
         assert r.table("t").get_all(3, index="n").count().run(conn) == len(range(3, ROWS, 7))
 
 
+@pytest.mark.slow
+def test_an_index_over_damaged_rows_is_refused_and_an_issue(
+    damaged: Callable[..., ServerProcess],
+) -> None:
+    server = damaged("t_1", "--scrub-days", "0")
+    with r.connect(port=server.port) as conn:
+        t = r.table("t")
+        t.index_create("pad").run(conn)
+        for _ in range(2):
+            with pytest.raises(
+                ReqlOpFailedError, match=r"Index `pad` on table `test\.t` cannot be built"
+            ):
+                t.index_wait("pad").run(conn)
+        assert [found["ready"] for found in t.index_status("pad").run(conn)] == [False]
+        places = [found["info"] for found in r.db("rethinkdb").table("current_issues").run(conn)]
+        assert "pad" in {info.get("index") for info in places}
+        t.index_drop("pad").run(conn)
+        assert t.index_list().run(conn) == ["n"]
+
+
 # ---- in this process
+
+
+def test_an_index_that_was_given_up_is_built_when_the_damage_is_gone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(machine)
+    damaged = [True]
+    read = LazyRule._first_keys_of_chunk
+
+    def reading(rule: LazyRule, chunk: bytes) -> list[list[bytes]]:
+        if damaged:
+            raise apsw.CorruptError
+        return read(rule, chunk)
+
+    monkeypatch.setattr(LazyRule, "_first_keys_of_chunk", reading)
+    (made,) = machine.catalog.user_tables()
+    machine.value(
+        [75, [table("t"), "double", [69, [array(1), [24, [[170, [[10, [1]], "id"]], 1]]]]]]
+    )
+    for _ in range(2):
+        assert "cannot be built" in machine.error([140, [table("t")]])
+        assert list(made.group.damage.places.values()) == [NOT_BUILT]
+        pass_over(machine, scrubbing(machine, lambda: 1_000.0))
+    damaged.clear()
+    pass_over(machine, scrubbing(machine, lambda: 1_000.0))
+    assert all(status["ready"] for status in machine.value([140, [table("t")]]))
+    assert machine.value([43, [[78, [table("t"), 7], {"index": "double"}]]]) == 1
+    assert made.group.damage.places == {}
 
 
 def filled(machine: Machine) -> Any:

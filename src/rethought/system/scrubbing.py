@@ -143,6 +143,7 @@ class Scrubbing:
             group.damage.places.pop(place, None)
         self._finished[group] = now = self._clock()
         group.meta_put(RECORD, msgspec.json.encode(Record(now, group.damage.places)))
+        group.retry_jobs()
         self._progress = 1.0
 
     async def _read(self, group: "Group") -> set[str]:

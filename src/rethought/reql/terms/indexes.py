@@ -199,6 +199,12 @@ def index_wait(env: Env, table: Any, *names: str) -> Any:
         building = [index for index in chosen if not table.group.index_ready(index.number)]
         if not building:
             return [_status(table, index) for index in chosen]
+        for index in building:
+            if table.group.index_given_up(index.number):
+                raise OpFailedError(
+                    f"Index `{index.name}` on table `{table.db.name}.{table.name}` cannot be built, "
+                    "because documents of the table are damaged."
+                )
         env.wait(table.group.when_index_ready(building[0].number))
 
 
