@@ -274,6 +274,8 @@ class Env:
 
     def snapshot(self, group: Any) -> Any:
         """The state of a group that this batch of the query reads."""
+        if self.in_place:  # nobody writes before it is used, so nobody need hold it
+            return group.snapshot()
         snapshot = self.snapshots.get(group)
         if snapshot is None:
             if self.transaction is not None:

@@ -164,7 +164,10 @@ class Session:
                     out.append(answer)
                     self.out_bytes += answer_bytes
                 elif reply is not None:
-                    self._begun(token, body, reply)
+                    if isinstance(reply, Reply):
+                        self._first_batch(Token(self, token), reply)
+                    else:
+                        self._begun(token, body, reply)
                     if self.refused_seconds:
                         self.refused_seconds += clock() - now
                         return at, False
@@ -235,14 +238,14 @@ class Session:
             reply = self._engine.start(self._client, body, partial(self._started, token))
         except Exception as error:
             reply = self._bug(error)
-        if reply is not None:
+        if isinstance(reply, Reply):
+            self._first_batch(Token(self, token), reply)
+        elif reply is not None:
             self._begun(token, body, reply)
 
-    def _begun(self, number: int, body: bytes, reply: Reply | Running) -> None:
+    def _begun(self, number: int, body: bytes, running: Running) -> None:
         token = Token(self, number)
-        if isinstance(reply, Reply):
-            return self._first_batch(token, reply)
-        token.running = reply
+        token.running = running
         if envelope.asks_noreply(body):
             self._noreplies.add(token)
         self._live[number] = token
