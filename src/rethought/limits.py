@@ -93,6 +93,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # V0_3 and HTTP: an idle feed answers with an empty batch after this time.
     serial_feed_seconds: float = 0.5
 
+    # ---- The HTTP port
+
+    # Open connections; one more takes the place of the one that has said nothing for longest.
+    http_connections_max: int = 500
+    # The head of a request.
+    http_head_bytes: int = 16_384
+    # From accept to the end of the first head.
+    http_head_seconds: float = 20.0
+    # For a request's body to come, for a response to be read.
+    http_body_seconds: float = 300.0
+    # Between two requests of a connection.
+    http_idle_seconds: float = 75.0
+    # Conversations in ReQL; each has its cursors.
+    http_sessions_max: int = 1_000
+    # One query of such a conversation, and its life without a query (P).
+    http_query_seconds: float = 300.0
+
     # ---- Shutting down
 
     # For queries under way to finish before they are interrupted.

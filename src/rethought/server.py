@@ -31,7 +31,7 @@ from rethought.log import notice
 from rethought.web.starting import answering
 from rethought.wire.listener import Listener
 from rethought.wire.sockets import BindError, addresses_of, bind
-from rethought.wire.tls import TlsError, load_certificate, make_context
+from rethought.wire.tls import TlsError, load_certificate, load_parameters, make_context
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -146,6 +146,8 @@ class Server:
             )
             if config.http_tls_cert and config.http_tls_key and self.ports.http_tls is not None:
                 load_certificate(self.ports.http_tls, config.http_tls_cert, config.http_tls_key)
+                if config.tls_dhparams is not None:
+                    load_parameters(self.ports.http_tls, config.tls_dhparams)
         except (StartError, TlsError) as error:
             log.error("The certificate was not reloaded: %s", error)
             return
@@ -504,7 +506,7 @@ def build_web(server: Server, node: "Node", reporter: "Reporter") -> "WebServer"
             not server.stopping and reporter.writable(probe=for_writes),
             [issue.description for issue in node.issues()],
         ),
-        query_bytes_max=limits.query_bytes,
+        limits=limits,
     )
 
 

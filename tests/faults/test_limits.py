@@ -55,6 +55,13 @@ SMALL = Limits(
     changefeed_queue_size=5,
     changefeed_queue_bytes=1_000_000,
     serial_feed_seconds=0.02,
+    http_connections_max=8,
+    http_head_bytes=2_000,
+    http_head_seconds=60.0,
+    http_body_seconds=60.0,
+    http_idle_seconds=60.0,
+    http_sessions_max=2,
+    http_query_seconds=60.0,
     shutdown_seconds=0.05,
 )
 HURRIED: dict[str, dict[str, float]] = {
@@ -498,6 +505,13 @@ EXCESSES: dict[str, Excess | str] = {
         ":test_a_slow_reader_of_large_documents_holds_a_bounded_amount_of_memory"
     ),
     "serial_feed_seconds": serial_feed_seconds,
+    "http_connections_max": "tests.web.test_http_limits:test_who_has_said_nothing_for_longest_makes_room",
+    "http_head_bytes": "tests.web.test_http_limits:test_a_head_that_is_too_long_is_refused",
+    "http_head_seconds": "tests.web.test_http_limits:test_a_head_that_does_not_come_ends_the_connection",
+    "http_body_seconds": "tests.web.test_http_limits:test_a_body_that_does_not_come_ends_the_connection",
+    "http_idle_seconds": "tests.web.test_http_limits:test_a_connection_that_asks_for_nothing_more_ends",
+    "http_sessions_max": "tests.web.test_http_limits:test_conversations_beyond_the_limit_are_refused",
+    "http_query_seconds": "tests.web.test_http_limits:test_a_query_that_takes_too_long_is_cut",
     "shutdown_seconds": "tests.wire.test_connection:test_shutting_down_lets_running_queries_finish",
 }
 """What exceeds each limit; a text says where else that is tested."""

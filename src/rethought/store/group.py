@@ -68,7 +68,10 @@ from rethought.store.tables import (
 )
 
 LAST_NAME: Final = "\U0010ffff"
-NOT_BUILT: Final = "it is not built, because documents of its table cannot be read; that is tried again after every search for damage."
+NOT_BUILT: Final = (
+    "it is not built, because documents of its table cannot be read; "
+    "that is tried again after every search for damage."
+)
 
 
 class Group:

@@ -16,13 +16,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
+from rethought.limits import Limits
+
 log = logging.getLogger("rethought.web")
 
-HEAD_BYTES_MAX: Final = 16_384
-HEAD_SECONDS: Final = 20.0
-BODY_SECONDS: Final = 300.0
-IDLE_SECONDS: Final = 75.0
-CONNECTIONS_MAX: Final = 500
 MAKING_ROOM_MAX: Final = 20
 """More, for the moment in which one that only waits goes."""
 
@@ -74,8 +71,9 @@ def text(status: int, body: str) -> Response:
 class HttpServer:
     """Accepts connections and hands each request to the handler, one after another."""
 
-    def __init__(self, handler: Handler, *, body_bytes_max: int) -> None:
+    def __init__(self, handler: Handler, limits: Limits, *, body_bytes_max: int) -> None:
         self._handler = handler
+        self._limits = limits
         self._body_bytes_max = body_bytes_max
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +85,7 @@ class HttpServer:
     ) -> None:
         for bound in sockets:
             server = await asyncio.start_server(
-                self._accepted, sock=bound, ssl=tls, limit=HEAD_BYTES_MAX
+                self._accepted, sock=bound, ssl=tls, limit=self._limits.http_head_bytes
             )
             self._servers.append(server)
 
@@ -103,7 +101,7 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        if len(self._tasks) > CONNECTIONS_MAX and self._idle:
+        if len(self._tasks) > self._limits.http_connections_max and self._idle:
             next(iter(self._idle)).cancel()
         try:
             await self._converse(reader, writer, task)
@@ -121,12 +119,13 @@ class HttpServer:
         writer: asyncio.StreamWriter,
         task: asyncio.Task[None],
     ) -> None:
-        if len(self._tasks) > CONNECTIONS_MAX + MAKING_ROOM_MAX:
+        limits = self._limits
+        if len(self._tasks) > limits.http_connections_max + MAKING_ROOM_MAX:
             writer.write(encoded(text(503, "Too many connections.\n"), close=True))
             await writer.drain()
             return
         peer = writer.get_extra_info("peername") or ("", 0)
-        wait = HEAD_SECONDS
+        wait = limits.http_head_seconds
         while True:
             try:
                 self._idle[task] = None
@@ -147,11 +146,11 @@ class HttpServer:
                 response = await self._answer(request)
             bodyless = request is not None and request.method == "HEAD"
             writer.write(encoded(response, close=close, bodyless=bodyless))
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(limits.http_body_seconds):
                 await writer.drain()
             if close:
                 return
-            wait = IDLE_SECONDS
+            wait = limits.http_idle_seconds
 
     async def _request(
         self,
@@ -166,7 +165,7 @@ class HttpServer:
             raise BadRequestError(413, "The request is too large.\n")
         if size and headers.get("expect", "").lower() == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(self._limits.http_body_seconds):
             body = await reader.readexactly(size) if size else b""
         path, _, query = target.partition("?")
         return Request(method, unquote(path), query, headers, body, peer)

@@ -2,7 +2,7 @@
 
 A client opens a connection (an id that only it knows), posts queries to it (a token and the query, as on the driver
 port without the length) and closes it. What always holds: an id is 128 random bits and ends with
-`IDLE_SECONDS` without a query; a query that takes longer than that is cut; every answer carries a profile, as the
+`http_query_seconds` without a query; a query that takes longer than that is cut; every answer carries a profile, as the
 console expects. Unlike the original a connection is not `admin`'s for the asking: see `web.door`. Used by `web.server`.
 """
 
@@ -24,14 +24,12 @@ from rethought.wire import envelope
 from rethought.wire.session import HEADER, HEADER_BYTES, Session
 
 PATH: Final = "/ajax/reql"
-IDLE_SECONDS: Final = 300.0
 SWEEP_SECONDS: Final = 10.0
-CONNECTIONS_MAX: Final = 1_000
 TOKEN_BYTES: Final = 8
 
 NOT_OPEN: Final = "This HTTP connection is not open."
 TERMINATED: Final = "This ReQL connection has been terminated."
-TIMED_OUT: Final = f"HTTP ReQL query timed out after {IDLE_SECONDS:.0f} seconds."
+TIMED_OUT: Final = "HTTP ReQL query timed out after {seconds:g} seconds."
 NO_ID: Final = 'Required parameter "conn_id" missing\n'
 NO_NOREPLY: Final = "noreply queries are not supported over HTTP\n"
 TOO_SMALL: Final = "Client is buggy (request too small)."
@@ -59,6 +57,7 @@ class Conversation:
         self._engine = engine
         self._client = engine.client(user, *peer)
         self._closed = False
+        self._seconds = limits.http_query_seconds
         self._session = Session(
             engine,
             self._client,
@@ -84,11 +83,13 @@ class Conversation:
         self._session.query(token, body)
         self._deliver()
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await answer
         except TimeoutError:  # the connection ends with it, at the next sweep at the latest
             self.close()
-            return envelope.error_response(OpIndeterminateError(TIMED_OUT))
+            return envelope.error_response(
+                OpIndeterminateError(TIMED_OUT.format(seconds=self._seconds))
+            )
         finally:
             self.used = monotonic()
 
@@ -158,7 +159,7 @@ class ReqlEndpoint:
 
     async def _begin(self, request: Request) -> Response:
         user = await authenticate(request, self._engine, self._failed, self._may_guess)
-        if len(self._open) >= CONNECTIONS_MAX:
+        if len(self._open) >= self._limits.http_sessions_max:
             return Response(503, b"Too many connections.\n")
         id_ = base64.b64encode(self._random_bytes(16)).decode()
         self._open[id_] = Conversation(self._engine, user, request.peer, self._limits)
@@ -195,8 +196,9 @@ class ReqlEndpoint:
 
     def expire(self, now: float) -> None:
         """Closes what nobody has used for long."""
+        most = self._limits.http_query_seconds
         for id_, conversation in list(self._open.items()):
-            idle = not conversation.waiting and now - conversation.used > IDLE_SECONDS
+            idle = not conversation.waiting and now - conversation.used > most
             if idle or conversation.closed:
                 self._end(id_)
 

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from rethought.limits import Limits
 from rethought.web.exposition import TYPE as METRICS_TYPE
 from rethought.web.exposition import Family, exposition
 from rethought.web.http import HttpServer, Request, Response, text
@@ -47,13 +48,15 @@ class WebServer:
         reql: ReqlEndpoint,
         metrics: Callable[[], Iterable[Family]],
         readiness: Callable[[bool], Readiness],
-        query_bytes_max: int,
+        limits: Limits,
     ) -> None:
         """`readiness` is told whether somebody asks because of writes: then it may try one."""
         self._reql = reql
         self._metrics = metrics
         self._readiness = readiness
-        self._http = HttpServer(self.handle, body_bytes_max=query_bytes_max + TOKEN_BYTES)
+        self._http = HttpServer(
+            self.handle, limits, body_bytes_max=limits.query_bytes + TOKEN_BYTES
+        )
 
     async def open(
         self, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None

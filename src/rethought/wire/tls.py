@@ -52,8 +52,7 @@ def make_context(
         raise TlsError(f"No elliptic curve found corresponding to name '{curve}'.") from error
     load_certificate(context, certificate, key)
     if dh_params is not None:
-        with _readable(dh_params):
-            context.load_dh_params(str(dh_params))
+        load_parameters(context, dh_params)
     if authority is not None:
         with _readable(authority):
             context.load_verify_locations(str(authority))
@@ -90,6 +89,11 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
         raise TlsError(f"Could not use {certificate} with {key}: {error}") from error
     except OSError as error:
         raise TlsError(f"Could not read {certificate} or {key}: {error}") from error
+
+
+def load_parameters(context: ssl.SSLContext, dh_params: Path) -> None:
+    with _readable(dh_params):
+        context.load_dh_params(str(dh_params))
 
 
 @contextmanager
