@@ -6,13 +6,13 @@ names. A missing field is a NON_EXISTENCE error, which the filter's default answ
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from rethought.datum.order import equal
 from rethought.datum.values import type_name
 from rethought.errors import Frame, NonExistenceError, QueryLogicError
-from rethought.exec.functions import Function, RowFunction, constant_function
+from rethought.exec.functions import Function, RowFunction, Rows, constant_function
 from rethought.exec.projection import Projection, attribute, projection
 
 _BOOLEAN: Final = 8
@@ -49,17 +49,36 @@ def _fits(pattern: dict[str, Any], value: Any) -> bool:
     return True
 
 
+class PatternFunction(RowFunction):
+    """An object as a predicate, with the place where it stands in the query."""
+
+    __slots__ = ("frames", "pattern")
+
+    def __init__(
+        self,
+        pattern: dict[str, Any],
+        frames: tuple[Frame, ...],
+        narrow: tuple[Projection, Rows] | None,
+    ) -> None:
+        super().__init__(partial(rows_that_fit, pattern, frames), narrow, _BOOLEAN, None)
+        self.pattern = pattern
+        self.frames = frames
+
+
+def rows_that_fit(
+    pattern: dict[str, Any], frames: tuple[Frame, ...], documents: list[Any]
+) -> list[bool]:
+    try:
+        return [_fits(pattern, row) for row in documents]
+    except QueryLogicError as error:
+        error.frames = frames
+        raise
+
+
 def pattern_function(pattern: Any, place: tuple[Frame, ...], *, strict: bool) -> Function:
     """A value as a predicate, standing at `place`. Unless `strict`, a missing field may simply count as a mismatch."""
     if not _is_object(pattern):
         return constant_function(lambda: pattern, 0)
-
-    def rows(documents: list[Any]) -> list[bool]:
-        try:
-            return [_fits(pattern, row) for row in documents]
-        except QueryLogicError as error:
-            error.frames = place
-            raise
 
     narrow = None
     if not strict and 0 < len(pattern) <= _FIELDS_MAX and "$reql_type$" not in pattern:
@@ -69,7 +88,7 @@ def pattern_function(pattern: Any, place: tuple[Frame, ...], *, strict: bool) ->
         if _SCALARS.issuperset(kinds):
             fields, test = _narrow(names, kinds)
             narrow = (fields, test(*values))
-    return RowFunction(rows, narrow, _BOOLEAN, None)
+    return PatternFunction(pattern, place, narrow)
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from typing import Final
 
 from rethought.errors import OpFailedError
 from rethought.feed.batch import Batch, EditsBatch, PendingEdits
-from rethought.feed.channel import Hit, RangeChannel
+from rethought.feed.channel import Family, Hit, RangeChannel
 from rethought.feed.hub import tick_of, ticks
 from rethought.feed.limit import LimitChannel, Reading, Rows
 from rethought.feed.ordered import Order, Past, Read
@@ -108,7 +108,9 @@ class RangeCatchUp(CatchUp):
         else:
             channel = self._channel
             if channel.merges:  # what is left of one commit comes as it would have come
-                channel = RangeChannel(channel.view, channel.transform, channel.form)
+                family = channel.family
+                family = Family(family.transform, family.form._replace(merges=False))
+                channel = RangeChannel(family, channel.view, channel.constants)
             tick = tick_of(commits[0], self._table, mark.change - 1)
             batch = self._batch(channel, tick)
             subscription.put([] if batch is None else batch.texts[mark.copy + 1 :])

@@ -6,31 +6,37 @@ Invariants:
   1. Values are compared after the transformation; a side whose transformation fails is as if it were not there.
   2. A row that is in the view several times (repeated keys, entries of a multi index) counts that many times.
   3. While a reader still goes through the view, only what it has passed is told; the rest it will find itself.
-`tables` calls `select` and `run` for every turn; `opening` makes channels and lets subscriptions join.
+`tables` calls `hit` and `run` for every turn; `opening` makes channels and lets subscriptions join.
 """
 
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any, Final, NamedTuple, Protocol
 
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
+from rethought.feed.conditions import Condition
 from rethought.feed.documents import Documents
 from rethought.feed.resume import Origin
 from rethought.feed.subscription import Subscription
 from rethought.feed.tick import Tick
 from rethought.feed.view import Reader, Region, View
 
-Transform = Callable[[Documents], list[bytes | None]]
-"""The documents' values in the feed, None for those that have none. Never raises."""
 
-Wanted = tuple[str, Hashable]
-"""A field that every row of a view of a whole table has, and its value as `hash_key` gives it: other changes need not
-be looked at."""
+class Transform(Protocol):
+    """What documents are in a feed: what stands before CHANGES, for whatever `constants` (encoded; None for those that
+    it was made with). Nothing here raises."""
 
+    def __call__(self, documents: Documents, constants: bytes | None) -> list[bytes | None]:
+        """The documents' values in the feed, None for those that have none."""
+        ...
 
-FEW: Final = 8
-"""Keys of a view."""
+    def admits(self, rows: list[Any], constants: bytes | None) -> bool:
+        """False when it is certain that none of these documents has a value; costs less than the values."""
+        ...
+
+    def condition(self, constants: bytes | None) -> Condition | None:
+        """What is known of every document that has a value."""
+        ...
 
 
 class Hit(NamedTuple):
@@ -44,10 +50,14 @@ class Hit(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How messages look. `origin` makes resume tokens, None without tokens."""
+    """How messages look. `origin` makes resume tokens, None without tokens; `merges` with `squash`."""
 
     types: bool = False
     origin: Origin | None = None
+    merges: bool = False
+
+
+PLAIN: Final = Form()
 
 
 class Owner(Protocol):
@@ -57,34 +67,54 @@ class Owner(Protocol):
 
 
 class Channel:
-    """What all kinds have in common: subscribers."""
+    """What all kinds have in common: subscribers. Mostly there is one: it stands there itself, without a list."""
 
-    __slots__ = ("key", "merges", "owner", "subscriptions")
+    __slots__ = ("_listening",)
 
-    def __init__(self, *, merges: bool) -> None:
-        self.merges = merges
-        self.subscriptions: list[Subscription] = []
-        self.owner: Owner | None = None
-        self.key: Hashable | None = None  # others of equal form find it by this
+    def __init__(self) -> None:
+        self._listening: Subscription | list[Subscription] | None = None
+
+    @property
+    def owner(self) -> Owner | None:
+        raise NotImplementedError
+
+    @property
+    def merges(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        listening = self._listening
+        if listening is None:
+            return ()
+        return tuple(listening) if isinstance(listening, list) else (listening,)
 
     def join(self, subscription: Subscription) -> None:
-        if self.subscriptions:
-            self.subscriptions.append(subscription)
+        listening = self._listening
+        if listening is None:
+            self._listening = subscription
+        elif isinstance(listening, list):
+            listening.append(subscription)
         else:
-            self.subscriptions = [subscription]  # without room for more: mostly there is one
-        subscription.members += (self,)
+            self._listening = [listening, subscription]
+        subscription.belong_to(self)
 
     def leave(self, subscription: Subscription) -> None:
-        try:
-            self.subscriptions.remove(subscription)
-        except ValueError:  # it has left before
+        listening = self._listening
+        if isinstance(listening, list):
+            if subscription in listening:
+                listening.remove(subscription)
+                self._listening = listening or None
+        elif listening is subscription:
+            self._listening = None
+        else:  # it has left before
             return
-        if not self.subscriptions and self.owner is not None:
+        if self._listening is None and self.owner is not None:
             self.owner.remove(self)
 
     def publish(self, batch: Batch) -> int:
         """Hands a turn's messages to everybody; to how many."""
-        subscriptions = tuple(self.subscriptions)
+        subscriptions = self.subscriptions
         for subscription in subscriptions:
             subscription.push(self, batch)
         return len(subscriptions)
@@ -93,32 +123,51 @@ class Channel:
         raise NotImplementedError
 
 
-class RangeChannel(Channel):
-    """Rows in no order: a table, part of it, or single rows."""
+class Family:
+    """What channels have in common that make messages alike: of one table, with one transformation (for whatever
+    constants) and form. `channels` has them by view, or by constants where there is a transformation."""
 
-    __slots__ = ("counts", "form", "reader", "transform", "view", "wanted")
+    __slots__ = ("channels", "form", "owner", "transform")
 
-    def __init__(
-        self,
-        view: View,
-        transform: Transform | None,
-        form: Form,
-        *,
-        merges: bool = False,
-        reader: Reader | None = None,
-        wanted: Wanted | None = None,
-    ) -> None:
-        super().__init__(merges=merges)
-        self.view = view
+    def __init__(self, transform: Transform | None, form: Form, owner: Owner | None = None) -> None:
         self.transform = transform
         self.form = form
-        self.reader = reader
-        # How often each key is asked for; a few are counted when that matters.
-        self.counts = None if view.keys is None or len(view.keys) <= FEW else Counter(view.keys)
-        self.wanted = wanted
+        self.owner = owner
+        self.channels: dict[Hashable, RangeChannel] = {}
+
+
+class RangeChannel(Channel):
+    """Rows in no order: a table, part of it, or single rows. There may be very many."""
+
+    __slots__ = ("constants", "family", "view")
+
+    def __init__(self, family: Family, view: View, constants: bytes | None = None) -> None:
+        super().__init__()
+        self.family = family
+        self.view = view
+        self.constants = constants
+
+    @property
+    def key(self) -> Hashable:
+        """Others of the family find it by this."""
+        return self.view if self.constants is None else self.constants
+
+    @property
+    def owner(self) -> Owner | None:
+        return self.family.owner
+
+    @property
+    def merges(self) -> bool:
+        return self.family.form.merges
+
+    @property
+    def reader(self) -> Reader | None:
+        """Who still goes through the view."""
+        return None
 
     def pending(self) -> PendingEdits:
-        return PendingEdits(types=self.form.types, origin=self.form.origin)
+        form = self.family.form
+        return PendingEdits(types=form.types, origin=form.origin)
 
     # ---- which changes touch the view
 
@@ -126,18 +175,8 @@ class RangeChannel(Channel):
         """What change number `at` is to the view; `entries` are the index keys (or primary keys) before and after."""
         if self.view.region is not None:
             return self._hit_region(self.view.region, tick, at, entries)
-        if self.reader is not None:
-            key = tick.changes[at].key
-            old, old_unread = self.reader.passed(key, entries[0])
-            new, new_unread = self.reader.passed(key, entries[1])
-            if self.view.index is None:
-                if not entries[0]:
-                    old = old_unread = 0
-                if not entries[1]:
-                    new = new_unread = 0
-            return Hit(at, old, new, old_unread, new_unread) if old or new else None
-        old = self.view.count(entries[0], self.counts)
-        new = self.view.count(entries[1], self.counts)
+        old = self.view.count(entries[0])
+        new = self.view.count(entries[1])
         return Hit(at, old, new) if old or new else None
 
     def _hit_region(
@@ -148,16 +187,7 @@ class RangeChannel(Channel):
             if any(region.place(entry) is not None for entry in entries[side]):
                 counts[side] = region.count(tick.documents(side, [at]).data()[0])
         old, new = counts
-        if not (old or new):
-            return None
-        old_unread = new_unread = 0
-        if self.reader is not None:
-            key = tick.changes[at].key
-            if not self.reader.has_read(key, entries[0]):
-                old, old_unread = 0, old
-            if not self.reader.has_read(key, entries[1]):
-                new, new_unread = 0, new
-        return Hit(at, old, new, old_unread, new_unread) if old or new else None
+        return Hit(at, old, new) if old or new else None
 
     # ---- what they mean
 
@@ -168,12 +198,12 @@ class RangeChannel(Channel):
 
     def batch(self, tick: Tick, hits: list[Hit] | None) -> Batch | None:
         if hits is None:
-            if self.transform is None and not self.merges and self.form == PLAIN:
+            if self.family.transform is None and self.family.form == PLAIN:
                 return Batch(tick.plain_texts())
             hits = tick.all_hits()
         olds = self._values(tick, [hit.at if hit.old or hit.old_unread else -1 for hit in hits], 0)
         news = self._values(tick, [hit.at if hit.new or hit.new_unread else -1 for hit in hits], 1)
-        if self.merges:
+        if self.family.form.merges:
             edits = self._edits(tick, hits, olds, news)
             return EditsBatch(edits, self.pending()) if edits else None
         texts = self._texts(tick, hits, olds, news)
@@ -182,12 +212,15 @@ class RangeChannel(Channel):
     def _values(self, tick: Tick, at: list[int], side: int) -> list[bytes | None]:
         """The view's values of one side of these changes (-1: not in the view)."""
         docs = tick.side(side)
-        if self.transform is None:
+        transform = self.family.transform
+        if transform is None:
             return [None if each < 0 else docs[each] for each in at]
         places = [each for each in at if each >= 0 and docs[each] is not None]
         if not places:
             return [None] * len(at)
-        values = dict(zip(places, self.transform(tick.documents(side, places)), strict=True))
+        values = dict(
+            zip(places, transform(tick.documents(side, places), self.constants), strict=True)
+        )
         return [values.get(each) for each in at]
 
     def _texts(
@@ -198,9 +231,10 @@ class RangeChannel(Channel):
         news: list[bytes | None],
     ) -> list[bytes]:
         texts: list[bytes] = []
-        types, origin = self.form
+        told: list[tuple[int, Hit]] = []  # where the messages of a change begin
+        types, origin, _ = self.family.form
         message = messages.message
-        for number, (hit, old, new) in enumerate(zip(hits, olds, news, strict=True)):
+        for hit, old, new in zip(hits, olds, news, strict=True):
             before = len(texts)
             gone = hit.old if old is not None else 0
             come = hit.new if new is not None else 0
@@ -218,9 +252,9 @@ class RangeChannel(Channel):
                 texts.extend([message(messages.ABSENT, old, types=types)] * lost)
                 texts.extend([message(None, old, types=types)] * (gone - lost))
             if origin is not None and len(texts) > before:
-                after = number + 1
-                last = after == len(hits) or tick.seqs[hits[after].at] != tick.seqs[hit.at]
-                _add_tokens(texts, before, origin, tick, hit.at, last, types)
+                told.append((before, hit))
+        if origin is not None:
+            _add_tokens(texts, told, origin, tick, types=types)
         return texts
 
     def _edits(
@@ -246,21 +280,64 @@ class RangeChannel(Channel):
     def initial_texts(self, documents: Documents) -> list[bytes]:
         """The messages of initial values."""
         docs: Any = documents.docs
-        if self.transform is not None:
-            docs = [value for value in self.transform(documents) if value is not None]
-        end = b',"type":"initial"}' if self.form.types else b"}"
+        transform, form = self.family.transform, self.family.form
+        if transform is not None:
+            values = transform(documents, self.constants)
+            docs = [value for value in values if value is not None]
+        end = b',"type":"initial"}' if form.types else b"}"
         return [b'{"new_val":%b%b' % (doc, end) for doc in docs]
 
 
-PLAIN = Form()
+class ReadChannel(RangeChannel):
+    """A view that a reader still goes through, for its subscriber alone."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, family: Family, view: View, constants: bytes | None, reader: Reader) -> None:
+        super().__init__(family, view, constants)
+        self._reader = reader
+
+    @property
+    def reader(self) -> Reader:
+        return self._reader
+
+    def hit(self, tick: Tick, at: int, entries: tuple[list[bytes], list[bytes]]) -> Hit | None:
+        if self.view.region is not None:
+            return self._part_read(tick, super().hit(tick, at, entries), entries)
+        reader, key = self._reader, tick.changes[at].key
+        old, old_unread = reader.passed(key, entries[0])
+        new, new_unread = reader.passed(key, entries[1])
+        if self.view.index is None:
+            if not entries[0]:
+                old = old_unread = 0
+            if not entries[1]:
+                new = new_unread = 0
+        return Hit(at, old, new, old_unread, new_unread) if old or new else None
+
+    def _part_read(
+        self, tick: Tick, hit: Hit | None, entries: tuple[list[bytes], list[bytes]]
+    ) -> Hit | None:
+        """What was found in a region, told apart by whether the reader has met it."""
+        if hit is None:
+            return None
+        at, old, new, old_unread, new_unread = hit
+        key = tick.changes[at].key
+        if not self._reader.has_read(key, entries[0]):
+            old, old_unread = 0, old
+        if not self._reader.has_read(key, entries[1]):
+            new, new_unread = 0, new
+        return Hit(at, old, new, old_unread, new_unread) if old or new else None
 
 
 def _add_tokens(
-    texts: list[bytes], start: int, origin: Origin, tick: Tick, at: int, last: bool, types: bool
+    texts: list[bytes], told: list[tuple[int, Hit]], origin: Origin, tick: Tick, *, types: bool
 ) -> None:
-    """Puts resume tokens into the messages of one change; the last of its commit stands for all of it."""
-    seq, number = tick.seqs[at], tick.numbers[at]
-    for place in range(start, len(texts)):
-        final = last and place == len(texts) - 1
-        token = origin.token(seq) if final else origin.token(seq, number, place - start)
-        texts[place] = messages.with_token(texts[place], token, types=types)
+    """Puts resume tokens into messages; the last one of a commit stands for all of it."""
+    end, later = len(texts), None
+    for start, hit in reversed(told):
+        seq, number = tick.seqs[hit.at], tick.numbers[hit.at]
+        for at in range(start, end):
+            whole = at == end - 1 and seq != later
+            token = origin.token(seq) if whole else origin.token(seq, number, at - start)
+            texts[at] = messages.with_token(texts[at], token, types=types)
+        end, later = start, seq

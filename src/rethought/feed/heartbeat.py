@@ -32,7 +32,7 @@ class Heartbeat:
         self._marks = marks
         self._types = types
         self._told = {source: source.seq for source in sources}  # what its token tells at least
-        subscription.members += (self,)
+        subscription.belong_to(self)
         for source in sources:
             source.hearts.add(self)
             source.expect_beat()

@@ -6,14 +6,18 @@ What always holds:
   2. Whoever reads through `reading` has had every commit up to that state worked through: that is the seam between what
      was read and what will come.
   3. A change of a table that nobody listens to costs one look into a dictionary.
-  4. When many were told, what is committed in the next moment is told together: the time that telling takes (sockets
+  4. Telling gives way to others after a slice of time and goes on behind them; whoever reads meanwhile, or joins, has
+     all of it told first, so nobody sees it half done.
+  5. When many were told, what is committed in the next moment is told together: the time that telling takes (sockets
      are written to, clients ask for more) is left free first, so that it never takes all there is.
 One per group with feeds, made by `reql.feeds`.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Final
 
 from rethought.errors import InternalError, ReqlError
@@ -32,6 +36,8 @@ of changes comes sooner than without a pause, because nothing queues (decision 0
 PAUSE_S_MIN: Final = 1e-3
 """Clocks of event loops go by milliseconds."""
 PAUSE_S_MAX: Final = 25e-3
+SLICE_S: Final = 5e-3
+"""What telling takes at once while others wait."""
 
 
 NEVER: Final = 1 << 64
@@ -48,6 +54,8 @@ class Hub:
         self._pending: list[Commit] = []
         self._scheduled = False
         self._draining = False
+        self._work: Iterator[int] | None = None  # what is not told completely
+        self._told = 0  # messages of this turn
         self.hearts: set[Heartbeat] = set()
         self._beat_at = NEVER  # the commit after which they are asked
         group.subscribe(self._committed)
@@ -144,7 +152,12 @@ class Hub:
 
     def _turn(self) -> None:
         """Tells what was committed; what comes in the pause that follows waits for its end."""
-        pause_s = min(self.drain() * TELLING_S, PAUSE_S_MAX)
+        self._told += self._drain(perf_counter() + SLICE_S)
+        if self._work is not None:
+            self._loop.call_soon(self._turn)
+            return
+        pause_s = min(self._told * TELLING_S, PAUSE_S_MAX)
+        self._told = 0
         if pause_s < PAUSE_S_MIN:
             self._scheduled = False
         else:
@@ -156,34 +169,46 @@ class Hub:
         else:
             self._scheduled = False
 
-    def drain(self) -> int:
-        """Works through the commits that were heard of; how many messages that were."""
+    def drain(self) -> None:
+        """Works through the commits that were heard of."""
+        self._drain(math.inf)
+
+    def _drain(self, end: float) -> int:
+        """The same up to a point in time, at least a step of it; how many messages that were."""
         if self._draining:  # called back by what it tells
             return 0
         self._draining = True
         told = 0
+        work = self._work or self._working()
+        self._work = None
         try:
-            while self._pending:
-                commits, self._pending = self._pending, []
-                for table, tick in ticks(commits).items():
-                    feeds = self._tables.get(table)
-                    if feeds is not None:
-                        told += run(feeds, tick)
+            for count in work:
+                told += count
+                if perf_counter() > end:
+                    self._work = work
+                    break
         finally:
             self._draining = False
         return told
 
+    def _working(self) -> Iterator[int]:
+        while self._pending:
+            commits, self._pending = self._pending, []
+            for table, tick in ticks(commits).items():
+                feeds = self._tables.get(table)
+                if feeds is not None:
+                    yield from run(feeds, tick)
 
-def run(feeds: TableFeeds, tick: Tick) -> int:
-    """Tells the feeds of a table, and how many messages that were. Never raises."""
+
+def run(feeds: TableFeeds, tick: Tick) -> Iterator[int]:
+    """Tells the feeds of a table, step by step, each giving how many messages it was. Never raises."""
     try:
-        return feeds.run(tick)
+        yield from feeds.run(tick)
     except (
         Exception
     ):  # a bug of ours must not end the feeds of other tables, nor go on with a gap in these
         log.exception("the feeds of a table failed")
         feeds.fail(InternalError("The feed failed inside the server.", frames=()))
-        return 0
 
 
 def ticks(commits: list[Commit]) -> dict[TableId, Tick]:

@@ -2,11 +2,11 @@
 
 What always holds: adding, removing and finding cost the logarithm of the number of intervals (and what is found); an
 interval is half open, from `low` up to but without `high`, None being the end of everything. A tree ordered by `low`,
-kept in balance by random priorities, in which every node knows how far the intervals below it reach. Used by `tables`.
+kept in balance by priorities that are as good as random, in which every node knows how far the intervals below it
+reach. Mostly an interval has one item, which stands there itself. Used by `tables`.
 """
 
 from collections.abc import Iterator
-from random import Random
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -17,16 +17,38 @@ Bounds = tuple[bytes, bytes | None]
 class _Node(Generic[Item]):
     """One interval and whatever has it; `reach` is the largest `high` of the node and all below it."""
 
-    __slots__ = ("high", "items", "left", "low", "priority", "reach", "right")
+    __slots__ = ("_items", "high", "left", "low", "reach", "right")
 
-    def __init__(self, low: bytes, high: bytes | None, priority: float) -> None:
+    def __init__(self, low: bytes, high: bytes | None, item: Item) -> None:
         self.low = low
         self.high = high
-        self.priority = priority
-        self.items: list[Item] = []
+        self._items: Item | list[Item] = item
         self.left: _Node[Item] | None = None
         self.right: _Node[Item] | None = None
         self.reach = high
+
+    @property
+    def priority(self) -> int:
+        """Nobody can choose it: the seed of hashes is the process's own."""
+        return hash((self.low, self.high))
+
+    @property
+    def items(self) -> list[Item]:
+        items = self._items
+        return items if isinstance(items, list) else [items]
+
+    def add(self, item: Item) -> None:
+        if isinstance(self._items, list):
+            self._items.append(item)
+        else:
+            self._items = [self._items, item]
+
+    def remove(self, item: Item) -> bool:
+        """Whether others are left."""
+        rest = [each for each in self.items if each is not item]
+        if rest:
+            self._items = rest[0] if len(rest) == 1 else rest
+        return bool(rest)
 
     def precedes(self, low: bytes, high: bytes | None) -> bool:
         if self.low != low:
@@ -45,11 +67,10 @@ class _Node(Generic[Item]):
 class Intervals(Generic[Item]):
     """See the module. An item may be added with several intervals, but with each only once."""
 
-    __slots__ = ("_random", "_root", "looked_at")
+    __slots__ = ("_root", "looked_at")
 
     def __init__(self) -> None:
         self._root: _Node[Item] | None = None
-        self._random = Random(0)
         self.looked_at = 0  # nodes, by all calls of `holding`
 
     def __bool__(self) -> bool:
@@ -58,15 +79,14 @@ class Intervals(Generic[Item]):
     def add(self, bounds: Bounds, item: Item) -> None:
         node = self._find(bounds)
         if node is None:
-            node = _Node(*bounds, self._random.random())
-            self._root = _inserted(self._root, node)
-        node.items.append(item)
+            self._root = _inserted(self._root, _Node(*bounds, item))
+        else:
+            node.add(item)
 
     def remove(self, bounds: Bounds, item: Item) -> None:
         node = self._find(bounds)
         assert node is not None
-        node.items.remove(item)
-        if not node.items:
+        if not node.remove(item):
             self._root = _removed(self._root, node)
 
     def __iter__(self) -> Iterator[Item]:

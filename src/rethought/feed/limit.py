@@ -9,14 +9,14 @@ Shared by all subscriptions of one form; `tables` runs it.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from rethought.errors import OpFailedError
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Pending
-from rethought.feed.channel import Channel, Transform
+from rethought.feed.channel import Channel, Owner, Transform
 from rethought.feed.documents import Documents
 from rethought.feed.ordered import Order, Place, Read, key_in
 from rethought.feed.resume import Origin
@@ -36,16 +36,29 @@ Reading = Callable[[], AbstractContextManager[Read]]
 class Top:
     """The rows themselves; plain state, no subscribers."""
 
+    __slots__ = (
+        "_by_key",
+        "_constants",
+        "_places",
+        "_reading",
+        "_transform",
+        "complete",
+        "order",
+        "values",
+    )
+
     def __init__(
         self,
         order: Order,
         transform: Transform | None,
+        constants: bytes | None,
         reading: Reading,
     ) -> None:
         self.order = order
         self.values: Rows = {}
         self.complete = order.limit == 0
         self._transform = transform
+        self._constants = constants
         self._reading = reading
         self._places: list[Place] = []  # ascending
         self._by_key: dict[bytes, list[Place]] = {}
@@ -131,7 +144,7 @@ class Top:
     def _values(self, documents: Documents) -> list[bytes | None]:
         if self._transform is None:
             return [bytes(doc) for doc in documents.docs]
-        return self._transform(documents)
+        return self._transform(documents, self._constants)
 
     def _add(self, place: Place, value: bytes) -> None:
         insort(self._places, place)
@@ -184,7 +197,7 @@ class LimitBatch(Batch):
 class LimitChannel(Channel):
     """Everybody who follows the same first rows in the same form."""
 
-    __slots__ = ("_find_index", "offsets", "origin", "top", "types")
+    __slots__ = ("_find_index", "_merges", "_owner", "key", "offsets", "origin", "top", "types")
 
     def __init__(
         self,
@@ -196,12 +209,27 @@ class LimitChannel(Channel):
         merges: bool,
         origin: Origin | None = None,
     ) -> None:
-        super().__init__(merges=merges)
+        super().__init__()
+        self._owner: Owner | None = None
+        self._merges = merges
+        self.key: Hashable = None  # others of equal form find it by this
         self.top = top
         self.origin = origin
         self.types = types
         self.offsets = offsets
         self._find_index = find_index
+
+    @property
+    def owner(self) -> Owner | None:
+        return self._owner
+
+    @property
+    def merges(self) -> bool:
+        return self._merges
+
+    def enter(self, owner: Owner, key: Hashable) -> None:
+        self._owner = owner
+        self.key = key
 
     def run(self, tick: Tick) -> int:
         """Tells the subscribers, and how many they were."""
@@ -226,7 +254,7 @@ class LimitChannel(Channel):
         if found[0] == ours[0]:
             return True
         error = OpFailedError(f"The secondary index `{name}` was replaced by a different one.")
-        for subscription in tuple(self.subscriptions):
+        for subscription in self.subscriptions:
             subscription.fail(error)
         return False
 

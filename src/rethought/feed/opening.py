@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from rethought.feed import messages
 from rethought.feed.catchup import LimitCatchUp, RangeCatchUp, as_told
-from rethought.feed.channel import PLAIN, Form, RangeChannel, Transform, Wanted
+from rethought.feed.channel import PLAIN, Family, Form, RangeChannel, ReadChannel, Transform
 from rethought.feed.documents import Documents
 from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.limit import LimitChannel, Reading
@@ -23,14 +23,11 @@ from rethought.feed.resume import Mark, Marks, Origin, text_of
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
-from rethought.feed.view import EMPTY, FindIndex, Reader, View
+from rethought.feed.view import EMPTY, WHOLE, FindIndex, Reader, View
 from rethought.store import TableId
 
 PAGE: Final = 500
 """Rows that are read before others get a turn."""
-
-AS_THEY_ARE: Final = "as they are"
-"""What feeds share that tell documents without transformation."""
 
 
 class Part(Protocol):
@@ -56,12 +53,17 @@ class _Waiting:
         self, feeds: TableFeeds, subscription: Subscription, channel: RangeChannel
     ) -> None:
         self.channel = channel
-        feeds.add(channel)
+        feeds.wait(channel)
         channel.join(subscription)
         self._subscription = subscription
 
     def leave(self) -> None:
         self._subscription.part_from(self.channel)
+
+
+def _wait(feeds: TableFeeds, subscription: Subscription) -> _Waiting:
+    """Keeps the place without hearing of changes."""
+    return _Waiting(feeds, subscription, RangeChannel(Family(None, PLAIN, feeds), EMPTY))
 
 
 class RangePart:
@@ -74,23 +76,19 @@ class RangePart:
         view: View,
         find_index: FindIndex,
         transform: Transform | None = None,
+        constants: bytes | None = None,
         form: Form = PLAIN,
         *,
-        share: Hashable | None = None,
-        merges: bool = False,
         point: bool = False,
         resume: Mark | None = None,
-        wanted: Wanted | None = None,
     ) -> None:
-        self._wanted = wanted
         self.source = source
         self._table = table
-        self._view = view
+        self._view = WHOLE if view.whole else view  # one for all
         self._find_index = find_index
         self._transform = transform
-        self._form = PLAIN if form == PLAIN else form  # one for all
-        self._share = share
-        self._merges = merges
+        self._constants = constants
+        self._form = form
         self._point = point
         self._resume = resume
         self._waiting: _Waiting | None = None
@@ -105,8 +103,9 @@ class RangePart:
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is not None:
-            self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
-            channel = RangeChannel(self._view, self._transform, self._form, merges=self._merges)
+            self._waiting = _wait(self._feeds(), subscription)
+            family = Family(self._transform, self._form)
+            channel = RangeChannel(family, self._view, self._constants)
             self._catch_up = RangeCatchUp(
                 self.source, self._table, self._resume, channel, self._find_index
             )
@@ -123,7 +122,7 @@ class RangePart:
         with self.source.reading() as snapshot:
             document = snapshot.get(self._table, self._view.keys[0])
         if document is not None and self._transform is not None:
-            document = self._transform(Documents([document]))[0]
+            document = self._transform(Documents([document]), self._constants)[0]
         subscription.put([messages.message(document, messages.ABSENT, types=self._form.types)])
         self._join(subscription)
 
@@ -132,32 +131,19 @@ class RangePart:
         geo = self._view.region is not None
         found = None if name is None else self._find_index(name, geo=geo)
         reader = Reader(self._view, self._table, None if found is None else found[0])
-        form = self._form._replace(
-            origin=None
-        )  # a token before the end of the reading would lose the rest
-        channel = RangeChannel(self._view, self._transform, form, reader=reader)
+        # A token before the end of the reading would lose the rest.
+        form = self._form._replace(origin=None, merges=False)
         self.source.settle()
-        self._waiting = _Waiting(self._feeds(), subscription, channel)
+        feeds = self._feeds()
+        family = Family(self._transform, form, feeds)
+        channel = ReadChannel(family, self._view, self._constants, reader)
+        self._waiting = _Waiting(feeds, subscription, channel)
 
     def _feeds(self) -> TableFeeds:
         return self.source.table(self._table, self._find_index)
 
     def _join(self, subscription: Subscription) -> None:
-        def make() -> RangeChannel:
-            return RangeChannel(
-                self._view,
-                self._transform,
-                self._form,
-                merges=self._merges,
-                wanted=self._wanted if self._view.whole else None,
-            )
-
-        key: Hashable = None
-        if self._share == AS_THEY_ARE and self._form is PLAIN and not self._merges:
-            key = self._view  # the channel has it anyway; there may be very many
-        elif self._share is not None:
-            key = (self._share, self._view, self._form, self._merges)
-        channel: RangeChannel = self._feeds().shared(key, make)
+        channel = self._feeds().range(self._view, self._transform, self._constants, self._form)
         channel.join(subscription)
 
     def step(self, subscription: Subscription) -> bool:
@@ -225,7 +211,7 @@ class LimitPart:
             if initial:
                 subscription.put(channel.initial_texts())
             return
-        self._waiting = _Waiting(self._feeds(), subscription, RangeChannel(EMPTY, None, PLAIN))
+        self._waiting = _wait(self._feeds(), subscription)
         self._catch_up = LimitCatchUp(
             self.source, self._resume, self._order, self._make, self._find_index
         )
@@ -239,7 +225,7 @@ class LimitPart:
         def make() -> LimitChannel:
             return self._make(lambda: as_told(self.source, self._order))
 
-        channel: LimitChannel = self._feeds().shared(self._share, make)
+        channel = self._feeds().limit(self._share, make)
         empty = not channel.subscriptions
         channel.join(subscription)
         if empty:
@@ -309,7 +295,7 @@ class Opening:
         if subscription.marks is not None:
             subscription.marks.start(marks)
         if not self._resume:
-            subscription.unread = subscription.skipped + len(subscription.queue or ())
+            subscription.read_first()
 
     def step(self) -> None:
         """A little more; sets `done` when the subscription is live."""

@@ -6,8 +6,9 @@ Invariants:
   2. At most `queue_max` messages wait, of at most `queue_bytes` (not counting those to be merged). When there are more,
      all are dropped and counted, and the next body is a lone error message with the count.
   3. While the subscriber waits and nothing is queued, the body that its channel made for all is handed on as it is.
-An idle subscription is this object and nothing else: there may be very many, so lists are made when they are filled
-and what many have in common is one `Delivery`. `reql.feeds` derives the client's cursor from it; channels push.
+An idle subscription is this object and nothing else: there may be very many, so what waits has an object of its own
+while something does (`Backlog`), and what many have in common is one `Delivery`. `reql.feeds` derives the client's
+cursor from it; channels push.
 """
 
 from collections.abc import Callable
@@ -52,39 +53,49 @@ class Membership(Protocol):
     def leave(self, subscription: "Subscription") -> None: ...
 
 
+class Backlog:
+    """What waits for one subscriber, and what it is told at its end."""
+
+    __slots__ = ("bytes", "failure", "pending", "queue", "skipped", "timer", "unread")
+
+    def __init__(self) -> None:
+        self.queue: list[bytes] = []
+        self.bytes = 0  # of that, what came from channels
+        self.skipped = 0
+        self.unread = 0  # queued messages without which a token would be too early
+        self.pending: dict[Any, Pending] = {}  # to be merged, by channel
+        self.timer: Any = None
+        self.failure: ReqlError | None = None
+
+    def __len__(self) -> int:
+        count = len(self.queue)
+        if self.pending:
+            count += sum([len(part) for part in self.pending.values()])
+        return count
+
+    @property
+    def has_something(self) -> bool:
+        return bool(self.queue or self.skipped or self.pending)
+
+    def drop(self) -> None:
+        self.queue = []
+        self.pending = {}
+        self.bytes = 0
+
+
 class Subscription:
     """See the module. Subclasses say in `deliver` and `failed` where bodies and errors go."""
 
-    __slots__ = (
-        "_pending",
-        "_timer",
-        "closed",
-        "delivery",
-        "failure",
-        "marks",
-        "members",
-        "queue",
-        "queued_bytes",
-        "skipped",
-        "token",
-        "unread",
-        "waiting",
-    )
+    __slots__ = ("backlog", "closed", "delivery", "marks", "members", "token", "waiting")
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.queue: list[bytes] | None = None
-        self.queued_bytes = 0  # of that, what came from channels
-        self.skipped = 0
+        self.backlog: Backlog | None = None  # while something waits
         self.waiting = False
         self.closed = False
-        self.failure: ReqlError | None = None
-        self.members: tuple[Membership, ...] = ()
+        self.members: Membership | tuple[Membership, ...] = ()  # mostly there is one
         self.token: bytes | None = None  # of the last message that was taken, with resume tokens
         self.marks: Marks | None = None  # of a feed of several parts with resume tokens
-        self.unread = 0  # queued messages without which a token would be too early
-        self._pending: dict[Any, Pending] | None = None
-        self._timer: Any = None
 
     # ---- what subclasses do
 
@@ -99,41 +110,48 @@ class Subscription:
     # ---- from channels
 
     def push(self, channel: Any, batch: Batch) -> None:
-        if not channel.merges:
-            if self.waiting and not self.queue and not self.skipped and self._fits(batch):
-                self._hand_on(batch)
-                return
-            self.put(batch.texts)
-            self.queued_bytes += batch.size
-        elif (
+        merges = channel.merges
+        if (
             self.waiting
-            and not self.delivery.squash_s
-            and not self.has_something
+            and self.backlog is None
             and self._fits(batch)
+            and not (merges and self.delivery.squash_s)
         ):
             if batch.texts:
                 self._hand_on(batch)
             return
-        else:
+        if merges:
             self._merge(channel, batch)
             if self.waiting and self.delivery.squash_s and not self._squash_over():
                 return
+        else:
+            self.put(batch.texts)
+            self._behind().bytes += batch.size
         if self.waiting:
             self._serve()
         self._bound()
 
+    def _behind(self) -> Backlog:
+        backlog = self.backlog
+        if backlog is None:
+            backlog = self.backlog = Backlog()
+        return backlog
+
     def put(self, texts: list[bytes]) -> None:
         """Queues messages."""
-        if self.queue is None:
-            self.queue = list(texts)
-        else:
-            self.queue.extend(texts)
+        if texts:
+            self._behind().queue.extend(texts)
 
     def tell(self, texts: list[bytes]) -> None:
         """Messages for this subscriber alone."""
         self.put(texts)
         if self.waiting:
             self._serve()
+
+    def read_first(self) -> None:
+        """What is queued (or was skipped) has no tokens, and those of what follows would leave it out."""
+        if self.backlog is not None:
+            self.backlog.unread = self.backlog.skipped + len(self.backlog.queue)
 
     def _hand_on(self, batch: Batch) -> None:
         self.waiting = False
@@ -149,9 +167,7 @@ class Subscription:
         return len(batch.texts) <= rows_max and batch.size <= bytes_max
 
     def _merge(self, channel: Any, batch: Batch) -> None:
-        pending = self._pending
-        if pending is None:
-            pending = self._pending = {}
+        pending = self._behind().pending
         waiting = pending.get(channel)
         if waiting is None:
             waiting = pending[channel] = channel.pending()
@@ -159,40 +175,46 @@ class Subscription:
 
     def _squash_over(self) -> bool:
         """Whether enough is merged to answer now; starts the clock if not."""
-        delivery = self.delivery
-        if self.queue or self.skipped or len(self) * 2 >= delivery.queue_max:
+        delivery, backlog = self.delivery, self._behind()
+        if backlog.queue or backlog.skipped or len(backlog) * 2 >= delivery.queue_max:
             return True
-        if self._timer is None and delivery.call_later is not None:
-            self._timer = delivery.call_later(delivery.squash_s, self._time_is_up)
+        if backlog.timer is None and delivery.call_later is not None:
+            backlog.timer = delivery.call_later(delivery.squash_s, self._time_is_up)
         return False
 
     def _time_is_up(self) -> None:
-        self._timer = None
+        if self.backlog is not None:
+            self.backlog.timer = None
         if self.waiting and not self.closed:
             self._serve()
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        backlog = self.backlog
+        if backlog is not None and backlog.timer is not None:
+            backlog.timer.cancel()
+            backlog.timer = None
 
     def _bound(self) -> None:
-        count = len(self)
+        backlog = self.backlog
+        if backlog is None:
+            return
+        count = len(backlog)
         delivery = self.delivery
-        if count > delivery.queue_max or self.queued_bytes > delivery.queue_bytes:
-            self.skipped += count
-            self.queue = self._pending = None
-            self.queued_bytes = 0
+        if count > delivery.queue_max or backlog.bytes > delivery.queue_bytes:
+            backlog.skipped += count
+            backlog.drop()
 
     def __len__(self) -> int:
-        count = len(self.queue) if self.queue else 0
-        if self._pending:
-            count += sum([len(part) for part in self._pending.values()])
-        return count
+        return 0 if self.backlog is None else len(self.backlog)
+
+    @property
+    def failure(self) -> ReqlError | None:
+        """Why nothing more comes."""
+        return None if self.backlog is None else self.backlog.failure
 
     def fail(self, error: ReqlError) -> None:
         """Nothing more comes; what is queued is still delivered before the error."""
-        self.failure = error
+        self._behind().failure = error
         self.leave()
         if self.waiting and self.has_something:
             self._serve()
@@ -202,30 +224,34 @@ class Subscription:
 
     def cut(self, error: ReqlError) -> None:
         """Nothing more comes, not even what is queued."""
-        self.queue = self._pending = None
-        self.skipped = 0
+        backlog = self._behind()
+        backlog.drop()
+        backlog.skipped = 0
         self.fail(error)
 
     # ---- to the subscriber
 
     @property
     def has_something(self) -> bool:
-        return bool(self.queue or self.skipped or self._pending)
+        return self.backlog is not None and self.backlog.has_something
 
     def wait(self) -> None:
         """The subscriber asks, and nothing may be taken now: what comes is delivered."""
         self.waiting = True
-        if self._pending:
+        if self.backlog is not None and self.backlog.pending:
             self._squash_over()
 
     @property
     def may_take(self) -> bool:
         """Whether there is something that need not wait to be merged with more."""
-        if self.queue or self.skipped:
-            return True
-        if not self._pending:
+        backlog = self.backlog
+        if backlog is None:
             return False
-        return not self.delivery.squash_s or len(self) * 2 >= self.delivery.queue_max
+        if backlog.queue or backlog.skipped:
+            return True
+        if not backlog.pending:
+            return False
+        return not self.delivery.squash_s or len(backlog) * 2 >= self.delivery.queue_max
 
     def _serve(self) -> None:
         texts = self.take()
@@ -235,26 +261,33 @@ class Subscription:
 
     def take(self) -> list[bytes]:
         """The messages of the next body."""
-        self._stop_timer()
-        if self.skipped:
-            text = messages.overflow(self.skipped, None if self.unread else self.token)
-            self.skipped = self.unread = 0
-            return [text]
-        if self._pending:
-            for pending in self._pending.values():
-                self.put(pending.texts())
-            self._pending = None
-        texts, self.queue = self.queue, None
-        left, self.queued_bytes = self.queued_bytes, 0
-        if texts is None:
+        backlog = self.backlog
+        if backlog is None:
             return []
+        self._stop_timer()
+        if backlog.skipped:
+            text = messages.overflow(backlog.skipped, None if backlog.unread else self.token)
+            backlog.skipped = backlog.unread = 0
+            self._forget_backlog()
+            return [text]
+        for pending in backlog.pending.values():
+            backlog.queue += pending.texts()
+        backlog.pending = {}
+        texts, backlog.queue = backlog.queue, []
+        left, backlog.bytes = backlog.bytes, 0
         count = self._count(texts)
         if count < len(texts):
-            texts, self.queue = texts[:count], texts[count:]
-            self.queued_bytes = max(0, left - sum(map(len, texts)))
-        if self.token is not None or self.marks is not None:
+            texts, backlog.queue = texts[:count], texts[count:]
+            backlog.bytes = max(0, left - sum(map(len, texts)))
+        if texts and (self.token is not None or self.marks is not None):
             texts = self._noted(texts)
+        self._forget_backlog()
         return texts
+
+    def _forget_backlog(self) -> None:
+        backlog = self.backlog
+        if backlog is not None and not backlog.has_something and backlog.failure is None:
+            self.backlog = None
 
     def _count(self, queue: list[bytes]) -> int:
         """How many messages fit into one body."""
@@ -271,7 +304,10 @@ class Subscription:
 
     def _noted(self, texts: list[bytes]) -> list[bytes]:
         """Remembers the last token of messages that leave; those of a feed of several parts get theirs here."""
-        unread, self.unread = self.unread, max(0, self.unread - len(texts))
+        unread = 0
+        if self.backlog is not None:
+            unread = self.backlog.unread
+            self.backlog.unread = max(0, unread - len(texts))
         marks = self.marks
         if marks is None:
             for text in reversed(texts):
@@ -292,23 +328,34 @@ class Subscription:
 
     # ---- the end
 
+    def belong_to(self, member: Membership) -> None:
+        """From now on, until it leaves."""
+        members = self.members
+        self.members = member if members == () else (*_each(members), member)
+
     def leave(self) -> None:
         self._stop_timer()
         members, self.members = self.members, ()
-        for member in members:
+        for member in _each(members):
             member.leave(self)
 
     def part_from(self, member: Membership) -> None:
         """Leaves one of those it belongs to."""
-        self.members = tuple([each for each in self.members if each is not member])
+        rest = tuple([each for each in _each(self.members) if each is not member])
+        self.members = rest[0] if len(rest) == 1 else rest
         member.leave(self)
 
     def close(self) -> None:
         """Lets go of everything; may be called twice."""
         self.closed = True
         self.waiting = False
-        self.queue = self._pending = None
         self.leave()
+        if self.backlog is not None:
+            self.backlog.drop()
 
     def body_of(self, texts: list[bytes]) -> bytes:
         return messages.BODY_START + b",".join(texts) + self.delivery.end
+
+
+def _each(members: Membership | tuple[Membership, ...]) -> tuple[Membership, ...]:
+    return members if isinstance(members, tuple) else (members,)

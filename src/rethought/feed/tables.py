@@ -1,20 +1,25 @@
 """The feeds of one table, and finding those that a change touches.
 
 What always holds: a change costs as much as there are views that it touches. Views of single keys are found through a
-dictionary, those between bounds through a tree of intervals, those of rows with a certain value in a field by that
-value; only views that a reader still goes through, and those of the whole table, are asked one by one. A channel nobody
-listens to any more is gone. Index keys of a change are computed once, for an index that somebody listens to.
+dictionary, those between bounds through a tree of intervals, those of rows with a certain value in a field, or one on
+this side of another, in the same way by that field; only views that a reader still goes through, and those of the
+whole table of which nothing is known, are asked one by one. A channel nobody listens to any more is gone. Index keys of
+a change are computed once, for an index that somebody listens to.
 """
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Final, TypeVar
 
 from rethought.errors import ReqlError
-from rethought.feed.channel import Channel, Hit, RangeChannel
+from rethought.feed.channel import Channel, Family, Form, Hit, RangeChannel, Transform
+from rethought.feed.conditions import Condition
 from rethought.feed.intervals import Intervals
 from rethought.feed.limit import LimitChannel
 from rethought.feed.tick import Tick
-from rethought.feed.view import FindIndex
+from rethought.feed.view import FindIndex, View
+
+REFUSED_AT_ONCE: Final = 64
+"""Feeds that a change turned out not to concern, before somebody may look at the clock."""
 
 
 class _Choice:
@@ -52,7 +57,7 @@ class _Choice:
 
 
 class _IndexFeeds:
-    """The channels on one index, by name, or on the primary keys."""
+    """The channels on one index, by name, on the primary keys, or on the places of a field's values."""
 
     __slots__ = ("between", "by_key", "reading")
 
@@ -64,26 +69,24 @@ class _IndexFeeds:
     def __bool__(self) -> bool:
         return bool(self.by_key or self.between or self.reading)
 
-    def add(self, channel: RangeChannel) -> None:
-        keys = channel.view.keys
+    def add(self, view: View, channel: RangeChannel) -> None:
         if channel.reader is not None:
             self.reading.append(channel)
-        elif keys is None:
-            for interval in channel.view.intervals:
+        elif view.keys is None:
+            for interval in view.intervals:
                 self.between.add(interval, channel)
         else:
-            for key in dict.fromkeys(keys):
+            for key in dict.fromkeys(view.keys):
                 self.by_key.add(key, channel)
 
-    def remove(self, channel: RangeChannel) -> None:
-        keys = channel.view.keys
+    def remove(self, view: View, channel: RangeChannel) -> None:
         if channel.reader is not None:
             self.reading.remove(channel)
-        elif keys is None:
-            for interval in channel.view.intervals:
+        elif view.keys is None:
+            for interval in view.intervals:
                 self.between.remove(interval, channel)
         else:
-            for key in dict.fromkeys(keys):
+            for key in dict.fromkeys(view.keys):
                 self.by_key.remove(key, channel)
 
     def touched(self, old: list[bytes], new: list[bytes]) -> Iterable[RangeChannel]:
@@ -102,127 +105,184 @@ class TableFeeds:
     def __init__(self, find_index: FindIndex, on_empty: Callable[[], None]) -> None:
         self.find_index = find_index
         self._on_empty = on_empty
-        self._all: dict[Hashable, Channel] = {}  # by what they are shared by, or by themselves
-        self._whole: list[RangeChannel] = []
-        self._wanting: dict[str, _Choice] = {}  # of rows with a certain value, by field
+        self._families: dict[tuple[Transform | None, Form], Family] = {}
+        self._waiting: dict[RangeChannel, None] = {}  # of subscribers that are not live yet
+        self._limits: dict[Hashable, LimitChannel] = {}  # by key, or by themselves
+        # Where they are found:
+        self._whole: dict[Family, dict[RangeChannel, None]] = {}
+        self._fields: dict[str, _IndexFeeds] = {}  # of rows that are known by a field's value
         self._primary = _IndexFeeds()
-        self._indexes: dict[
-            tuple[str, bool], _IndexFeeds
-        ] = {}  # by name, and whether it is a geo index
-        self._limits: list[LimitChannel] = []
+        self._indexes: dict[tuple[str, bool], _IndexFeeds] = {}  # by name; whether it is for geo
 
     # ---- channels
 
     @property
     def channels(self) -> list[Channel]:
-        return list(self._all.values())
+        found: list[Channel] = [*self._waiting, *self._limits.values()]
+        for family in self._families.values():
+            found += family.channels.values()
+        return found
 
-    def shared(self, key: Hashable | None, make: Callable[[], Any]) -> Any:
-        """The channel of this key, made if it is not there yet (or if there is no key to share it by)."""
-        channel = None if key is None else self._all.get(key)
+    def range(
+        self, view: View, transform: Transform | None, constants: bytes | None, form: Form
+    ) -> RangeChannel:
+        """The channel of this view and form, made if it is not there yet."""
+        family = self._families.get((transform, form))
+        if family is None:
+            family = self._families[transform, form] = Family(transform, form, self)
+        channel = family.channels.get(view if constants is None else constants)
         if channel is None:
-            channel = make()
-            channel.key = key
-            self.add(channel)
+            channel = RangeChannel(family, view, constants)
+            family.channels[channel.key] = channel
+            self._place(channel, added=True)
         return channel
 
-    def add(self, channel: Channel) -> None:
-        self._all[channel if channel.key is None else channel.key] = channel
-        channel.owner = self
-        if isinstance(channel, LimitChannel):
-            self._limits.append(channel)
-        elif isinstance(channel, RangeChannel):
-            if channel.view.whole and channel.reader is None:
-                self._add_whole(channel)
-            elif not channel.view.empty:
-                self._group(channel).add(channel)
+    def wait(self, channel: RangeChannel) -> None:
+        """Keeps the channel of a subscriber that is not live yet."""
+        self._waiting[channel] = None
+        if channel.reader is not None:
+            self._place(channel, added=True)
 
-    def _add_whole(self, channel: RangeChannel) -> None:
-        if channel.wanted is None:
-            self._whole.append(channel)
-            return
-        field, value = channel.wanted
-        choice = self._wanting.get(field)
-        if choice is None:
-            choice = self._wanting[field] = _Choice()
-        choice.add(value, channel)
-
-    def _remove_whole(self, channel: RangeChannel) -> None:
-        if channel.wanted is None:
-            self._whole.remove(channel)
-            return
-        field, value = channel.wanted
-        choice = self._wanting[field]
-        choice.remove(value, channel)
-        if not choice:
-            del self._wanting[field]
-
-    def _group(self, channel: RangeChannel) -> _IndexFeeds:
-        view = channel.view
-        if view.index is None:
-            return self._primary
-        name = (view.index, view.region is not None)
-        group = self._indexes.get(name)
-        if group is None:
-            group = self._indexes[name] = _IndexFeeds()
-        return group
+    def limit(self, key: Hashable | None, make: Callable[[], LimitChannel]) -> LimitChannel:
+        """The channel of this key, made if it is not there yet (or if there is no key to share it by)."""
+        channel = None if key is None else self._limits.get(key)
+        if channel is None:
+            channel = make()
+            channel.enter(self, channel if key is None else key)
+            self._limits[channel.key] = channel
+        return channel
 
     def remove(self, channel: Channel) -> None:
-        if self._all.pop(channel if channel.key is None else channel.key, None) is None:
-            return
         if isinstance(channel, LimitChannel):
-            self._limits.remove(channel)
+            self._limits.pop(channel.key, None)
         elif isinstance(channel, RangeChannel):
-            if channel.view.whole and channel.reader is None:
-                self._remove_whole(channel)
-            elif not channel.view.empty:
-                group = self._group(channel)
-                group.remove(channel)
-                if channel.view.index is not None and not group:
-                    del self._indexes[channel.view.index, channel.view.region is not None]
-        if not self._all:
+            if channel in self._waiting:
+                del self._waiting[channel]
+                if channel.reader is not None:
+                    self._place(channel, added=False)
+            else:
+                self._leave(channel)
+        if not (self._families or self._limits or self._waiting):
             self._on_empty()
+
+    def _leave(self, channel: RangeChannel) -> None:
+        family = channel.family
+        del family.channels[channel.key]
+        if not family.channels:
+            del self._families[family.transform, family.form]
+        self._place(channel, added=False)
+
+    def _place(self, channel: RangeChannel, *, added: bool) -> None:
+        """Puts a channel where it is found, or takes it away from there."""
+        view = channel.view
+        if view.empty:
+            return
+        if not view.whole or channel.reader is not None:
+            found = (view.index, view.region is not None)
+            if view.index is None:
+                _keep(self._primary, view, channel, added=added)
+            else:
+                _keep_by(self._indexes, (view.index, found[1]), view, channel, added=added)
+            return
+        condition = _condition(channel)
+        if condition is None:
+            self._keep_whole(channel, added=added)
+        elif not condition.view.empty:
+            _keep_by(self._fields, condition.field, condition.view, channel, added=added)
+
+    def _keep_whole(self, channel: RangeChannel, *, added: bool) -> None:
+        channels = self._whole.setdefault(channel.family, {})
+        if added:
+            channels[channel] = None
+        else:
+            del channels[channel]
+            if not channels:
+                del self._whole[channel.family]
 
     # ---- changes
 
-    def run(self, tick: Tick) -> int:
-        """Tells everybody what this turn means to them; how many messages that were."""
-        told = sum([channel.run(tick, None) for channel in tuple(self._whole)])
-        for field, choice in tuple(self._wanting.items()):
-            told += _run_wanting(field, choice, tick)
+    def run(self, tick: Tick) -> Iterator[int]:
+        """Tells everybody what this turn means to them. Between two steps others may have their turn; each gives how
+        many messages it was."""
+        for family, channels in tuple(self._whole.items()):
+            yield from _run_whole(family.transform, tuple(channels), tick)
+        for field, group in tuple(self._fields.items()):
+            yield from _run(group, tick, tick.places(field), by_field=True)
         if self._primary:
-            told += _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
+            yield from _run(self._primary, tick, [tick.keys(at) for at in range(len(tick.changes))])
         for (name, geo), group in tuple(self._indexes.items()):
             found = self.find_index(name, geo=geo)
             if found is not None:
-                told += _run(group, tick, tick.entries(*found))
-        return told + sum([limited.run(tick) for limited in tuple(self._limits)])
+                yield from _run(group, tick, tick.entries(*found))
+        for limited in tuple(self._limits.values()):
+            yield limited.run(tick)
 
     def fail(self, error: ReqlError, *, limits_only: bool = False) -> None:
         """Ends the feeds of the table."""
-        channels: list[Channel] = list(self._limits) if limits_only else self.channels
+        channels: list[Channel] = list(self._limits.values()) if limits_only else self.channels
         for channel in channels:
-            for subscription in tuple(channel.subscriptions):
+            for subscription in channel.subscriptions:
                 subscription.fail(error)
 
 
-def _run_wanting(field: str, choice: _Choice, tick: Tick) -> int:
-    """The channels whose rows have a certain value in a field."""
-    hits: dict[RangeChannel, list[Hit]] = {}
-    for at, values in enumerate(tick.values_of(field)):
-        for value in dict.fromkeys(values):
-            for channel in choice.of(value):
-                change = tick.changes[at]
-                hit = Hit(at, change.old is not None, change.new is not None)
-                hits.setdefault(channel, []).append(hit)
-    return sum([channel.run(tick, found) for channel, found in hits.items()])
+def _condition(channel: RangeChannel) -> Condition | None:
+    transform = channel.family.transform
+    return None if transform is None else transform.condition(channel.constants)
 
 
-def _run(group: _IndexFeeds, tick: Tick, entries: list[tuple[list[bytes], list[bytes]]]) -> int:
+Name = TypeVar("Name", bound=Hashable)
+
+
+def _keep_by(
+    groups: dict[Name, _IndexFeeds], name: Name, view: View, channel: RangeChannel, *, added: bool
+) -> None:
+    group = groups.get(name)
+    if group is None:
+        group = groups[name] = _IndexFeeds()
+    _keep(group, view, channel, added=added)
+    if not group:
+        del groups[name]
+
+
+def _keep(group: _IndexFeeds, view: View, channel: RangeChannel, *, added: bool) -> None:
+    if added:
+        group.add(view, channel)
+    else:
+        group.remove(view, channel)
+
+
+def _run_whole(
+    transform: Transform | None, channels: tuple[RangeChannel, ...], tick: Tick
+) -> Iterator[int]:
+    """The channels of a family on the whole table."""
+    if transform is None:
+        for channel in channels:
+            yield channel.run(tick, None)
+        return
+    rows = tick.rows()
+    refused = 0
+    for channel in channels:
+        if transform.admits(rows, channel.constants):
+            yield channel.run(tick, None)
+            continue
+        refused += 1
+        if refused % REFUSED_AT_ONCE == 0:
+            yield 0
+
+
+def _run(
+    group: _IndexFeeds,
+    tick: Tick,
+    entries: list[tuple[list[bytes], list[bytes]]],
+    *,
+    by_field: bool = False,
+) -> Iterator[int]:
+    """The channels that are found by these keys; the keys of a field tell less than those of an index."""
     hits: dict[RangeChannel, list[Hit]] = {}
     for at, (old, new) in enumerate(entries):
         for channel in group.touched(old, new):
-            hit = channel.hit(tick, at, entries[at])
+            hit = tick.all_hits()[at] if by_field else channel.hit(tick, at, entries[at])
             if hit is not None:
                 hits.setdefault(channel, []).append(hit)
-    return sum([channel.run(tick, found) for channel, found in hits.items()])
+    for channel, found in hits.items():
+        yield channel.run(tick, found)

@@ -4,10 +4,9 @@ What always holds: changes stand in commit order; decoding, index keys and messa
 Made by `tables`, read by channels.
 """
 
-from collections.abc import Hashable
 from typing import Any
 
-from rethought.datum.order import hash_key
+from rethought.feed.conditions import place
 from rethought.feed.documents import Documents
 from rethought.store import Change, IndexRule
 
@@ -70,17 +69,23 @@ class Tick:
         _, key, old, new = self.changes[at]
         return ([] if old is None else [key], [] if new is None else [key])
 
-    def values_of(self, field: str) -> list[list[Hashable]]:
-        """For each change the values of a field, before and after, in the documents that have it."""
-        found: list[list[Hashable]] = [[] for _ in self.changes]
+    def places(self, field: str) -> list[tuple[list[bytes], list[bytes]]]:
+        """For each change where a field's value lies, before and after, if the document has it."""
+        columns: list[list[list[bytes]]] = []
         for side in (0, 1):
             documents, at = self._all(side)
+            column = [NO_KEYS] * len(self.changes)
             rows = documents.data()
-            for number, place in at.items():
-                row = rows[place]
+            for number, which in at.items():
+                row = rows[which]
                 if field in row:
-                    found[number].append(hash_key(row[field]))
-        return found
+                    column[number] = [place(row[field])]
+            columns.append(column)
+        return list(zip(*columns, strict=True))
+
+    def rows(self) -> list[Any]:
+        """All documents, before and after."""
+        return [row for side in (0, 1) for row in self._all(side)[0].data()]
 
     def all_hits(self) -> list[Any]:
         """Every change, once."""

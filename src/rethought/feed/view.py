@@ -52,6 +52,7 @@ class View:
     upper_open: bool = False
     keys: tuple[bytes, ...] | None = None
     region: Region | None = None
+    counts: "Counter[bytes] | None" = field(default=None, compare=False, repr=False)  # of many keys
 
     @property
     def whole(self) -> bool:
@@ -83,18 +84,27 @@ class View:
             return False
         return upper is None or key < upper or (key == upper and not self.upper_open)
 
-    def count(self, keys: list[bytes], counts: "Counter[bytes] | None") -> int:
-        """How many times a row with these keys is in the view; `counts` counts `self.keys`."""
-        if counts is not None:
-            return sum([counts[key] for key in keys if key in counts])
+    def count(self, keys: list[bytes]) -> int:
+        """How many times a row with these keys is in the view."""
         if self.keys is not None:
+            counts = self.counts
+            if counts is not None:
+                return sum([counts[key] for key in keys if key in counts])
             return sum([self.keys.count(key) for key in keys])
         if len(keys) == 1:
             return 1 if self.holds(keys[0]) else 0
         return sum([self.holds(key) for key in keys])
 
 
+FEW: Final = 8
+"""Keys that need not be counted beforehand."""
+
 EMPTY: Final = View(keys=())
+WHOLE: Final = View()
+
+
+def view_of_keys(index: str | None, keys: tuple[bytes, ...]) -> View:
+    return View(index, keys=keys, counts=None if len(keys) <= FEW else Counter(keys))
 
 
 class Reader:

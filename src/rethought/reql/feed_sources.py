@@ -6,9 +6,10 @@ feed is opened.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
@@ -40,6 +41,8 @@ class Feeds:
         self._hubs: dict[Any, Hub] = {}
         self._system: dict[tuple[Any, str, str], SystemSource] = {}
         self._handles: dict[Any, tuple[Hub, int]] = {}  # with the number of shards
+        # What stands before CHANGES, for all whose text is the same, while somebody follows it.
+        self.transforms: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self.guarded: dict[Any, Any] = {}  # by subscription, of users but admin
         self._checking = False
         catalog.watch(self._catalog_changed)
@@ -162,7 +165,8 @@ class SystemSource:
             del self._rows[encoded]
         else:
             self._rows[encoded] = after
-        run(self._feeds, Tick([Change(NUMBER, encoded, before, after)], [0], [0]))
+        for _ in run(self._feeds, Tick([Change(NUMBER, encoded, before, after)], [0], [0])):
+            pass
 
     def settle(self) -> None:
         """Nothing is ever untold: the rows are those that were told of."""

@@ -4,18 +4,23 @@ What always holds: everything here is found when a query is compiled, and only m
 feed about which nothing is found works all the same. Used by `reql.terms.changes`.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import encode
-from rethought.datum.order import hash_key
+from rethought.feed.conditions import Condition, place
+from rethought.feed.view import EMPTY, View
 from rethought.reql.compiler import Compiler
 from rethought.reql.feed_frames import Frames, eager_at, random_at
+from rethought.reql.nodes import known_of
 from rethought.reql.spec import Determinism
 from rethought.reql.tree import ARGS, DATUM, FUNC, IMPLICIT_VAR, MAKE_OBJ, VAR, Term
 
 _EQ: Final = 17
+_LT: Final = 19
+_LE: Final = 20
+_GT: Final = 21
+_GE: Final = 22
 _TABLE: Final = 15
 _GET_FIELD: Final = 31
 _FILTER: Final = 39
@@ -26,47 +31,97 @@ _OUTER_JOIN: Final = 49
 _AND: Final = 67
 _BRACKET: Final = 170
 
+_TURNED: Final = {_EQ: _EQ, _LT: _GT, _LE: _GE, _GT: _LT, _GE: _LE}
+_NUMBERS_RARITY: Final = 20
+_UP: Final = {_LT: False, _LE: False, _GT: True, _GE: True}
+"""Whether the field's value is above the literal."""
+
 Value = tuple[int | None, Any]
 """A literal: the number of its parameter, or None and the value itself."""
 
 
 @dataclass(frozen=True, slots=True)
+class Test:
+    """What a filter demands of every row: `field` compared with a literal (an `_EQ`, `_LT` …). Without a field, the
+    literal is an object and rows must have its fields."""
+
+    comparison: int
+    value: Value
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceText:
     """`hidden`: a term whose result does not show what it is. `shape`: equal for sources that, with equal parameters,
-    transform rows alike; None when that is not known. `field` and `value`: rows must have this value there; without a
-    field, the value is an object and rows must have its fields. `eager` and `random`: where the blame is when the
-    source is refused as such."""
+    transform rows alike; None when that is not known. `varying` are the places of those parameters that may differ.
+    `tests`: all of them hold for every row of the feed. `eager` and `random`: where the blame is when the source is
+    refused as such."""
 
     hidden: str
     shape: bytes | None
     eager: Frames
     random: Frames
-    field: str | None = None
-    value: Value | None = None
+    varying: tuple[int, ...] = ()
+    tests: tuple[Test, ...] = ()
 
 
 def text_of(c: Compiler, source: Term) -> SourceText:
     """Describes the terms before CHANGES; called after they are compiled."""
     places = {id(term): at for at, term in reversed(list(enumerate(c.params)))}
     shape = _shape(c, source, places) if _shareable(source) else None
-    field, value = _equality(source)
-    wanted = None if value is None else _value(c, value, places)
-    return SourceText(_hidden(source), shape, eager_at(source), random_at(source), field, wanted)
+    tests = tuple(
+        Test(comparison, _value(c, value, places), field)
+        for comparison, value, field in _tests(source)
+    )
+    varying = tuple(at for at, term in enumerate(c.params) if id(term) not in c.pinned)
+    return SourceText(_hidden(source), shape, eager_at(source), random_at(source), varying, tests)
 
 
-def wanted(text: SourceText, params: Any) -> tuple[str, Hashable] | None:
-    """The field that rows of the feed must have, and its value as `hash_key` gives it."""
-    if text.value is None:
+def constants_of(text: SourceText, params: Any) -> bytes:
+    """The parameters that may differ, as bytes: 1, 1.0 and true are equal to Python."""
+    return encode([params[at] for at in text.varying])
+
+
+def condition(text: SourceText, params: Any) -> Condition | None:
+    """Where a field of every row of the feed lies, as far as the text tells; an equality rather than a side."""
+    equal: list[tuple[str, bytes]] = []
+    sides: dict[str, list[tuple[int, bytes]]] = {}
+    for test in text.tests:
+        at, value = test.value
+        if at is not None:
+            value = params[at]
+        if test.field is None:
+            equal += _fields(value)
+        elif test.comparison == _EQ:
+            equal.append((test.field, place(value)))
+        else:
+            sides.setdefault(test.field, []).append((test.comparison, place(value)))
+    if equal:
+        field, key = max(equal, key=lambda each: _rarity(each[1]))
+        return Condition(field, View(keys=(key,)))
+    if not sides:
         return None
-    place, value = text.value
-    if place is not None:
-        value = params[place]
-    if text.field is not None:
-        return text.field, hash_key(value)
-    for field, part in value.items():
-        if part.__class__ is not dict:  # of an object in an object not all fields are compared
-            return field, hash_key(part)
-    return None
+    field = max(sides, key=lambda name: len({_UP[side] for side, _ in sides[name]}))
+    lower = max((at for side, at in sides[field] if _UP[side]), default=None)
+    upper = min((at for side, at in sides[field] if not _UP[side]), default=None)
+    if lower is not None and upper is not None and lower > upper:
+        return Condition(field, EMPTY)
+    return Condition(field, View(None, lower, upper))
+
+
+def _rarity(value: bytes) -> int:
+    """Guesses how few rows have a value: long ones are names, short ones states; numbers are between."""
+    return _NUMBERS_RARITY if value.startswith(b"N") else len(value)
+
+
+def _fields(pattern: Any) -> list[tuple[str, bytes]]:
+    """What an object as a filter demands of fields."""
+    if pattern.__class__ is not dict or "$reql_type$" in pattern:
+        return []
+    # Of an object in an object not all fields are compared.
+    return [
+        (field, place(value)) for field, value in pattern.items() if value.__class__ is not dict
+    ]
 
 
 def _value(c: Compiler, term: Term, places: dict[int, int]) -> Value:
@@ -91,7 +146,9 @@ def _shape(c: Compiler, source: Term, places: dict[int, int]) -> bytes:
     def described(term: Term, names: dict[int, int]) -> Any:
         if term.type == DATUM:
             place, value = _value(c, term, places)
-            return {"is": value} if place is None else {"parameter": place}
+            if place is None:
+                return {"is": value}
+            return {"parameter": place, "known": str(known_of(term.value))}  # code depends on it
         if term.type == VAR:
             return {"variable": names.get(term.args[0].value)}
         if term.type == FUNC and term.args and term.args[0].value.__class__ is list:
@@ -141,40 +198,50 @@ def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
     )
 
 
-# ---- equality
+# ---- comparisons
 
 
-def _equality(source: Term) -> tuple[str | None, Term | None]:
-    """A field and the literal that the first filter after a whole table wants there; or None and an object."""
+def _tests(source: Term) -> list[tuple[int, Term, str | None]]:
+    """What the first filter after a whole table compares: comparison, literal, and the field on its left."""
     while source.args and source.type != DATUM and source.args[0].type != _TABLE:
         if source.type == _UNION:
-            return None, None
+            return []
         source = source.args[0]
     if source.type != _FILTER or "default" in source.optargs or len(source.args) != 2:
-        return None, None
-    return _wanted_by(source.args[1])
-
-
-def _wanted_by(predicate: Term) -> tuple[str | None, Term | None]:
+        return []
+    predicate = source.args[1]
     if predicate.type == DATUM:
-        return None, predicate if predicate.value.__class__ is dict else None
+        return [(_EQ, predicate, None)] if predicate.value.__class__ is dict else []
     if predicate.type == MAKE_OBJ:
-        for name, value in predicate.optargs.items():
-            if name != "$reql_type$" and _is_plain(value):
-                return name, value
-        return None, None
+        if "$reql_type$" in predicate.optargs:
+            return []
+        parts = predicate.optargs.items()
+        return [(_EQ, value, name) for name, value in parts if _is_plain(value)]
     if predicate.type != FUNC or len(predicate.args) != 2:
-        return None, None
+        return []
     numbers, body = predicate.args[0].value, predicate.args[1]
     if numbers.__class__ is not list or len(numbers) != 1:
-        return None, None
-    for test in body.args if body.type == _AND else [body]:
-        if test.type == _EQ and len(test.args) == 2:
-            for row, value in (test.args, test.args[::-1]):
-                field = _field_of(row, numbers[0])
-                if field is not None and _is_plain(value):
-                    return field, value
-    return None, None
+        return []
+    found = []
+    conjuncts = [body]
+    for test in conjuncts:
+        if test.type == _AND:
+            conjuncts += test.args
+        elif test.type in _TURNED:
+            for left, right in zip(test.args, test.args[1:], strict=False):
+                found += _comparison(test.type, left, right, numbers[0])
+    return found
+
+
+def _comparison(
+    kind: int, left: Term, right: Term, number: int
+) -> list[tuple[int, Term, str | None]]:
+    """A field against a literal, or the other way round."""
+    for field, value, way in ((left, right, kind), (right, left, _TURNED[kind])):
+        name = _field_of(field, number)
+        if name is not None and _is_plain(value):
+            return [(way, value, name)]
+    return []
 
 
 def _is_plain(term: Term) -> bool:

@@ -7,7 +7,7 @@ What always holds: the first batch leaves at once, even if it is empty; a feed t
 gone from every list; read permission is checked again before anything leaves. Called by the engine.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,13 +32,14 @@ from rethought.exec.values import Source, Stream
 from rethought.feed.channel import Form
 from rethought.feed.limit import LimitChannel, Reading, Top
 from rethought.feed.messages import LIMIT, POINT, UNION, body_end
-from rethought.feed.opening import AS_THEY_ARE, LimitPart, Opening, Part, RangePart
+from rethought.feed.opening import LimitPart, Opening, Part, RangePart
 from rethought.feed.ordered import Order
 from rethought.feed.resume import Mark, Origin, check, check_parts
 from rethought.feed.subscription import Delivery, Subscription, usual_delivery
 from rethought.feed.view import FindIndex, View
-from rethought.reql.feed_rows import RowTransform
+from rethought.reql.feed_rows import RowTransform, shared
 from rethought.reql.feed_sources import feeds_of, index_finder
+from rethought.reql.feed_text import SourceText, constants_of
 from rethought.reql.responses import failure, internal
 
 Done = Callable[[Reply], None]
@@ -84,8 +85,8 @@ class FeedSource(Source):
 
     followed: list[Followed]
     settings: Settings
-    sharing: Hashable | None = None  # equal for feeds whose operators do the same
-    wanted: tuple[str, Hashable] | None = None  # a field that every row has, and its value
+    text: SourceText | None = None  # where nothing but it and the parameters matter
+    params: Any = ()
 
     feed = True
     infinite = True
@@ -139,15 +140,9 @@ class FeedSource(Source):
         if not settings.tokens:
             origin = None
         source, number = feeds_of(env.engine).source(env, part.table)
-        ops = part.ops
-        share = _share(self.sharing, number_of_part, part)
         if isinstance(part.table, TableOver):
             part.table.followed()
-        rule = part.table.rule
-        if rule is not None and rule.read is not None:
-            ops = (rule.read, *ops)
-            share = None if share is None else (rule, share)
-        transform = RowTransform(env, ops) if ops else None
+        transform, constants = self._transform(env, number_of_part, part)
         if part.kind == LIMIT:
             name = part.view.index
             order = Order(
@@ -158,20 +153,45 @@ class FeedSource(Source):
                 descending=part.descending,
                 limit=part.limit,
             )
-            return self._limit_part(order, share, transform, source, find_index, origin, resume)
+            return self._limit_part(order, transform, constants, source, find_index, origin, resume)
         return RangePart(
             source,
             number,
             part.view,
             find_index,
             transform,
-            Form(settings.types, origin),
-            share=share,
-            merges=settings.merges,
+            constants,
+            Form(settings.types, origin, settings.merges),
             point=part.kind == POINT,
             resume=resume,
-            wanted=self.wanted if len(self.followed) == 1 else None,
         )
+
+    def _transform(
+        self, env: Env, number: int, part: Followed
+    ) -> tuple[RowTransform | None, bytes | None]:
+        """What stands before CHANGES, one for all feeds that differ in constants, and the constants of this one."""
+        rule = part.table.rule
+        ruled = rule is not None and rule.read is not None
+        ops = (rule.read, *part.ops) if ruled else part.ops
+        if not ops:
+            return None, None
+        text = self.text
+        known = None if text is None or len(self.followed) > 1 else text
+        if text is None or text.shape is None or any(map(operator_determinism, part.ops)):
+            return RowTransform(env, ops, known, self.params), None
+        constants = constants_of(text, self.params)
+        one, same = (text.shape, number), (text.shape, number, constants, rule if ruled else None)
+        transforms = feeds_of(env.engine).transforms
+        transform = transforms.get(same) if ruled else transforms.get(one) or transforms.get(same)
+        if transform is None:
+            transform = (
+                None if ruled else shared(env, ops, text, self.params, alone=known is not None)
+            )
+            if transform is None:
+                transform = transforms[same] = RowTransform(env, ops, known, self.params)
+            else:
+                transforms[one] = transform
+        return transform, constants
 
     def _origin(self, number: int, part: Followed, find_index: FindIndex) -> Origin:
         name = part.view.index
@@ -182,13 +202,18 @@ class FeedSource(Source):
             return 0 if found is None else found[0]
 
         settings = self.settings
-        view = replace(part.view, index=None)  # whatever the index is called
-        looks = (view, part.limit, part.descending, settings.offsets, settings.merges)
+        form = 0
+        if (
+            settings.merges or part.kind == LIMIT
+        ):  # tokens may stand within what commits mean together
+            view = replace(part.view, index=None)  # whatever the index is called
+            looks = (view, part.limit, part.descending, settings.offsets, settings.merges)
+            form = crc32(repr(looks).encode())
         return Origin(
             _table_bytes(part.table.handle.id),
             name,
             number if len(self.followed) > 1 else None,
-            crc32(repr(looks).encode()),
+            form,
             epoch_of=part.table.handle.group.epoch_of,
             index_number=index_number,
         )
@@ -196,8 +221,8 @@ class FeedSource(Source):
     def _limit_part(
         self,
         order: Order,
-        share: Hashable | None,
         transform: RowTransform | None,
+        constants: bytes | None,
         source: Any,
         find_index: FindIndex,
         origin: Origin | None,
@@ -207,7 +232,7 @@ class FeedSource(Source):
 
         def make(reading: Reading) -> LimitChannel:
             return LimitChannel(
-                Top(order, transform, reading),
+                Top(order, transform, constants, reading),
                 find_index,
                 types=settings.types,
                 offsets=settings.offsets,
@@ -215,25 +240,15 @@ class FeedSource(Source):
                 origin=origin,
             )
 
-        if share is not None:
-            form = (settings.types, settings.offsets, settings.merges, origin)
-            index = None if order.index is None else order.index[0]
-            share = (share, order.view, order.limit, order.descending, form, index)
+        form = (settings.types, settings.offsets, settings.merges, origin)
+        index = None if order.index is None else order.index[0]
+        share = (transform, constants, order.view, order.limit, order.descending, form, index)
         return LimitPart(source, order, find_index, make, share=share, origin=origin, resume=resume)
 
 
 def _key_function(primary_key: str) -> Callable[[Any], bytes]:
     """Gives the encoded primary key of a document."""
     return lambda row: encode_key(row[primary_key])
-
-
-def _share(sharing: Hashable | None, number: int, part: Followed) -> Hashable | None:
-    """What feeds that see the same values have in common; None when that is not known."""
-    if not part.ops:
-        return AS_THEY_ARE
-    if sharing is None or any(operator_determinism(op) for op in part.ops):
-        return None
-    return (sharing, number)
 
 
 def operator_determinism(op: Operator) -> int:

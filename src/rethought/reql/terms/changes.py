@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import index_bound, index_key, primary_bound, primary_key
 from rethought.datum.values import MAXVAL, MINVAL, to_int, type_name
 from rethought.errors import (
@@ -27,10 +26,10 @@ from rethought.exec.values import (
 )
 from rethought.feed import resume
 from rethought.feed.messages import LIMIT, POINT, RANGE
-from rethought.feed.view import EMPTY, View
+from rethought.feed.view import EMPTY, View, view_of_keys
 from rethought.reql.compiler import Compiler, Kind, Node
 from rethought.reql.feed_geo import Intersecting, followed_intersecting, followed_tree
-from rethought.reql.feed_text import SourceText, text_of, wanted
+from rethought.reql.feed_text import SourceText, text_of
 from rethought.reql.feeds import FeedSource, Followed, Settings
 from rethought.reql.live import LiveSource
 from rethought.reql.spec import Determinism, Effect, Grouped, TermSpec, exactly
@@ -187,11 +186,9 @@ def changes_(env: Env, value: Any, text: SourceText, params: Any, opts: Options)
         error.at = text.random
         raise
     _check_offsets(followed, settings)
-    if env.defaults.has("default"):  # filters answer otherwise then
+    if env.defaults.fallback:  # terms that look at them may do otherwise
         return Stream(FeedSource(followed, settings))
-    # The parameters as bytes: 1, 1.0 and true are equal to Python.
-    sharing = None if text.shape is None else (text.shape, encode(list(params)))
-    return Stream(FeedSource(followed, settings, sharing, wanted(text, params)))
+    return Stream(FeedSource(followed, settings, text, params))
 
 
 def _settings(env: Env, opts: Options) -> Settings:
@@ -389,7 +386,7 @@ def view_of(selected: Range) -> View:
     index = selected.index
     if selected.keys is not None:
         keys = [primary_key(key) if index is None else index_key(key) for key in selected.keys]
-        return View(index, keys=tuple([key for key in keys if key is not None]))
+        return view_of_keys(index, tuple([key for key in keys if key is not None]))
     lower, upper = selected.lower, selected.upper
     if lower is MAXVAL or upper is MINVAL:
         return EMPTY
