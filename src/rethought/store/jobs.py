@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RUN_ENTRIES: Final = 16_000  # sorted together: sorting must stay short
+RUN_ENTRIES: Final = 4_000  # sorted together: some milliseconds in which nobody else has a turn
+PIECE_ENTRIES: Final = 100  # of a run, unpacked together
 RUN_BYTES: Final = 16 << 20
 PASS_BYTES: Final = 64 << 20
 """Sorted runs that are kept, packed, before they are merged into the index in one pass. A pass writes every page that
@@ -49,7 +50,7 @@ class Run:
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = len(entries)
         self._pieces = deque(
-            pack(entries[at : at + MERGE_ROWS]) for at in range(0, len(entries), MERGE_ROWS)
+            pack(entries[at : at + PIECE_ENTRIES]) for at in range(0, len(entries), PIECE_ENTRIES)
         )
         self.bytes = sum(map(len, self._pieces))
 
