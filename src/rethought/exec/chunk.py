@@ -21,7 +21,7 @@ _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 ROWS_AT_FIRST: Final = 4
-PIECE_BYTES: Final = 1 << 20
+PIECE_BYTES: Final = 1 << 17
 
 Encoded = bytes | msgspec.Raw
 

@@ -96,6 +96,7 @@ class Env:
     slice_end = 0.0
     started = 0.0
     began = 0.0  # this batch of it
+    late = 0.0  # by how much it overran a slice, at most; whoever makes it work in pieces sets it back
     rows_read = 0  # counted for users with a limit only
     generated: str | None = None  # the key that was last made up for a row
     undivided = False  # whether it must come to an end in this slice
@@ -173,10 +174,12 @@ class Env:
 
     def tick(self) -> None:
         """Called between pieces of work: gives way to others when this query's slice is used up."""
-        if perf_counter() > self.slice_end:
+        now = perf_counter()
+        if now > self.slice_end:
             if self.undivided:
                 self.stay_undivided()
             else:
+                self.late = max(self.late, now - self.slice_end)
                 self.scheduler.pause(self)
 
     def making(self, size: int) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 FIRST_PAGE: Final = 200
 PAGE: Final = 1500
+PAGE_MIN: Final = 100
+LATE_S: Final = 0.002
+"""A query that overruns its slice by more gets smaller pages."""
 TALLY: Final = 10_000
 """So many keys are counted at once."""
 _END: Final = object()
@@ -198,18 +201,25 @@ class LocalTable:
         return page
 
     def _pages(self, env: "Env", read: Callable[[Any, Any, int], Any], limit: int) -> Iterator[Any]:
-        """Page after page of the query's snapshot of that moment, while the user may read."""
+        """Page after page of the query's snapshot of that moment, while the user may read. They are as large as others
+        can wait for what is done with a page."""
         after = None
+        size = PAGE
         while True:
             page = read(env.snapshot(self.group), after, limit)
             if page.count:
                 self.handle.reads += page.count
+                env.late, pauses = 0.0, env.pauses
                 yield page
+                if env.late > LATE_S:
+                    size = max(PAGE_MIN, size // 2)
+                elif size < PAGE and (env.pauses == pauses or env.late < LATE_S / 4):
+                    size = min(PAGE, 2 * size)
             after = page.after
             if after is None:
                 return
             check_readable(env, self.handle)
-            limit = PAGE
+            limit = size
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DATUM_CLASSES: Final = frozenset(
     {type(None), bool, int, float, str, list, dict, type(MINVAL), type(MAXVAL)}
 )
-ARRAY_CHUNK: Final = 2000
+ARRAY_CHUNK: Final = 500
 
 
 class Source:
