@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +76,19 @@ THINGS = 300
 PADDING = "x" * 1000
 
 
-@contextmanager
-def with_things(directory: Path, limits: Limits) -> Iterator[Inside]:
-    with inside(directory, limits) as running:
-        with connected(running) as client:
-            ask(client, term("table_create", term("db", "test"), "things"))
-            for low in range(0, THINGS, 50):
-                things = [{"id": n, "n": n, "padding": PADDING} for n in range(low, low + 50)]
-                ask(client, term("insert", TABLE, array(*things)), durability="soft")
-        yield running
+def fill(directory: Path) -> None:
+    with inside(directory, SMALL) as node, Client(node.port) as client:
+        ask(client, term("table_create", term("db", "test"), "things"))
+        for low in range(0, THINGS, 50):
+            things = [{"id": n, "n": n, "padding": PADDING} for n in range(low, low + 50)]
+            ask(client, term("insert", TABLE, array(*things)), durability="soft")
 
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with with_things(tmp_path_factory.mktemp("limits"), SMALL) as running:
+    directory = tmp_path_factory.mktemp("limits")
+    fill(directory)
+    with inside(directory, SMALL) as running:
         yield running
 
 
@@ -99,7 +98,8 @@ def node(name: str, usual: Inside, tmp_path: Path) -> Iterator[Inside]:
     if name not in HURRIED:
         yield usual
         return
-    with with_things(tmp_path, replace(SMALL, **HURRIED[name])) as hurried:
+    fill(tmp_path)
+    with inside(tmp_path, replace(SMALL, **HURRIED[name])) as hurried:
         yield hurried
 
 
@@ -313,7 +313,7 @@ def read_ahead_bytes(node: Inside) -> None:
         enough = frame(9, b"[1,1]" + b" " * 50_000)
         client.send(enough)
         # More at once might be read in one go, and be too much for all clients together.
-        until(lambda: node.on_loop(lambda: node.listener._inbound_bytes) >= SMALL.read_ahead_bytes)
+        until(lambda: not node.on_loop(lambda: is_read(node, client)))
         client.sock.setblocking(False)
         sent = 0
         with suppress(BlockingIOError):  # what is not read stays with the client at last
@@ -323,6 +323,13 @@ def read_ahead_bytes(node: Inside) -> None:
         # Whoever is not read from cannot be seen leaving.
         for query in node.on_loop(lambda: list(node.engine.running)):
             node.on_loop(lambda query=query: kill_query(node.engine, query.env.id, "enough"))
+
+
+def is_read(node: Inside, client: Client) -> bool:
+    port = client.sock.getsockname()[1]
+    [mine] = [member for member in node.listener.connections if member.peer[1] == port]
+    reading: bool = mine._reading
+    return reading
 
 
 def write_high_water_bytes(node: Inside) -> None:

@@ -149,6 +149,7 @@ class Connection(asyncio.Protocol):
         if only_bytes_missing:
             self._await_bytes(data, at, left)
             return self._resume_reading()
+        self._pause_reading_if_enough()
         if self._may_resume():
             self._loop.call_soon(self._resume)  # its turn was over
         return None
