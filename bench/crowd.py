@@ -2,7 +2,8 @@
 
 `python -m bench.crowd` starts a server, gives users limits, and measures single `get`s of one well-behaved client:
 alone, among the crowd (`bench.abuse`: every kind of excess, a share of the clients each), and alone again. It prints
-the median and the 99th percentile of each, and how much of the two processes' time the crowd and the server took.
+the median and the 99th percentile of each, that also in time that the server's loop worked (which other programs of
+the machine do not change much), and how much of the two processes' time the crowd and the server took.
 What always holds: the crowd is a process of its own, and gone at the end; figures of several rounds are medians.
 """
 
@@ -51,21 +52,33 @@ class Figures:
     median: float
     p99: float
     worst: float
+    worked_p99: (
+        float  # what the loop's thread worked meanwhile: other programs of the machine do not count
+    )
 
 
-def witness(port: int, count: int, pause_s: float) -> Figures:
+def witness(port: int, pid: int, count: int, pause_s: float) -> Figures:
     """Single gets, with a pause between them as a client has that does something with the answer."""
     client = Connection(port)
-    taken = []
+    taken, worked = [], []
     for number in range(count):
         body = start(term("get", table(), number * 7919 % DOCUMENTS))
+        before = on_processor_s(pid)
         begin = time.perf_counter()
         client.ask(body)
         taken.append(time.perf_counter() - begin)
+        worked.append(on_processor_s(pid) - before)
         time.sleep(pause_s)
     client.close()
     taken.sort()
-    return Figures(taken[count // 2], taken[int(0.99 * (count - 1))], taken[-1])
+    worked.sort()
+    last = int(0.99 * (count - 1))
+    return Figures(taken[count // 2], taken[last], taken[-1], worked[last])
+
+
+def on_processor_s(pid: int) -> float:
+    """What the main thread of a process has worked."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def prepare(port: int) -> None:
@@ -117,7 +130,7 @@ def shares(clients: int, only: list[str]) -> dict[str, int]:
 
 
 def show(label: str, figures: Figures) -> None:
-    cells = (figures.median, figures.p99, figures.worst)
+    cells = (figures.median, figures.p99, figures.worst, figures.worked_p99)
     print(f"{label:24s}" + "".join(f"{value * 1e6:14,.0f}" for value in cells), flush=True)
 
 
@@ -125,23 +138,23 @@ def measure(given: argparse.Namespace, port: int, pid: int) -> float:
     """Prints the table; returns the ratio of the 99th percentiles."""
     counts = shares(given.clients, given.only)
     pause_s = given.pause_ms / 1000
-    print(f"{'µs':24s}{'median':>14s}{'99th':>14s}{'worst':>14s}")
+    print(f"{'µs':24s}{'median':>14s}{'99th':>14s}{'worst':>14s}{'99th, work':>14s}")
     alone, among = [], []
     seen: dict[str, int] = {}
     for _ in range(given.rounds):
-        alone.append(witness(port, given.gets, pause_s))
+        alone.append(witness(port, pid, given.gets, pause_s))
         show("alone", alone[-1])
         with crowd(port, counts) as counted:
             time.sleep(given.settle)
             began, used = time.perf_counter(), cpu_seconds(pid)
-            among.append(witness(port, given.gets, pause_s))
+            among.append(witness(port, pid, given.gets, pause_s))
             seconds, used = time.perf_counter() - began, cpu_seconds(pid) - used
         show(f"among {sum(counts.values())}", among[-1])
         share = counted["cpu_seconds"] / counted["seconds"]
         print(f"  server {used / seconds:.0%} of a core, crowd {share:.0%}", flush=True)
         for name, count in counted["seen"].items():
             seen[name] = seen.get(name, 0) + count
-    alone.append(witness(port, given.gets, pause_s))
+    alone.append(witness(port, pid, given.gets, pause_s))
     show("alone", alone[-1])
     for name, count in sorted(seen.items()):
         print(f"  {name:32s}{count:12,d}")

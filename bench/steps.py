@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.client import Connection
-from bench.crowd import prepare
+from bench.crowd import on_processor_s, prepare
 from bench.terms import Term, array, field, row, start, table, term
 from tools.serverprocess import running
 
@@ -67,11 +67,6 @@ KINDS: Final[dict[str, Callable[[], bytes]]] = {
     ),
     "nested 900 deep": lambda: b"[1," + b"[2,[" * 900 + b"]]" * 900 + b"]",
 }  # fmt: skip
-
-
-def on_processor_s(pid: int) -> float:
-    """What the main thread of a process has worked."""
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def longest_step(port: int, pid: int, body: bytes) -> tuple[float, float]:
