@@ -93,11 +93,8 @@ class Inside:
         found: dict[str, int] = self.on_loop(self._held)
         return {name: count for name, count in found.items() if count}
 
-    def _held(self) -> dict[str, int]:
+    def _counted(self) -> dict[str, int]:
         listener, scheduler = self.listener, self.engine.scheduler
-        gc.collect()
-        objects = gc.get_objects()
-        hubs = [each for each in objects if isinstance(each, Hub)]
         return {
             "connections": len(listener._members),
             "logins": len(listener._greetings),
@@ -106,6 +103,13 @@ class Inside:
             "cursors": len(self.engine.cursors),
             "clients": len(self.engine.accounts._clients),
             "paused": scheduler.waiting,
+        }
+
+    def _held(self) -> dict[str, int]:
+        gc.collect()
+        objects = gc.get_objects()
+        hubs = [each for each in objects if isinstance(each, Hub)]
+        return self._counted() | {
             "workers": sum(self._at_work(each) for each in objects if isinstance(each, greenlet)),
             "feeds": sum(len(hub._tables) for hub in hubs if hub.group in self._groups()),
             "snapshots": sum(
@@ -134,6 +138,9 @@ class Inside:
     def settled(self) -> dict[str, int]:
         """What it still holds after all that is under way has come to its end."""
         end = monotonic() + PATIENCE_S
+        # A look at all objects takes long where there are many.
+        while any(self.on_loop(self._counted).values()) and monotonic() < end:
+            sleep(LOOK_S)
         while (found := self.held()) and monotonic() < end:
             sleep(LOOK_S)
         return found
