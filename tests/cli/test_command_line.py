@@ -1,5 +1,7 @@
 """The command line: options, help and mistakes. Nothing here starts a server."""
 
+from importlib import import_module
+
 import pytest
 
 from rethought import server
@@ -72,7 +74,9 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     assert status([command, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "Example" in shown
+    assert f"\n  rethought {command}" in shown[shown.index("Example") :]
+    example: str = import_module(f"rethought.cli.{command.replace('-', '_')}").EXAMPLE
+    assert max(map(len, example.splitlines())) <= 80  # a terminal breaks longer ones anywhere
     assert status(["help", command]) == 0
     assert f"rethought {command}" in capsys.readouterr().out
     assert {"serve", "status", "doctor", "rotate-key"} <= set(COMMANDS)

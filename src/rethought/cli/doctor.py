@@ -12,8 +12,9 @@ Example:
 
   rethought doctor -d data
 
-Exit status: 0 all is well, 1 it could not be examined (in use, wrong key, another version),
-2 something should be mended, 3 something is damaged or missing."""
+Exit status: 0 all is well, 1 it could not be examined (in use, wrong key,
+another version), 2 something should be mended, 3 something is damaged or
+missing."""
 
 TELL_SECONDS: Final = 10.0
 

@@ -11,7 +11,8 @@ EXAMPLE: Final = """\
 Example:
 
   openssl rand -hex 32 > new.key
-  rethought rotate-key -d data --encryption-key-file old.key --new-key-file new.key
+  rethought rotate-key -d data \\
+    --encryption-key-file old.key --new-key-file new.key
   rethought serve -d data --encryption-key-file new.key"""
 
 NewKeyFile = Annotated[

@@ -9,9 +9,9 @@ Example: a server in ./data that other machines can reach, with a password
 
   rethought serve -d data --bind all --initial-password auto
 
-Every option can be in the environment too (RETHOUGHT_DRIVER_PORT=28016) or in a TOML file
-(--config-file server.toml with the line: driver-port = 28016). Ctrl-C stops the server, a second
-one at once."""
+Every option can be in the environment too (RETHOUGHT_DRIVER_PORT=28016) or in
+a TOML file (--config-file server.toml with the line: driver-port = 28016).
+Ctrl-C stops the server, a second one at once."""
 
 WITHOUT_EFFECT: Final = (
     "cores",

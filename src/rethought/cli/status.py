@@ -13,12 +13,12 @@ from rethought.cli import options as o
 EXAMPLE: Final = """\
 Example:
 
-  rethought status --connect db.example:28015 --password-file admin.password --tls
+  rethought status --connect db.example:28015 --password-file admin.key --tls
 
 The password can be in the environment too (RETHOUGHT_PASSWORD).
 
-Exit status: 0 all is well, 1 the server could not be asked, 2 a table is not ready or
-current_issues has a critical row."""
+Exit status: 0 all is well, 1 the server could not be asked, 2 a table is not
+ready or current_issues has a critical row."""
 
 Connect = Annotated[str, o.option(o.NETWORK, "Where the server is; default: localhost:28015.")]
 User = Annotated[str, o.option(o.NETWORK, "Who asks; default: admin.")]
