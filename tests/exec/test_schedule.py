@@ -193,6 +193,27 @@ def test_work_that_waited_for_something_waits_for_its_turn_too() -> None:
     scheduled(check)
 
 
+def test_what_is_discarded_goes_a_lot_at_a_time() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        things: list[Any] = [[] for _ in range(100)]
+        seen: list[int] = []
+
+        class Slow:
+            def __del__(self) -> None:
+                use_up(scheduler)
+
+        things[90] = Slow()
+        scheduler.discard(things, 5)
+        assert len(things) == 100
+        while things:
+            await asyncio.sleep(0)
+            seen.append(len(things))
+        assert seen[0] == 90  # others had their turn after that lot
+        assert scheduler.quiet
+
+    scheduled(check)
+
+
 def test_the_loop_runs_between_two_slices() -> None:
     async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
         loop = asyncio.get_running_loop()

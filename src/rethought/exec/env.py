@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_DATABASE: Final = "test"
+DISCARDED_LOT: Final = 1_000
 
 
 class Options(dict[str, Callable[[], Any]]):
@@ -96,7 +97,9 @@ class Env:
     slice_end = 0.0
     started = 0.0
     began = 0.0  # this batch of it
-    late = 0.0  # by how much it overran a slice, at most; whoever makes it work in pieces sets it back
+    late = (
+        0.0  # by how much it overran a slice, at most; whoever makes it work in pieces sets it back
+    )
     rows_read = 0  # counted for users with a limit only
     generated: str | None = None  # the key that was last made up for a row
     undivided = False  # whether it must come to an end in this slice
@@ -181,6 +184,11 @@ class Env:
             else:
                 self.late = max(self.late, now - self.slice_end)
                 self.scheduler.pause(self)
+
+    def discard(self, things: list[Any], lot: int = DISCARDED_LOT) -> None:
+        """Lets go of very many things that nobody else knows of, a lot at a time, while others have their turns."""
+        if self.scheduler is not None and len(things) > lot:
+            self.scheduler.discard(things, lot)
 
     def making(self, size: int) -> None:
         """Called before a value of many bytes is made, which may take long."""

@@ -92,6 +92,7 @@ class Scheduler:
         self._first = Line()  # of clients that used little lately
         self._then = Line()
         self._passed_over = False  # whether those had no turn the last time
+        self._discarded: list[tuple[list[Any], int]] = []
         self._scheduled = False
         self._used = 0.0  # seconds of work since the last turn began
         self._round = int(perf_counter() / ROUND_S)
@@ -197,9 +198,29 @@ class Scheduler:
         self._passed_over = bool(then) and not owed and self._used > self.slice_seconds
         while then and self._used <= self.slice_seconds:
             self._run(*then.next())
-        if (first or then) and not self._scheduled:
+        if self._discarded:
+            self._free_some()
+        if (first or then or self._discarded) and not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
+
+    def discard(self, things: list[Any], lot: int) -> None:
+        """Takes what nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
+        if len(things) > lot:
+            self._discarded.append((things, lot))
+            if not self._scheduled:
+                self._scheduled = True
+                self.loop.call_soon(self._turn)
+
+    def _free_some(self) -> None:
+        end = perf_counter() + self.slice_seconds / 2
+        while self._discarded:
+            things, lot = self._discarded[-1]
+            del things[-lot:]
+            if not things:
+                self._discarded.pop()
+            if perf_counter() > end:
+                return
 
     def wait(self, env: Env, future: "Future[Any]") -> Any:
         """Waits for a future; raises what it raises, or ends the query when its client goes."""

@@ -7,8 +7,9 @@ Callers: `engine` begins queries; feeds look at the query that opens them.
 """
 
 from collections.abc import Callable
+from sys import getrefcount
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from rethought.conversation import Reply, Running
 from rethought.errors import QueryLogicError, ReqlError
@@ -32,6 +33,9 @@ from rethought.reql.responses import (
 )
 
 Done = Callable[[Reply | None], None]
+
+ALONE_MIN: Final = 10_000
+"""An array of so many elements is freed in steps. It is in no plan that is kept: no such query is that short."""
 
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
@@ -201,7 +205,10 @@ class Query:
             if value.feed:
                 return feed_cursor(self, env, value)
             return self._first_batch(env, value)
-        return respond(env, value), None
+        body = respond(env, value)
+        if value.__class__ is list and len(value) > ALONE_MIN and getrefcount(value) == 2:
+            env.discard(value)
+        return body, None
 
     def _in_transaction(self, env: Env, plan: Plan) -> tuple[bytes, "StreamCursor | None"]:
         with Transaction(env):

@@ -50,6 +50,10 @@ from rethought.reql.tree import ARGS, ASC, DATUM, DESC, FUNC, MAKE_ARRAY, Term, 
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
 
+LOT: Final = 20_000
+SLOW_LOT: Final = 1_000
+"""So many rows are looked at before others may have their turn."""
+
 # ---- order_by
 
 
@@ -202,21 +206,25 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
     stream = as_stream(sequence)
     stream.refuse_endless()
     limit = env.array_limit
-    chunks = []
-    count = 0
-    for chunk in stream.chunks(env, settled=True):
-        env.tick()
-        chunks.append(chunk)
-        count += chunk.count
-        if count > limit:
-            raise ResourceLimitError(too_many(limit))
-    encoded = stream.table is not None and all(chunk.encoded for chunk in chunks)
-    order = _order_of(env, chunks, count, keys)
+    chunks: list[Chunk] = []
     items: list[Any] = []
-    for chunk in chunks:
-        env.tick()
-        items.extend(chunk.documents() if encoded else chunk.datums())
-    rows = picked(env, items, order)
+    try:
+        count = 0
+        for chunk in stream.chunks(env, settled=True):
+            env.tick()
+            chunks.append(chunk)
+            count += chunk.count
+            if count > limit:
+                raise ResourceLimitError(too_many(limit))
+        encoded = stream.table is not None and all(chunk.encoded for chunk in chunks)
+        order = _order_of(env, chunks, count, keys)
+        for chunk in chunks:
+            env.tick()
+            items.extend(chunk.documents() if encoded else chunk.datums())
+        rows = picked(env, items, order)
+    finally:
+        env.discard(items)
+        env.discard(chunks, 1)
     if stream.table is None:
         return rows
     source = Encoded(rows) if encoded else Rows(rows)
@@ -229,13 +237,20 @@ def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
 
 def picked(env: Env, items: list[Any], order: Sequence[int]) -> list[Any]:
     """The items at these positions."""
-    if len(order) <= LOT:
-        return [items[at] for at in order]
     rows: list[Any] = []
-    for start in range(0, len(order), LOT):
-        rows += [items[at] for at in order[start : start + LOT]]
-        env.tick()
+    for lot in lots(env, order):
+        rows += [items[at] for at in lot]
     return rows
+
+
+def lots(env: Env, values: Sequence[Any], size: int = LOT) -> Iterator[Sequence[Any]]:
+    """So many at a time; others may have their turn in between."""
+    if len(values) <= size:
+        yield values
+        return
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+        env.tick()
 
 
 def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) -> Sequence[int]:
@@ -244,19 +259,20 @@ def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) ->
         return range(count)
     columns: list[list[Any]] = [[] for _ in keys]
     try:
-        for chunk in chunks:
-            env.tick()
-            for column, key in zip(columns, keys, strict=True):
-                column.extend(keys_of(key.function, chunk))
-    except ReqlError:
-        return _careful_order([row for chunk in chunks for row in chunk.datums()], keys)
-    return _order(env, columns, keys)
+        try:
+            for chunk in chunks:
+                env.tick()
+                for column, key in zip(columns, keys, strict=True):
+                    column.extend(keys_of(key.function, chunk))
+        except ReqlError:
+            return _careful_order([row for chunk in chunks for row in chunk.datums()], keys)
+        return _order(env, columns, keys)
+    finally:
+        for column in columns:
+            env.discard(column)
 
 
 INSERTION_MAX: Final = 14
-LOT: Final = 20_000
-SLOW_LOT: Final = 1_000
-"""So many rows are looked at before others may have their turn."""
 
 
 def _careful_order(rows: list[Any], keys: list[SortKey]) -> list[int]:
@@ -304,10 +320,13 @@ def precedes(left: Any, right: Any, keys: list[SortKey]) -> bool:
 
 def _order(env: Env, columns: list[list[Any]], keys: list[SortKey]) -> list[int]:
     """The positions of the rows in order; stable, the last key first."""
-    order = list(range(len(columns[0])))
+    order: list[int] = []
+    for lot in lots(env, range(len(columns[0]))):
+        order += lot
     for column, key in zip(reversed(columns), reversed(keys), strict=True):
-        env.tick()
-        kinds = set(map(type, column))
+        kinds: set[type] = set()
+        for lot in lots(env, column):
+            kinds.update(map(type, lot))
         plain = kinds in _NUMBERS or kinds == {str}
         if not plain:
             column = _comparable(env, column)
@@ -320,12 +339,8 @@ def _order(env: Env, columns: list[list[Any]], keys: list[SortKey]) -> list[int]
 def _comparable(env: Env, column: list[Any]) -> list[Any]:
     """Keys of any kind as values that Python compares as the protocol does; those that are missing come first."""
     keys: list[Any] = []
-    for start in range(0, len(column), SLOW_LOT):
-        keys += [
-            (0,) if part is SKIP else (1, order_key(part))
-            for part in column[start : start + SLOW_LOT]
-        ]
-        env.tick()
+    for lot in lots(env, column, SLOW_LOT):
+        keys += [(0,) if part is SKIP else (1, order_key(part)) for part in lot]
     return keys
 
 
