@@ -223,6 +223,16 @@ def test_the_ready_state_is_a_place_to_resume_from(node: Node, new_table: NewTab
     feed.close()
 
 
+def test_a_young_journal_renews_no_tokens(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    form = {"include_resume_tokens": True, "include_states": True}
+    feed = node.feed(table.get(-1).changes(**form))
+    for id in range(40):  # far from anything being forgotten
+        node.run(table.insert({"id": id}))
+    assert [row["state"] for row in feed.take()] == ["ready"]
+    feed.close()
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -274,6 +284,27 @@ def test_the_quiet_part_of_a_union_gets_a_new_token_too(own_node: Node) -> None:
     feed = node.feed(query.changes(resume_after=rows[-1]["resume_token"]))
     assert [row["new_val"]["id"] for row in feed.take()] == ["q"]
     feed.close()
+
+
+def test_another_query_may_go_on_from_a_token(node: Node, new_table: NewTable) -> None:
+    """A token is a place in the history of a table: whoever resumes is told what their query says of later changes."""
+    table = new_table("x")
+    first = node.feed(table.filter(r.row["x"] > 0).changes(include_resume_tokens=True))
+    node.run(table.insert([{"id": 0, "x": 1}, {"id": 1, "x": -1}]))
+    [message] = first.take()
+    first.close()
+    node.run(table.insert([{"id": 2, "x": -1}, {"id": 3, "x": 1}]))
+    token = message["resume_token"]
+    for query, ids in (
+        (table.filter(r.row["x"] < 0), [2]),
+        (table.filter(r.row["x"] > 0).pluck("id"), [3]),
+        (table.get(2), [2]),
+        (table.get_all(1, -1, index="x"), [2, 3]),
+        (table, [2, 3]),
+    ):
+        feed = node.feed(query.changes(resume_after=token))
+        assert sorted(row["new_val"]["id"] for row in feed.take()) == ids
+        feed.close()
 
 
 def test_a_token_of_another_table_is_refused(node: Node, new_table: NewTable) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rethought.errors import OpFailedError
 from rethought.store import META, Change, Retention
 from rethought.store.epochs import NONE, Epochs
+from rethought.store.group import JOURNAL_LOOK_S
 from rethought.store.journal import pack
 from tests.store.support import Opened, encode, fill, key_of, put
 
@@ -91,6 +92,33 @@ def test_old_commits_are_forgotten(opened: Open) -> None:
     kept = list(group.journal(0))
     assert now - kept[0].time < 200.0
     assert kept[-1].seq == group.seq
+
+
+def test_old_commits_are_forgotten_with_time_alone(opened: Open) -> None:
+    now = 1_000.0
+    home = opened(journal_seconds=5_000.0, clock=lambda: now, journal_trim_rows=4)
+    group = home.group
+    table = group.create_table()
+    for i in range(10):
+        fill(group, table, 1, start=i)
+        now += 1.0
+    home.loop.pass_time(JOURNAL_LOOK_S)
+    home.loop.settle()
+    assert group.journal_first_seq == 1
+    now = 6_005.5
+    newest = group.seq
+    home.loop.pass_time(JOURNAL_LOOK_S)
+    home.loop.settle()
+    assert group.journal_first_seq == newest - 3
+    now = 9_000.0
+    home.loop.pass_time(JOURNAL_LOOK_S)
+    home.loop.settle()
+    assert group.journal_first_seq == group.seq == newest
+    group = home.reopen()
+    assert group.journal_first_seq == group.seq == newest
+    snapshot = group.snapshot().acquire()
+    assert snapshot.count(table) == 10
+    snapshot.release()
 
 
 def test_a_shorter_retention_counts_at_once_and_survives(opened: Open) -> None:

@@ -15,7 +15,7 @@ One per group with feeds, made by `reql.feeds`.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
@@ -56,7 +56,7 @@ class Hub:
         self._draining = False
         self._work: Iterator[int] | None = None  # what is not told completely
         self._told = 0  # messages of this turn
-        self.hearts: set[Heartbeat] = set()
+        self.hearts: dict[Hashable, Heartbeat] = {}
         self._beat_at = NEVER  # the commit after which they are asked
         group.subscribe(self._committed)
 
@@ -127,11 +127,17 @@ class Hub:
             self._beat_at = self.seq + max(1, (self.seq - self.first_seq) // 4)
 
     def _beat(self) -> None:
-        self.settle()
-        for heart in tuple(self.hearts):
-            if heart in self.hearts:  # or it has ended meanwhile
+        if self._journal_fills():
+            self.settle()
+            for heart in tuple(self.hearts.values()):
                 heart.beat(self)
         self.expect_beat()
+
+    def _journal_fills(self) -> bool:
+        """Whether the oldest commits will be forgotten before as much again is written or as long again has passed."""
+        usage = self.group.journal_usage()
+        age = 0.0 if usage.oldest is None else self.group.options.clock() - usage.oldest
+        return 2 * usage.bytes > usage.kept_bytes or 2 * age > usage.kept_seconds
 
     # ---- commits
 

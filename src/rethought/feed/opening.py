@@ -16,7 +16,7 @@ from rethought.feed import messages
 from rethought.feed.catchup import LimitCatchUp, RangeCatchUp, as_told
 from rethought.feed.channel import PLAIN, Family, Form, RangeChannel, ReadChannel, Transform
 from rethought.feed.documents import Documents
-from rethought.feed.heartbeat import Heartbeat
+from rethought.feed.heartbeat import Place, keep_young
 from rethought.feed.limit import LimitChannel, Reading
 from rethought.feed.ordered import Order
 from rethought.feed.resume import Mark, Marks, Origin, text_of
@@ -34,7 +34,9 @@ class Part(Protocol):
     """One table's share in a feed. `begin` is called once; `step` until it says that nothing is left to read."""
 
     @property
-    def source(self) -> Source: ...
+    def place(self) -> Place:
+        """With resume tokens only."""
+        ...
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None: ...
 
@@ -93,6 +95,11 @@ class RangePart:
         self._resume = resume
         self._waiting: _Waiting | None = None
         self._catch_up: RangeCatchUp | None = None
+
+    @property
+    def place(self) -> Place:
+        assert self._form.origin is not None
+        return self.source, self._form.origin
 
     def mark(self) -> Mark | None:
         origin = self._form.origin
@@ -198,6 +205,11 @@ class LimitPart:
         self._resume = resume
         self._waiting: _Waiting | None = None
         self._catch_up: LimitCatchUp | None = None
+
+    @property
+    def place(self) -> Place:
+        assert self._origin is not None
+        return self.source, self._origin
 
     def mark(self) -> Mark | None:
         if self._origin is None or self._waiting is not None:
@@ -312,5 +324,5 @@ class Opening:
             token = None if marks is None else text_of(marks)
             subscription.put([messages.state(b"ready", types=self._types, token=token)])
             if self._tokens:
-                sources = {part.source for part in self._parts}
-                Heartbeat(subscription, sources, self._marks, types=self._types)
+                places = tuple([part.place for part in self._parts])
+                keep_young(subscription, places, types=self._types)

@@ -1,6 +1,6 @@
 """Where a feed's table is, as the feed room sees it. A protocol: `Hub` is one, `reql.feed_sources` has another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,7 +31,7 @@ class Source(Protocol):
         ...
 
     @property
-    def hearts(self) -> "set[Heartbeat]":
+    def hearts(self) -> "dict[Hashable, Heartbeat]":
         """Those who are asked when `expect_beat` has been called and enough was committed since."""
         ...
 

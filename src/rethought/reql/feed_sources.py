@@ -175,7 +175,7 @@ class SystemSource:
         return nullcontext(self)
 
     untold: Sequence[Commit] = ()
-    hearts: Final[set[Heartbeat]] = set()
+    hearts: Final[dict[Hashable, Heartbeat]] = {}
 
     def expect_beat(self) -> None:
         """There are no tokens."""

@@ -9,6 +9,7 @@ Callers: `catalog` opens and closes groups and owns their tables; `exec` and `fe
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from weakref import ref
 
 import apsw
 
@@ -72,6 +73,14 @@ NOT_BUILT: Final = (
     "it is not built, because documents of its table cannot be read; "
     "that is tried again after every search for damage."
 )
+JOURNAL_LOOK_S: Final = 600.0
+
+
+def _look_at_journal(group: "ref[Group]") -> None:
+    """Of a group that may have been closed and forgotten meanwhile."""
+    there = group()
+    if there is not None:
+        there.look_at_journal()
 
 
 class Group:
@@ -102,6 +111,7 @@ class Group:
         self._cache = self.options.cache.join(writer.connection, self.options.cache_bytes, loop)
         writer.undone = self._undone
         self._watch_log()
+        self._watch_journal()
         self._resume_jobs()
 
     @property
@@ -176,6 +186,18 @@ class Group:
         self._put_record(batch, RETENTION, encode(retention))
         self._writer.journal.keep(retention)
         batch.ticket(False).add(lambda error: None if error else self._jobs.add(TrimJournal()))
+
+    def _watch_journal(self) -> None:
+        self._loop.call_later(JOURNAL_LOOK_S, _look_at_journal, ref(self))
+
+    def look_at_journal(self) -> None:
+        """Commits forget what is too old; when there are none, time has to."""
+        if self._closed:
+            return
+        writer = self._writer
+        if writer.batch is None and writer.journal.too_old(writer.options.clock()):
+            self._jobs.add(TrimJournal())
+        self._watch_journal()
 
     def journal_usage(self) -> JournalUsage:
         journal = self._writer.journal

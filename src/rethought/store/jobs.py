@@ -340,14 +340,16 @@ class RemoveTable:
 
 
 class TrimJournal:
-    """Forgets what of the journal is no longer kept, when that became less: commits to come would do it by and by."""
+    """Forgets what of the journal is no longer kept, when that became less, or grew old while nothing was committed."""
 
     name = "journal"
 
     def step(self, writer: "Writer", end: float) -> bool:
-        writer.write()
+        batch = writer.write()
         monotonic = writer.options.monotonic
         try:
+            if not batch.changes and writer.journal.saved_seq < writer.seq:
+                writer.save_counters(writer.seq)  # only what is counted may go
             while writer.journal.trim(writer.options.clock()):
                 if monotonic() >= end:
                     return False

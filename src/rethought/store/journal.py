@@ -161,6 +161,14 @@ class Journal:
         row: list[Any] = self._connection.execute(JOURNAL_OLDEST, (1,)).fetchall()
         return row[0][1] if row else None
 
+    def too_old(self, now: float) -> bool:
+        """Whether there is something to forget because of its age."""
+        try:
+            oldest = self.oldest if self.rows > 1 else None
+        except apsw.Error:
+            return False  # whoever needs it will be told of the damage
+        return oldest is not None and oldest < now - self.kept_seconds
+
     def save_due(self, seq: int, now: float) -> bool:
         options = self._options
         return (
