@@ -122,6 +122,12 @@ def over_rows(query: Term, rows: int | None = None) -> Callable[[Target], float]
     return measure
 
 
+def joined_by_index(target: Target) -> float:
+    """Each row on the left meets one in a hundred of all documents."""
+    rows = min(JOINED_MAX // 100, target.documents) * target.documents // 100
+    return whole(target.port, start(JOINED_BY_INDEX), rows)
+
+
 def percentile(share: float, make: Callable[[Draw], Term]) -> Callable[[Target], float]:
     def measure(target: Target) -> float:
         taken = latencies(target.port, lambda: start(make(target.draw)), count=2000)
@@ -251,6 +257,18 @@ MERGED_MAP: Final = term(
         "map", table(), row(term("merge", term("var", 1), {"next": term("add", field("age"), 1)}))
     ),
 )
+MERGED_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        term("merge", table(), row({"next": term("add", field("age"), 1)})),
+        row(term("gt", field("next"), 50)),
+    ),
+)
+GROUPED_BY_BOTH: Final = term(
+    "avg", term("group", table(), "city", row(term("gt", field("age"), 50))), "score"
+)
+GROUPED_MULTI: Final = term("count", term("group", table(), "tags", multi=True))
 GROUPED_BY_TWO: Final = term("count", term("group", table(), "city", "age"))
 GROUPED_MAXIMUM: Final = term("max", term("group", table(), "city"), "score")
 GROUPED_INDEX: Final = term("count", term("group", table(), index="age"))
@@ -281,6 +299,30 @@ SORTED_BY_FUNCTION: Final = term(
         row(term("mul", field("score"), -1)),
     ),
     10,
+)
+SORTED_DOWN: Final = term(
+    "limit",
+    term(
+        "order_by",
+        term("between", table(), 0, SORTED_MAX),
+        *(term("desc", name) for name in ("city", "age", "score")),
+    ),
+    10,
+)
+JOINED_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        term("zip", term("eq_join", term("limit", table(), JOINED_MAX), "age", table())),
+        row(term("lt", field("age"), 50)),
+    ),
+)
+JOINED_BY_INDEX: Final = term(
+    "count",
+    term(
+        "zip",
+        term("eq_join", term("limit", table(), JOINED_MAX // 100), "age", table(), index="age"),
+    ),
 )
 JOINED_BY_FUNCTION: Final = term(
     "count",
@@ -326,10 +368,13 @@ ROWS: Final = (
     Row("map, compound function, sum", "docs/s", over_rows(COMPOUND_MAP)),
     Row("map, object of several fields, count", "docs/s", over_rows(BUILT_MAP)),
     Row("map, merge, count", "docs/s", over_rows(MERGED_MAP)),
+    Row("merge, filter, count", "docs/s", over_rows(MERGED_FILTER)),
     Row("map, reduce", "docs/s", over_rows(REDUCED)),
     Row("group, count", "docs/s", over_rows(GROUPED)),
     Row("group, average", "docs/s", over_rows(GROUPED_AVERAGE)),
     Row("group by two fields, count", "docs/s", over_rows(GROUPED_BY_TWO)),
+    Row("group by field and function, average", "docs/s", over_rows(GROUPED_BY_BOTH)),
+    Row("group by every tag, count", "docs/s", over_rows(GROUPED_MULTI)),
     Row("group, max of a field", "docs/s", over_rows(GROUPED_MAXIMUM)),
     Row("group by function, map, sum", "docs/s", over_rows(GROUPED_FUNCTION)),
     Row("group by index, count", "docs/s", over_rows(GROUPED_INDEX)),
@@ -340,6 +385,9 @@ ROWS: Final = (
     Row("pluck to the client", "docs/s", over_rows(PLUCKED)),
     Row("order_by without index", "docs/s", over_rows(SORTED, SORTED_MAX)),
     Row("order_by two functions", "docs/s", over_rows(SORTED_BY_FUNCTION, SORTED_MAX)),
+    Row("order_by three fields, down", "docs/s", over_rows(SORTED_DOWN, SORTED_MAX)),
+    Row("eq_join, zip, filter, count", "docs/s", over_rows(JOINED_FILTER, JOINED_MAX)),
+    Row("eq_join on an index, zip, count", "rows/s", joined_by_index),
     Row("eq_join by function, zip, count", "docs/s", over_rows(JOINED_BY_FUNCTION, JOINED_MAX)),
     Row("eq_join, count", "docs/s", over_rows(JOINED, JOINED_MAX)),
     Row("changes, 1 subscriber", "changes/s", followed(FEED, 1, 5000)),

@@ -10,6 +10,7 @@ Callers: the terms of that name.
 """
 
 from collections.abc import Sequence
+from operator import is_
 from typing import TypeAlias, cast
 
 from rethought.datum.kinds import BINARY, TYPE_KEY, Datum
@@ -26,10 +27,19 @@ def parse_paths(specs: Sequence[Datum], *, deepest: bool = False) -> Paths:
 
     Raises ``Invalid path argument `{v}`.``
     """
-    paths: Paths = {}
+    global _last
+    before, how, paths = _last
+    if how is deepest and len(before) == len(specs) and all(map(is_, before, specs)):
+        return paths
+    paths = {}
     for spec in specs:
         _add(paths, spec, deepest)
+    _last = (tuple(specs), deepest, paths)
     return paths
+
+
+_last: tuple[tuple[Datum, ...], bool, Paths] = ((), False, {})
+"""What was asked for last, which the next row mostly comes with again. Neither it nor the tree ever changes."""
 
 
 def _add(paths: Paths, spec: Datum, deepest: bool) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-from rethought.datum.merging import merge_objects
 from rethought.exec.chunk import TYPE_KEY, Chunk, Encoded, Later
 from rethought.exec.projection import Projection
 
@@ -103,6 +102,17 @@ def pairs(left: Chunk, docs: Sequence[Encoded], places: list[int]) -> Chunk:
     return Chunk(left.count, later=Pairs(left, _Rights(docs, places)))
 
 
+def _merge_plain(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """As `datum.merging.merge_objects`, of objects without pseudotypes in them."""
+    merged = left | right
+    for key, value in right.items():
+        if value.__class__ is dict:
+            before = left.get(key)
+            if before.__class__ is dict:
+                merged[key] = _merge_plain(before, value)
+    return merged
+
+
 class _Zipped(Later):
     """The two sides of pairs merged. There are no pseudotypes in them, so nothing can go wrong."""
 
@@ -113,7 +123,7 @@ class _Zipped(Later):
         self.right = right
 
     def datums(self) -> list[Any]:
-        return list(map(merge_objects, self.left.datums(), self.right.datums()))
+        return list(map(_merge_plain, self.left.datums(), self.right.datums()))
 
     def read(self, projection: Projection) -> list[Any] | None:
         rows = self.left.read(projection)
@@ -135,7 +145,8 @@ class _Zipped(Later):
                 value = values[place]
                 if value.__class__ is dict:
                     before = getattr(row, name)
-                    setattr(row, name, merge_objects(None if before is unset else before, value))
+                    both = before.__class__ is dict
+                    setattr(row, name, _merge_plain(before, value) if both else value)
                 elif value is not unset:
                     setattr(row, name, value)
         return rows

@@ -6,7 +6,6 @@ anything else first collects each group into an array (bounded by the array limi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
@@ -77,27 +76,29 @@ class GroupedStream:
         states: dict[Any, Any],
         groups: "Groups",
     ) -> None:
-        columns = self._columns(chunk)
         split: dict[Any, list[Any]] = defaultdict(list)
-        hashes = None if self.multi else groups.of_columns(columns)
-        passed = None if hashes is None else self._through_together(env, chunk, hashes)
+        places, columns = self._keys(chunk)
+        hashes = groups.of_columns(columns)
+        passed = None
+        if hashes is not None and places is None:
+            passed = self._through_together(env, chunk, hashes)
+        elif hashes is not None and not self.ops:
+            passed = (chunk, hashes)
         if passed is not None:
             chunk, hashes = passed
             if reduction.counts:
                 states.update(hashes)  # a Counter
                 return
-            for value, hashed in zip(reduction.glance(env, chunk), hashes, strict=True):
+            values = reduction.glance(env, chunk)
+            if places is not None:
+                values = [values[at] for at in places]
+            for value, hashed in zip(values, hashes, strict=True):
                 split[hashed].append(value)
-        elif self.ops:
-            for hashed, rows in self._split_rows(env, chunk, columns, groups).items():
+        else:
+            for hashed, rows in self._split_rows(env, chunk, groups).items():
                 result = apply_all(env, self.ops, of_rows(rows))
                 if result.count:
                     split[hashed] = reduction.extract(env, result)
-        else:
-            values = reduction.glance(env, chunk)
-            for value, some in zip(values, self._hashes(env, columns, groups), strict=True):
-                for hashed in some:
-                    split[hashed].append(value)
         for hashed, part in split.items():
             state = states.get(hashed, SKIP)
             if state is SKIP:
@@ -121,30 +122,45 @@ class GroupedStream:
             return None
         return chunk, hashes
 
-    def _columns(self, chunk: Chunk) -> list[list[Any]]:
+    def _split_rows(self, env: "Env", chunk: Chunk, groups: "Groups") -> dict[Any, list[Any]]:
+        """The rows of each group."""
+        places, columns = self._keys(chunk)
+        hashes = groups.of_columns(columns)
+        if hashes is None:
+            data = [
+                [part if part is SKIP else need_datum(env, part, None) for part in column]
+                for column in columns
+            ]
+            hashes = groups.of_columns(data)
+            assert hashes is not None
+        split: dict[Any, list[Any]] = defaultdict(list)
+        rows = chunk.datums()
+        for at, hashed in zip(places or range(chunk.count), hashes, strict=True):
+            split[hashed].append(rows[at])
+        return split
+
+    def _keys(self, chunk: Chunk) -> tuple[list[int] | None, list[list[Any]]]:
+        """The keys in columns. Where a row may belong to several groups it has a key for each, and the places tell
+        which row that is."""
         columns = [keys_of(function, chunk) for function in self.keys]
         if self.index is not None:
             columns.append(self.index(chunk))
-        return columns
-
-    def _split_rows(
-        self, env: "Env", chunk: Chunk, columns: list[list[Any]], groups: "Groups"
-    ) -> dict[Any, list[Any]]:
-        split: dict[Any, list[Any]] = defaultdict(list)
-        for row, hashes in zip(chunk.datums(), self._hashes(env, columns, groups), strict=True):
-            for hashed in hashes:
-                split[hashed].append(row)
-        return split
-
-    def _hashes(
-        self, env: "Env", columns: list[list[Any]], groups: "Groups"
-    ) -> Iterator[list[Any]]:
-        """For every row the groups it belongs to."""
-        single = len(columns) == 1
-        for parts in zip(*columns, strict=True):
-            values = [None if part is SKIP else need_datum(env, part, None) for part in parts]
-            found = self._fan(values) if self.multi else [values]
-            yield [groups.hash(group[0] if single else group) for group in found]
+        if not self.multi:
+            return None, columns
+        places: list[int] = []
+        if len(columns) == 1 and self.index is None:
+            flat: list[Any] = []
+            for at, value in enumerate(columns[0]):
+                some = (value or [None]) if value.__class__ is list else [value]
+                flat += some
+                places += [at] * len(some)
+            return places, [flat]
+        fans: list[list[Any]] = []
+        for at, parts in enumerate(zip(*columns, strict=True)):
+            found = self._fan(list(parts))
+            fans += found
+            places += [at] * len(found)
+        return places, list(map(list, zip(*fans, strict=True)))
 
     def _fan(self, values: list[Any]) -> list[list[Any]]:
         """Array keys give one group per element, but for an index, whose entries are elements already."""
@@ -166,7 +182,7 @@ class GroupedStream:
         total = 0
         for chunk in self.stream.chunks(env, settled=True):
             env.tick()
-            split = self._split_rows(env, chunk, self._columns(chunk), found)
+            split = self._split_rows(env, chunk, found)
             for hashed, part in split.items():
                 rows = apply_all(env, self.ops, of_rows(part))
                 if not rows.count:

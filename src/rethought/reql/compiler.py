@@ -16,7 +16,7 @@ from typing import Any, Final
 from rethought.errors import CompileError, Frame
 from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
-from rethought.reql.expressions import Expressions, Fill, at_line, code_of, parsed
+from rethought.reql.expressions import Expressions, at_line, code_of, fill, template
 from rethought.reql.merging import changes_of
 from rethought.reql.nodes import (
     CHECKS,
@@ -96,7 +96,7 @@ class Compiler(Expressions):
 
     def inline(
         self,
-        template: str,
+        source: str,
         args: dict[str, ast.expr],
         line: int,
         lazy: tuple[str, ...] = ("slow",),
@@ -105,7 +105,7 @@ class Compiler(Expressions):
         slow = args.get("slow")
         # Outside functions a term runs once: what stands inline would cost more to compile than it saves.
         if slow is None or (self.shortcuts and self.depth):
-            return super().inline(template, args, line, lazy, unset)
+            return super().inline(source, args, line, lazy, unset)
         assert isinstance(slow, ast.Call)
         slow.args = [slow.args[0], *(code for name, code in args.items() if name != "slow")]
         return slow
@@ -327,10 +327,8 @@ class Compiler(Expressions):
             [self.name("env", line), self.name(temp, line), blame],
             line,
         )
-        filled: ast.expr = Fill(
-            {"a": self.name(temp, line), "slow": slow}, {"a": bound}, line, {}
-        ).visit(parsed(test)[0])
-        return filled
+        filled = {"a": self.name(temp, line), "slow": slow}
+        return fill(template(test), filled, {"a": bound}, line, {})
 
     def datum(self, node: Node, line: int, at: Frame | None = None) -> ast.expr:
         """The value as a datum."""
@@ -576,7 +574,7 @@ class Compiler(Expressions):
         tree = ast.Expression(function)
         compiled = code_of(tree, self.filename)
         if not self._namespace:
-            self._namespace.update(runtime.base_namespace(self.specs))
+            self._namespace = runtime.base_namespace(self.specs).copy()
         new = itertools.islice(self.constants.items(), self._published, None)
         self._namespace.update(new)
         self._published = len(self.constants)

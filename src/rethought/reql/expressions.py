@@ -9,22 +9,56 @@ import copy
 import itertools
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from rethought.errors import Frame
 from rethought.reql.tree import Term
 
 
-@cache
-def parsed(source: str) -> tuple[ast.expr, tuple[str, ...]]:
-    """An inline template and the names that it evaluates first, whatever their values are, in that order."""
-    tree = ast.parse(source, mode="eval").body
-    names: list[str] = []
-    _leading(tree, names)
-    return tree, tuple(dict.fromkeys(names))
+class Template:
+    """An expression with holes. `leading` are the names that it evaluates first, whatever their values are, in order;
+    `make(name, line)` builds it anew, with `name(id, ctx)` for each name that stands in it."""
+
+    __slots__ = ("leading", "make")
+
+    def __init__(self, source: str) -> None:
+        tree = ast.parse(source, mode="eval").body
+        names: list[str] = []
+        _leading(tree, names)
+        self.leading = tuple(dict.fromkeys(names))
+        kept: dict[str, Any] = {}
+        code = _constructor(tree, kept)
+        self.make: Callable[[Callable[[str, ast.expr_context], ast.expr], int], ast.expr]
+        self.make = eval(f"lambda name, line: {code}", kept)
+
+
+template: Final = cache(Template)
+
+
+def _constructor(node: Any, kept: dict[str, Any]) -> str:
+    """Python code that makes a node; a query has hundreds of them, so this has no time to look at a tree each time."""
+    kind = node.__class__
+    if kind is list:
+        return f"[{', '.join([_constructor(part, kept) for part in node])}]"
+    if kind is ast.Name:
+        return f"name({node.id!r}, {_constructor(node.ctx, kept)})"
+    if not isinstance(node, ast.AST) or not node._fields:  # what is never changed is shared
+        return _kept(node, kept)
+    # The test of a choice runs first.
+    fields = ("test", "body", "orelse") if kind is ast.IfExp else kind._fields
+    parts = [f"{field}={_constructor(getattr(node, field), kept)}" for field in fields]
+    if isinstance(node, ast.expr):
+        parts.append("lineno=line, col_offset=0")
+    return f"{_kept(kind, kept)}({', '.join(parts)})"
+
+
+def _kept(value: object, kept: dict[str, Any]) -> str:
+    name = f"k{len(kept)}"
+    kept[name] = value
+    return name
 
 
 def _leading(node: ast.expr, names: list[str]) -> bool:
@@ -54,47 +88,31 @@ def _leading(node: ast.expr, names: list[str]) -> bool:
     return all(_leading(part, names) for part in parts) and whole
 
 
-class Fill:
-    """Makes an expression of a template, which stays as it is; the first occurrence in `first` becomes the binding
-    one. What is put in is not looked into: compiling a query costs what its terms cost, however they nest."""
+def fill(
+    made_of: Template,
+    values: dict[str, ast.expr],
+    first: dict[str, ast.expr],
+    line: int,
+    temps: dict[str, str],
+) -> ast.expr:
+    """An expression of a template; the first occurrence of a name in `first` becomes the binding one. What is put in is
+    not looked into: compiling a query costs what its terms cost, however they nest."""
 
-    def __init__(
-        self,
-        values: dict[str, ast.expr],
-        first: dict[str, ast.expr],
-        line: int,
-        temps: dict[str, str],
-    ) -> None:
-        self.values = values
-        self.first = first
-        self.line = line
-        self.temps = temps
-
-    def visit(self, node: Any) -> Any:
-        kind = node.__class__
-        if kind is ast.Name:
-            return self._name(node)
-        filled = kind()
-        # The test of a choice runs first.
-        for field in ("test", "body", "orelse") if kind is ast.IfExp else kind._fields:
-            value = getattr(node, field)
-            if value.__class__ is list:
-                value = [self.visit(part) for part in value]
-            elif isinstance(value, ast.expr):
-                value = self.visit(value)
-            setattr(filled, field, value)
-        return at_line(filled, self.line) if isinstance(filled, ast.expr) else filled
-
-    def _name(self, node: ast.Name) -> ast.expr:
-        if node.id.startswith("t_"):
-            return at_line(ast.Name(self.temps[node.id], node.ctx), self.line)
-        binding = self.first.pop(node.id, None)
+    def name(id_: str, context: ast.expr_context) -> ast.expr:
+        if id_.startswith("t_"):
+            return ast.Name(temps[id_], context, lineno=line, col_offset=0)
+        binding = first.pop(id_, None)
         if binding is not None:
             return binding
-        value = self.values.get(node.id)
+        value = values.get(id_)
         if value is None:
-            return at_line(ast.Name(node.id, node.ctx), self.line)
-        return copy.copy(value) if isinstance(value, ast.Name | ast.Constant) else value
+            return ast.Name(id_, context, lineno=line, col_offset=0)
+        kind = value.__class__
+        if kind is ast.Name:
+            return ast.Name(value.id, value.ctx, lineno=value.lineno, col_offset=0)  # type: ignore[attr-defined]
+        return copy.copy(value) if kind is ast.Constant else value
+
+    return made_of.make(name, line)
 
 
 Expression = TypeVar("Expression", bound=ast.expr)
@@ -109,8 +127,8 @@ def code_of(tree: ast.Expression, filename: str) -> CodeType:
 
 
 def at_line(node: Expression, line: int) -> Expression:
-    node.lineno = node.end_lineno = line
-    node.col_offset = node.end_col_offset = 0
+    node.lineno = line
+    node.col_offset = 0
     return node
 
 
@@ -176,7 +194,7 @@ class Expressions:
 
     def inline(
         self,
-        template: str,
+        source: str,
         args: dict[str, ast.expr],
         line: int,
         lazy: tuple[str, ...] = ("slow",),
@@ -184,7 +202,7 @@ class Expressions:
     ) -> ast.expr:
         """Fills a template; every argument is evaluated once, in order, but `lazy` ones only where they stand. Those
         in `unset` may be fields that a row lacks: `slow` is not called with such a one."""
-        tree, leading = parsed(template)
+        made_of = template(source)
         values: dict[str, ast.expr] = {}
         bindings: dict[str, ast.expr] = {}
         for name, code in args.items():
@@ -207,10 +225,9 @@ class Expressions:
                     )
         temps: dict[str, str] = defaultdict(self.temp)
         names = list(bindings)
-        if names == [name for name in leading if name in bindings]:
-            result: ast.expr = Fill(values, bindings, line, temps).visit(tree)
-            return result
-        result = Fill(values, {}, line, temps).visit(tree)
+        if names == [name for name in made_of.leading if name in bindings]:
+            return fill(made_of, values, bindings, line, temps)
+        result = fill(made_of, values, {}, line, temps)
         prelude = at_line(ast.Tuple(list(bindings.values()), ast.Load()), line)
         return at_line(ast.BoolOp(ast.And(), [prelude, result]), line)
 

@@ -59,7 +59,10 @@ class Term:
         self.span = span
 
     def has_splice(self) -> bool:
-        return any(arg.type == ARGS for arg in self.args)
+        for arg in self.args:  # noqa: SIM110 - a generator is slower
+            if arg.type == ARGS:
+                return True
+        return False
 
 
 def datum(value: Any, path: tuple[Frame, ...], span: tuple[int, int] | None = None) -> Term:

@@ -17,7 +17,7 @@ from rethought.errors import (
 )
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, too_many
-from rethought.exec.functions import Function
+from rethought.exec.functions import Function, share
 from rethought.exec.reductions import SKIP, keys_of
 from rethought.exec.sorting import sort_positions
 from rethought.exec.table import Selection
@@ -258,10 +258,12 @@ def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) ->
     if count < 2:
         return range(count)
     columns: list[list[Any]] = [[] for _ in keys]
+    functions = [key.function for key in keys]
     try:
         try:
             for chunk in chunks:
                 env.tick()
+                share(chunk, functions)
                 for column, key in zip(columns, keys, strict=True):
                     column.extend(keys_of(key.function, chunk))
         except ReqlError:
