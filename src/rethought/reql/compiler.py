@@ -174,9 +174,11 @@ class Compiler(Expressions):
         self.step()
         if len(args) <= UNIT_TERMS:
             return super().call(function, args, line)
-        lots = [args[at : at + UNIT_TERMS] for at in range(0, len(args), UNIT_TERMS)]
-        tuples = [at_line(ast.Tuple(list(lot), ast.Load()), line) for lot in lots]
-        parts = [at_line(ast.Starred(self.apart(line, lot), ast.Load()), line) for lot in tuples]
+        parts: list[ast.expr] = []
+        for at in range(0, len(args), UNIT_TERMS):
+            values = at_line(ast.Tuple(list(args[at : at + UNIT_TERMS]), ast.Load()), line)
+            code = super().call("lot", [self.name("env", line), values], line)
+            parts.append(at_line(ast.Starred(self.apart(line, code), ast.Load()), line))
         return self.call(function, parts, line)
 
     def _compile(self, term: Term) -> Node:

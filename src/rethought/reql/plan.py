@@ -21,6 +21,7 @@ from rethought.exec.env import DEFAULT_DATABASE
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
+from rethought.reql.decoding import decode_in_steps, let_go
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.recognition import matcher
 from rethought.reql.spec import Effect
@@ -103,7 +104,7 @@ class PlanCache:
     def _make(
         self, body: bytes, pace: Pace, *, parametrize: bool
     ) -> tuple[Plan, tuple[Any, ...], Match | None]:
-        json = decode_query(body)
+        json = decode_query(body) if pace is None else decode_in_steps(body, pace)
         _rest(pace)
         kind, rest = query_parts(json)
         if kind != START:
@@ -113,7 +114,7 @@ class PlanCache:
         check_depth(rest, self.limits.nesting_max, pace)
         self.inserts.learn(body, rest[0], self.limits)
         span = scan(body) if parametrize else None
-        return compile_query(
+        made = compile_query(
             rest[0],
             rest[1] if len(rest) > 1 else {},
             body if parametrize else None,
@@ -121,6 +122,9 @@ class PlanCache:
             self.limits,
             pace,
         )
+        if pace is not None:
+            let_go(rest, pace)
+        return made
 
 
 def check_depth(json: Any, most: int, pace: Pace = None) -> None:

@@ -143,6 +143,12 @@ def as_function(env: Env, value: Any, shortcut: str | None, path: tuple[Frame, .
     raise AssertionError(shortcut)
 
 
+def lot(env: Env, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Some of very many arguments, evaluated."""
+    env.tick()
+    return values
+
+
 # ---- default and friends
 
 
@@ -178,6 +184,7 @@ NAMES: Final[dict[str, Any]] = {
     "as_function": as_function,
     "constant_function": constant_function,
     "default_": default,
+    "lot": lot,
     "need_array": values.need_array,
     "need_array_datum": values.need_array_datum,
     "need_datum": values.need_datum,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 INLINE_ARGS_MAX: Final = 32
 """Longer chains and folds are one call: nested expressions have their limits."""
 
+ARGS_LOT: Final = 1_000
+"""So many arguments are added before others may have their turn."""
 LARGE_CHARS: Final = 1 << 16
 
 # ---- comparisons
@@ -130,8 +132,10 @@ def _pair(
 def add(env: "Env", *values: Datum) -> Datum:
     """NUMBER... -> NUMBER | STRING... -> STRING | ARRAY... -> ARRAY | TIME, NUMBER -> TIME"""
     total = values[0]
-    for value in values[1:]:
+    for at, value in enumerate(values[1:], 1):
         total = add_pair(env, total, value)
+        if at % ARGS_LOT == 0:
+            env.tick()
     return total
 
 
@@ -162,11 +166,13 @@ def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
 def sub(env: "Env", *values: Datum) -> Datum:
     """NUMBER... -> NUMBER | TIME, NUMBER -> TIME | TIME, TIME -> NUMBER"""
     total = values[0]
-    for value in values[1:]:
+    for at, value in enumerate(values[1:], 1):
         if total.__class__ is dict and is_time(total):
             total = time.sub(total, value if is_time(value) else number_of(value))
         else:
             total = number(number_of(total) - number_of(value))
+        if at % ARGS_LOT == 0:
+            env.tick()
     return total
 
 

@@ -1,0 +1,81 @@
+"""Long queries are decoded in steps, to what they are."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rethought.datum.jsonbytes import RepeatedKeys, decode_query
+from rethought.errors import ClientError, CompileError
+from rethought.reql import decoding
+from rethought.reql.decoding import LOT, LOT_BYTES, decode_in_steps, let_go
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5),
+    lambda below: (
+        st.lists(below, max_size=6) | st.dictionaries(st.text(max_size=2), below, max_size=4)
+    ),
+    max_leaves=40,
+)
+
+
+def counted() -> tuple[list[int], Callable[[], None]]:
+    steps: list[int] = []
+    return steps, lambda: steps.append(1)
+
+
+@pytest.fixture
+def small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LOT_BYTES", 8)
+    monkeypatch.setattr(decoding, "LEVELS_MAX", 3)
+
+
+@given(value=st.lists(JSON))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("small_lots")
+def test_the_value_is_the_same(value: list[Any]) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    assert decode_in_steps(body, lambda: None) == decode_query(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"[1,[2,[1,2,3,", ClientError),
+        (b"[1,[2,[1,2,3]]] 4", ClientError),
+        (b'[1,[2,["aaaaaaaaaaaaaa","\\ud800"]]]', ClientError),
+        (b'[1,["aaaaaaaaaaaaaaaaaaa", "\xff"]]', CompileError),
+        (b"[" * 100_000, ClientError),
+    ],
+)
+@pytest.mark.usefixtures("small_lots")
+def test_so_is_the_error(body: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error) as expected:
+        decode_query(body)
+    with pytest.raises(error) as found:
+        decode_in_steps(body, lambda: None)
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.usefixtures("small_lots")
+def test_repeated_keys_are_found() -> None:
+    value = decode_in_steps(b'[1,[2,["aaaaaaaaaaaaaa",{"a":1,"a":2}]]]', lambda: None)
+    assert isinstance(value[1][1][1], RepeatedKeys)
+
+
+def test_a_long_query_is_decoded_a_lot_at_a_time() -> None:
+    rows = [{"n": number, "text": "x" * 50} for number in range(20_000)]
+    body = json.dumps([1, [43, [[2, rows]]], {"array_limit": 10**6}]).encode()
+    steps, pace = counted()
+    assert decode_in_steps(body, pace) == json.loads(body)
+    assert len(steps) >= len(body) // LOT_BYTES / 2
+
+
+def test_what_is_let_go_of_goes_a_lot_at_a_time() -> None:
+    value: Any = [1, [43, [[2, [{"n": number} for number in range(20 * LOT)]]]]]
+    steps, pace = counted()
+    let_go(value, pace)
+    assert len(steps) >= 19
