@@ -247,6 +247,33 @@ def test_a_document_larger_than_a_page_is_a_page(opened: Open) -> None:
     assert [page.count for page in found] == [1, 1, 1]
 
 
+def test_a_page_that_stands_alone_says_only_whether_there_may_be_more(opened: Open) -> None:
+    group = opened().group
+    table = group.create_table()
+    index = group.create_index(table, FieldRule("a"))
+    fill(group, table, 12)
+    snapshot = group.snapshot()
+    for limit in (1, 5, 12, 13, 100):
+        for alone, page in (
+            (
+                snapshot.scan(table, limit=limit, alone=True),
+                snapshot.scan(table, limit=limit),
+            ),
+            (
+                snapshot.index_scan(table, index, limit=limit, alone=True),
+                snapshot.index_scan(table, index, limit=limit),
+            ),
+            (
+                snapshot.scan_any(table, limit=limit, alone=True),
+                snapshot.scan_any(table, limit=limit),
+            ),
+        ):
+            assert (alone.docs, alone.count) == (page.docs, page.count)
+            assert (alone.after is None) == (page.after is None)
+    nothing = snapshot.scan(table, b"x", b"y", limit=10, alone=True)
+    assert (nothing.docs, nothing.count, nothing.after) == (b"", 0, None)
+
+
 def test_keys_come_with_the_documents_when_asked_for(opened: Open) -> None:
     group = opened().group
     table = group.create_table()

@@ -164,7 +164,8 @@ class LocalTable:
             if keys is not None:
                 return None
             if selected.whole and selected.descending is None:
-                return self._counted(env.snapshot(self.group).scan_any(number, None, most))
+                page = env.snapshot(self.group).scan_any(number, None, most, alone=True)
+                return self._counted(page)
             lower, upper = _bounds(selected, primary_bound)
             index = None
         else:
@@ -193,6 +194,7 @@ class LocalTable:
             upper_open=upper_open,
             descending=descending,
             limit=most,
+            alone=True,
         )
         return self._counted(page)
 

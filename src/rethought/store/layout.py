@@ -60,12 +60,13 @@ def create_index(index: IndexId) -> str:
 class Range:
     """The statements that read one kind of range; parameters are the lower end's, the upper end's, then the limit."""
 
-    __slots__ = ("by_entry", "descending", "page", "position", "rows", "sizes", "tally")
+    __slots__ = ("by_entry", "descending", "docs", "page", "position", "rows", "sizes", "tally")
 
     def __init__(self, source: str, where: str, order: str, columns: str, edge: str) -> None:
         tail = f"FROM {source} {where} ORDER BY {order} LIMIT ?"
         joined = "CAST(group_concat(d) AS BLOB), count(*)"
         self.rows = f"SELECT d, {columns} {tail}"
+        self.docs = f"SELECT d {tail}"
         self.sizes = f"SELECT length(d) {tail}"
         if edge:  # the key where the page ends, out of the same pass
             self.page = f"SELECT {joined}, {edge}({columns}) FROM (SELECT d, {columns} {tail})"

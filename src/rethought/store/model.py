@@ -46,11 +46,16 @@ class Tally(NamedTuple):
     after: "Position | None"
 
 
+PERHAPS: Final = object()
+"""Whether there is more after a page that nobody means to follow."""
+
+
 class Page(NamedTuple):
     """A piece of a scan.
 
     `docs` are the documents joined with commas (empty when there are none); `after` is where to go on, None when the
-    range is exhausted; `keys` are the primary keys, or the index keys, in the order of the documents, when asked for.
+    range is exhausted, PERHAPS when there may be more and nobody means to go on; `keys` are the primary keys, or the
+    index keys, in the order of the documents, when asked for.
     """
 
     docs: bytes

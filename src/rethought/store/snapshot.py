@@ -23,7 +23,16 @@ from rethought.errors import OpFailedError, ReqlError
 from rethought.store.connection import connect, end_transaction, read_error
 from rethought.store.damage import place_of_table
 from rethought.store.layout import AFTER, CLOSED, NONE, OPEN, PIN, Range
-from rethought.store.model import Bound, IndexId, Page, Position, Size, TableId, Tally
+from rethought.store.model import (
+    PERHAPS,
+    Bound,
+    IndexId,
+    Page,
+    Position,
+    Size,
+    TableId,
+    Tally,
+)
 from rethought.store.options import GroupOptions
 
 if TYPE_CHECKING:
@@ -187,8 +196,9 @@ class Snapshot:
         after: bytes | None = None,
         limit: int,
         keys: bool = False,
+        alone: bool = False,
     ) -> Page:
-        """Documents in the order of their primary keys; `after` is the last page's."""
+        """Documents in the order of their primary keys; `after` is the last page's. `alone`: there is no next one."""
         if after is not None:
             if descending:
                 upper, upper_open = after, True
@@ -196,12 +206,14 @@ class Snapshot:
                 lower, lower_open = after, True
         state = self._tables[table]
         sql = state.sql.range(_end(lower, lower_open), _end(upper, upper_open), descending)
-        return self._page(state, sql, _bounds(lower, upper), limit, keys)
+        return self._page(state, sql, _bounds(lower, upper), limit, keys, alone)
 
-    def scan_any(self, table: TableId, after: int | None = None, limit: int = 1000) -> Page:
+    def scan_any(
+        self, table: TableId, after: int | None = None, limit: int = 1000, *, alone: bool = False
+    ) -> Page:
         """All documents in the order that reads fastest."""
         state = self._tables[table]
-        return self._page(state, state.sql.scan_any, (after or 0,), limit, False)
+        return self._page(state, state.sql.scan_any, (after or 0,), limit, False, alone)
 
     def index_scan(
         self,
@@ -216,13 +228,14 @@ class Snapshot:
         after: Position | None = None,
         limit: int,
         keys: bool = False,
+        alone: bool = False,
     ) -> Page:
         """Documents in the order (index key, primary key, number), once for each entry; bounds are index keys."""
         state = self._tables[table]
         ends = _end(lower, lower_open), _end(upper, upper_open)
         low, high, bounds = _after(*ends, lower, upper, after, descending)
         sql = state.indexes[index].sql.range(low, high, descending)
-        return self._page(state, sql, bounds, limit, keys)
+        return self._page(state, sql, bounds, limit, keys, alone)
 
     def index_tally(
         self,
@@ -280,12 +293,20 @@ class Snapshot:
         return count, last if count == limit else None
 
     def _page(
-        self, state: "Table", sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool
+        self,
+        state: "Table",
+        sql: Range,
+        bounds: tuple[Any, ...],
+        limit: int,
+        keys: bool,
+        alone: bool,
     ) -> Page:
         try:
             options = self._options
             if limit * state.largest > options.page_bytes:
                 limit = self._fit(state, sql, bounds, limit)
+            elif alone:
+                return self._documents(sql, bounds, limit)
             if limit <= ROWS_ONE_BY_ONE or (keys and not sql.by_entry):
                 return self._rows(sql, bounds, limit, keys)
             row: Any = self._execute(sql.page, (*bounds, limit)).get
@@ -304,6 +325,15 @@ class Snapshot:
             return Page(row[0], count, position, found)
         except apsw.Error as error:
             raise self._failed(error, state.id) from error
+
+    def _documents(self, sql: Range, bounds: tuple[Any, ...], limit: int) -> Page:
+        found: Any = self._execute(sql.docs, (*bounds, limit)).get
+        if found is None:
+            return EMPTY
+        if found.__class__ is bytes:
+            return Page(found, 1, PERHAPS if limit == 1 else None)
+        count = len(found)
+        return Page(b",".join(found), count, PERHAPS if count == limit else None)
 
     def _rows(self, sql: Range, bounds: tuple[Any, ...], limit: int, keys: bool) -> Page:
         rows: list[Any] = self._execute(sql.rows, (*bounds, limit)).fetchall()
