@@ -32,7 +32,7 @@ COMMITS: Final = 64
 CHANGES: Final = 1_000
 """Commits, and about how many changes, that are looked at before others get a turn."""
 
-MakeChannel = Callable[[Reading], LimitChannel]
+MakeChannel = Callable[[Reading, FindIndex], LimitChannel]
 
 
 @contextmanager
@@ -153,7 +153,7 @@ class LimitCatchUp(CatchUp):
             raise OpFailedError("Cannot resume: the token is of another query.")
         self._past = Past(order)
         self._order = order
-        self._channel = make(self._reading)
+        self._channel = make(self._reading, find)
         self._find_index = find
         self._known = self._seq  # the commit up to which `_past` has learnt
         self._filled = False

@@ -10,6 +10,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final, Protocol
 
 from rethought.feed import messages
@@ -179,7 +180,7 @@ class RangePart:
         return reader.done
 
 
-MakeLimit = Callable[[Reading], LimitChannel]
+MakeLimit = Callable[[Reading, FindIndex], LimitChannel]
 
 
 class LimitPart:
@@ -233,11 +234,12 @@ class LimitPart:
 
     def _join(self, subscription: Subscription) -> LimitChannel:
         self.source.settle()
+        feeds = self._feeds()
 
         def make() -> LimitChannel:
-            return self._make(lambda: as_told(self.source, self._order))
+            return self._make(partial(as_told, self.source, self._order), feeds.find_index)
 
-        channel = self._feeds().limit(self._share, make)
+        channel = feeds.limit(self._share, make)
         empty = not channel.subscriptions
         channel.join(subscription)
         if empty:

@@ -9,7 +9,7 @@ gone from every list; read permission is checked again before anything leaves. C
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from zlib import crc32
 
@@ -230,7 +230,7 @@ class FeedSource(Source):
     ) -> LimitPart:
         settings = self.settings
 
-        def make(reading: Reading) -> LimitChannel:
+        def make(reading: Reading, find_index: FindIndex) -> LimitChannel:
             return LimitChannel(
                 Top(order, transform, constants, reading),
                 find_index,
@@ -246,6 +246,7 @@ class FeedSource(Source):
         return LimitPart(source, order, find_index, make, share=share, origin=origin, resume=resume)
 
 
+@lru_cache(maxsize=256)
 def _key_function(primary_key: str) -> Callable[[Any], bytes]:
     """Gives the encoded primary key of a document."""
     return lambda row: encode_key(row[primary_key])
