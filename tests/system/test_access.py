@@ -195,6 +195,9 @@ def test_a_user_can_do_nothing_without_a_grant(machine: Machine, bob: str) -> No
     assert machine.error([57, ["d"]], bob) == denied("config")
     assert machine.error(system("users"), bob) == denied("read")
     assert machine.value([59, []], bob) == ["rethinkdb", "test"]
+    for query in ([62, [[14, ["test"]]]], [177, [[14, ["test"]]]], [175, [table("t")]]):
+        assert machine.error(query, bob) == denied("read")
+    machine.value(grant(bob, {"config": True}, table("t")))
     assert machine.value([62, [[14, ["test"]]]], bob) == ["t"]
 
 

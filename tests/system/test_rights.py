@@ -34,6 +34,7 @@ READ: Final = (("read", "t"),)
 WRITE: Final = (("write", "t"),)
 CONFIG: Final = (("config", "t"),)
 BOTH: Final = (("config", "d"), ("config", "t"), ("config", "u"))
+SIGHT: Final = (("sight", "t"),)
 FREE: Final = ()
 
 
@@ -76,23 +77,23 @@ NEEDS: Final[dict[int, list[Case]]] = {
     59: [Case([59, []], FREE)],
     60: [Case([60, [DB, "fresh"]], (("config", "d"),))],
     61: [Case([61, [DB, "t"]], CONFIG)],
-    62: [Case([62, [DB]], FREE)],
+    62: [Case([62, [DB]], (("sight", "d"),)), Case([62, [[14, ["rethinkdb"]]]], FREE)],
     75: [Case([75, [TABLE, "fresh"]], CONFIG)],
     76: [Case([76, [TABLE, "i"]], CONFIG)],
-    77: [Case([77, [TABLE]], FREE)],
-    139: [Case([139, [TABLE]], FREE)],
-    140: [Case([140, [TABLE]], FREE)],
+    77: [Case([77, [TABLE]], SIGHT)],
+    139: [Case([139, [TABLE]], SIGHT)],
+    140: [Case([140, [TABLE]], SIGHT)],
     156: [Case([156, [TABLE, "i", "fresh"]], CONFIG)],
     189: [Case([189, [TABLE, HOOK]], CONFIG)],
     190: [Case([190, [TABLE]], CONFIG)],
     174: [Case([174, [TABLE]], CONFIG), Case([174, [DB]], (("config", "d"),))],
-    175: [Case([175, [TABLE]], FREE)],
+    175: [Case([175, [TABLE]], SIGHT)],
     176: [
         Case([176, [TABLE], {"shards": 1, "replicas": 1}], CONFIG),
         Case([176, [TABLE], {"shards": 1, "replicas": 1, "dry_run": True}], CONFIG),
         Case([176, [DB], {"shards": 1, "replicas": 1}], BOTH),
     ],
-    177: [Case([177, [TABLE]], FREE), Case([177, [DB]], FREE)],
+    177: [Case([177, [TABLE]], SIGHT), Case([177, [DB]], (("sight", "d"),))],
     179: [Case([179, [TABLE]], CONFIG), Case([179, [DB]], BOTH)],
     188: [
         Case([188, [BOB, {}]], (("read", "permissions"), ("write", "permissions"))),
@@ -103,8 +104,8 @@ NEEDS: Final[dict[int, list[Case]]] = {
     168: [Case([168, [TABLE, POINT], {"index": "g"}], READ)],
 }
 
-FORGOTTEN: Final = {"db_list", "table_list", "status", "wait", "sindex_list", "sindex_status"}
-"""The original lets every user look there; see docs/compatibility.md."""
+FORGOTTEN: Final = {"db_list"}
+"""Every user may look there, as with the original; see docs/compatibility.md."""
 
 CONNECT: Final = 153
 """HTTP, which needs the right `connect`; it is tried where there is a server to ask."""
@@ -135,6 +136,12 @@ def settings() -> Iterator[Setting]:
 
 def has(setting: Setting, right: str, where: str) -> bool:
     """The model: the most specific setting counts, the system database inherits nothing global."""
+    if right == "sight":  # any business with it: what is in a database counts for the database
+        inside = [setting.get(table, {}) for table in "tu"] if where == "d" else []
+        return any(
+            has(setting, name, where) or any(given.get(name) for given in inside)
+            for name in ("read", "config")
+        )
     if right == "write" and not has(setting, "read", where):
         return False
     scopes = {
@@ -233,7 +240,8 @@ def test_a_term_is_allowed_with_the_rights_it_needs_and_only_then(
         said = refusal(response)
         if missing:
             assert said is not None, (case, setting, response)
-            assert said.endswith(denied(missing[0])), (case, setting, response)
+            told = "read" if missing[0] == "sight" else missing[0]
+            assert said.endswith(denied(told)), (case, setting, response)
         else:
             assert response["t"] < 16, (case, setting, response)
 
@@ -363,7 +371,7 @@ def test_with_a_rule_that_never_holds_every_term_answers_as_for_an_empty_table(
 
 def test_what_the_original_forgot_to_check_is_listed() -> None:
     free = {SPECS[number].name for number, cases in NEEDS.items() if (*cases,)[0].needs == FREE}
-    assert free == FORGOTTEN | {"sindex_wait"}
+    assert free == FORGOTTEN
 
 
 def test_every_term_with_an_effect_has_a_row() -> None:

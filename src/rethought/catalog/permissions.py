@@ -114,6 +114,10 @@ def parse_permissions(value: Any, *, everywhere: bool) -> dict[str, bool | None]
     return dict(value)
 
 
+_SIGHT: Final = ("read", "config")
+"""`write` is nothing without `read`."""
+
+
 class Permissions:
     """Every setting, in memory and in the system group. `version` grows with every change."""
 
@@ -146,6 +150,16 @@ class Permissions:
         """Raises PermissionDeniedError."""
         if not self.allowed(user, permission, target):
             raise denied(user, permission)
+
+    def may_see(self, user: str, target: Any) -> bool:
+        """Whether a user has any business with a table, or with anything in a database: may learn of its tables and
+        indexes, and how they are."""
+        if any(self.allowed(user, permission, target) for permission in _SIGHT):
+            return True
+        return isinstance(target, Database) and any(
+            scope[:2] == (user, target.id) and any(map(settings.get, _SIGHT))
+            for scope, settings in self.settings.items()
+        )
 
     def grant(
         self, scope: Scope, changes: Mapping[str, bool | None], rules: Rules | None = None

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from rethought.auth.verifier import Verifier
-from rethought.catalog.permissions import ADMIN
+from rethought.catalog.permissions import ADMIN, denied
 from rethought.conversation import Refusal, Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, ReqlError
@@ -67,6 +67,13 @@ class Client:
         """Refuses what this user may not do with a table, a database or (None) everything."""
         if self.user != ADMIN:
             self.catalog.permissions.require(self.user, permission, target)
+
+    def require_sight(self, target: Any) -> None:
+        """Refuses a user who has no business with a database or a table. The system's are no secret."""
+        if self.user == ADMIN or target.system:
+            return
+        if not self.catalog.permissions.may_see(self.user, target):
+            raise denied(self.user, "read")
 
 
 class Engine:

@@ -162,6 +162,7 @@ def table_drop(env: Env, *args: Any) -> Any:
 
 def table_list(env: Env, *args: Any) -> Any:
     database = need_database(env, args[0], 0) if args else env.database()
+    env.client.require_sight(database)
     if database.system:
         return sorted(name for name, table in database.tables.items() if table.listed)
     return sorted(database.tables)
@@ -222,6 +223,7 @@ def _selected(env: Env, name: str, key: str) -> SingleSelection:
 def status(env: Env, table: Any) -> Any:
     if table.system:
         raise special("the system tables in it don't have meaningful status information.")
+    env.client.require_sight(table)
     return _selected(env, "table_status", table.id)
 
 
@@ -243,6 +245,7 @@ def wait(env: Env, *args: Any, opts: Options) -> Any:
             )
     if opts.has("timeout"):
         blamed(lambda: to_uint64(number_of(opts.value("timeout"))), *opts.blame("timeout"))
+    env.client.require_sight(target)
     if isinstance(target, Database):
         if not target.system:
             return {"ready": len(target.tables)}

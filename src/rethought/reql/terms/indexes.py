@@ -184,14 +184,17 @@ def index_rename(env: Env, table: Any, old: str, new: str, *, opts: Options) -> 
 
 
 def index_list(env: Env, table: Any) -> Any:
+    env.client.require_sight(table)
     return sorted(table.indexes)
 
 
 def index_status(env: Env, table: Any, *names: str) -> Any:
+    env.client.require_sight(table)
     return [_status(table, index) for index in _chosen(table, names)]
 
 
 def index_wait(env: Env, table: Any, *names: str) -> Any:
+    env.client.require_sight(table)
     while True:
         if table.dropped:
             raise OpFailedError(f"Table `{table.db.name}.{table.name}` does not exist.")
