@@ -62,7 +62,8 @@ fields_only = st.dictionaries(
     st.sampled_from([*FIELDS, "z"]),
     st.sampled_from(FIELDS).map(_field)
     | st.sampled_from([1, "x", None])
-    | st.sampled_from(FIELDS).map(lambda name: [92, [_field(name), 0]]),
+    | st.sampled_from(FIELDS).map(lambda name: [92, [_field(name), 0]])
+    | st.sampled_from(FIELDS).map(lambda name: [2, [[92, [_field(name), 0]], "x"]]),
     min_size=1,
     max_size=3,
 )
@@ -208,6 +209,7 @@ def test_large_documents_are_joined_to_many_rows(rooms: Database) -> None:
 
 KINDS = {
     "merged": [35, [ordered(PLAIN), func({"a": _field("id"), "d": None})]],
+    "merged with arrays": [35, [ordered(PLAIN), func({"c": [2, [_field("id"), "x", None]]})]],
     "merged twice": [35, [[35, [ordered(PLAIN), func({"n": _field("id")})]], {"b": "new"}]],
     "pairs": [50, [ordered(PLAIN), func([28, [[26, [_field("id"), 7]], 9]]), table(PLAIN)]],
     "zipped": [

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import compress
 from operator import attrgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -47,14 +47,17 @@ class ProjectionMissError(NonExistenceError):
 
 
 class NotFlatError(Exception):
-    """A value to merge is an object or an array: what comes of it depends on what is there."""
+    """A value to merge has objects in it: what comes of it depends on what is there."""
 
 
 FLAT: Final = frozenset({type(None), bool, int, float, str})
-"""Values of these classes replace what is there."""
+"""Values of these classes, and arrays of them, replace what is there."""
 
 
-def not_flat() -> Never:
+def flat(value: Any) -> Any:
+    """A value that replaces what is there."""
+    if value.__class__ in FLAT or (value.__class__ is list and FLAT.issuperset(map(type, value))):
+        return value
     raise NotFlatError
 
 

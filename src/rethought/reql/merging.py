@@ -89,14 +89,14 @@ def _flat_object(c: "Compiler", part: Term) -> ast.expr:
     line = c.line(part)
     if part.type == DATUM:
         code = c.compile(part).code
-        return c.inline(f'a if "{TYPE_KEY}" not in a else not_flat()', {"a": code}, line)
+        return c.inline(f'a if "{TYPE_KEY}" not in a else flat(a)', {"a": code}, line)
     keys: list[ast.expr | None] = []
     values = []
     for name in sorted(part.optargs):
         node = c.compile(part.optargs[name])
         code = c.datum(node, line, name)
         if node.kind is not Kind.BOOL and node.known is None:
-            code = c.inline("a if a.__class__ in FLAT else not_flat()", {"a": code}, line)
+            code = c.inline("a if a.__class__ in FLAT else flat(a)", {"a": code}, line)
         keys.append(c.constant(name, line))
         values.append(code)
     return at_line(ast.Dict(keys, values), line)

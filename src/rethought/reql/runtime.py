@@ -21,7 +21,7 @@ from rethought.exec.functions import (
     ProjectionMissError,
     RowFunction,
     constant_function,
-    not_flat,
+    flat,
 )
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError, transform
@@ -184,6 +184,7 @@ NAMES: Final[dict[str, Any]] = {
     "as_function": as_function,
     "constant_function": constant_function,
     "default_": default,
+    "flat": flat,
     "lot": lot,
     "need_array": values.need_array,
     "need_array_datum": values.need_array_datum,
@@ -202,7 +203,6 @@ NAMES: Final[dict[str, Any]] = {
     "need_string": values.need_string,
     "need_table": values.need_table,
     "need_time": values.need_time,
-    "not_flat": not_flat,
     "per_group": per_group,
     "present": present,
     "projection_miss": projection_miss,

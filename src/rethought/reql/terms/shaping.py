@@ -16,7 +16,7 @@ from rethought.datum.values import type_name
 from rethought.errors import Frame, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.fields import object_of
-from rethought.exec.functions import Function
+from rethought.exec.functions import FLAT, Function
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.expressions import at_line, is_simple
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
@@ -248,8 +248,10 @@ def _merge_object(c: Compiler, term: Term, nodes: list[Node], part: ast.expr) ->
 
 def is_flat(changes: dict[str, Any]) -> bool:
     """Whether merging these fields is nothing but replacing."""
-    for value in changes.values():  # noqa: SIM110 - a generator is slower
-        if value.__class__ is dict or value.__class__ is list:
+    for value in changes.values():
+        if value.__class__ is dict:
+            return False
+        if value.__class__ is list and not FLAT.issuperset(map(type, value)):
             return False
     return True
 
