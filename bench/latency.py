@@ -183,7 +183,7 @@ def measure(
                     after_due.append(arrival - due[number])
     return Result(
         subscribers,
-        (count - 1) / (acked[-1] - acked[0]) if count > 1 else 0.0,
+        (count - 1) / took if (took := acked[-1] - acked[0]) else 0.0,
         Share.of(after_ack),
         Share.of(after_due),
         Share.of([acked[number] - due[number] for number in range(skip, count)]),

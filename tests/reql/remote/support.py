@@ -4,13 +4,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from rethought.exec.env import Options
+from rethought.exec.env import NO_OPTIONS, Options
 
 
 def environment(loop: asyncio.AbstractEventLoop, *, private_targets: bool = False) -> Any:
     env = SimpleNamespace(
         array_limit=100_000,
-        defaults={},
+        defaults=NO_OPTIONS,
         limits=SimpleNamespace(http_private_targets=private_targets),
         require=lambda permission, target: None,
         scheduler=SimpleNamespace(loop=loop),
