@@ -6,6 +6,7 @@ process. `check_file` yields findings, and None now and then so that a caller ma
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +22,15 @@ from rethought.store.model import IndexId, IndexRule
 from rethought.store.options import GroupOptions
 from rethought.store.tables import Index, Table, Tables
 
-CACHE_BYTES: Final = 256 << 20
-"""Entries are looked up in the order of the rows, all over their index, so it had better stay in memory."""
+CACHE_BYTES: Final = 64 << 20
+"""Pages are read in their order, but for SQLite's own look from rows to their keys."""
 CHUNK_ROWS: Final = 500
 FINDINGS_MAX: Final = 100
 STRUCTURE_PART: Final = 0.5  # of the work, about
 PROGRESS_INSTRUCTIONS: Final = 20_000  # of SQLite's machine between two looks at how far it is
 
 Finding = str | None
+Entry = tuple[bytes, bytes, int, int]
 
 
 def nobody(part: float) -> None:
@@ -182,36 +184,76 @@ def check_index(
     if rule is None or not index.ready:
         yield from _lost_entries(connection, table, index)
         return
-    name = index.sql.name
-    expected = missing = after = 0
-    find = f"SELECT r FROM {name} WHERE ik=? AND k=? AND tag=?"
+    seen = _Sum()
+    after: Any = (b"", b"", -1)
+    while after:
+        entries: Any = connection.execute(
+            f"SELECT ik, k, tag, r FROM {index.sql.name} WHERE (ik, k, tag) > (?, ?, ?) "
+            "ORDER BY ik, k, tag LIMIT ?",
+            (*after, CHUNK_ROWS),
+        ).fetchall()
+        seen.add(entries)
+        after = entries[-1][:3] if len(entries) == CHUNK_ROWS else None
+        yield None
+    due = _Sum()
+    try:
+        for entries in expected_entries(connection, table, rule):
+            due.add(entries)
+            yield None
+        if due != seen:
+            yield from _differences(connection, table, index, rule, seen.count)
+    except (ReqlError, ValueError) as error:
+        yield f"index {index.id} of table {table.id}: keys cannot be computed: {error}"
+
+
+@dataclass
+class _Sum:
+    """Tells whether two heaps of entries are the same, in whatever order they come: looking each one up took longer."""
+
+    count: int = 0
+    hashes: int = 0
+
+    def add(self, entries: list[Entry]) -> None:
+        self.count += len(entries)
+        self.hashes += sum(map(hash, entries))
+
+
+def expected_entries(
+    connection: apsw.Connection, table: Table, rule: IndexRule
+) -> Iterator[list[Entry]]:
+    """The entries that the documents of a table should have, some at a time."""
+    after = 0
     while True:
         rows: list[Any] = connection.execute(
             f"SELECT r, k, d FROM {table.sql.name} WHERE r>? ORDER BY r LIMIT ?",
             (after, CHUNK_ROWS),
         ).fetchall()
         if not rows:
-            break
-        after = rows[-1][0]
-        try:
-            chunk = rule.keys_of_chunk(b",".join([row[2] for row in rows]))
-        except (ReqlError, ValueError) as error:
-            yield f"index {index.id} of table {table.id}: keys cannot be computed: {error}"
             return
-        for (r, k, _), keys in zip(rows, chunk, strict=True):
-            for key, tag in numbered(keys):
-                expected += 1
-                if connection.execute(find, (key, k, tag)).get != r:
-                    missing += 1
+        after = rows[-1][0]
+        chunk = rule.keys_of_chunk(b",".join([row[2] for row in rows]))
+        yield [
+            (key, k, tag, r)
+            for (r, k, _), keys in zip(rows, chunk, strict=True)
+            for key, tag in numbered(keys)
+        ]
+
+
+def _differences(
+    connection: apsw.Connection, table: Table, index: Index, rule: IndexRule, entries: int
+) -> Iterator[Finding]:
+    expected = missing = 0
+    find = f"SELECT r FROM {index.sql.name} WHERE ik=? AND k=? AND tag=?"
+    for some in expected_entries(connection, table, rule):
+        expected += len(some)
+        missing += sum(connection.execute(find, entry[:3]).get != entry[3] for entry in some)
         yield None
     if missing:
         yield f"index {index.id} of table {table.id}: {missing} entries are missing"
-    entries: Any = connection.execute(f"SELECT count(*) FROM {name}").get
     if entries != expected - missing:
         surplus = entries - expected + missing
         yield f"index {index.id} of table {table.id}: {surplus} entries are too many"
-    if missing or entries != expected:  # else each entry is that of a document
-        yield from _lost_entries(connection, table, index)
+    yield from _lost_entries(connection, table, index)
 
 
 def _lost_entries(connection: apsw.Connection, table: Table, index: Index) -> Iterator[Finding]:
