@@ -180,3 +180,32 @@ def test_a_cached_plan_takes_integers_past_the_exact_ones_as_a_fresh_one(value: 
         assert warm.response_bytes(query) == warm.response_bytes(query)
     finally:
         warm.close()
+
+
+TABLE = [15, ["t"]]
+ROW = [16, [TABLE, 1]]
+
+
+@pytest.mark.parametrize(
+    ("query", "in_place"),
+    [
+        (ROW, True),
+        ([170, [ROW, "a"]], True),
+        ([53, [ROW, {"a": 1}]], True),
+        ([53, [ROW, {"a": [170, [[16, [TABLE, 2]], "a"]]}]], True),
+        ([71, [[182, [TABLE, 1, 2]], 5]], True),
+        (TABLE, True),
+        ([170, [TABLE, 1_000_000]], False),
+        ([92, [[170, [TABLE, 1_000_000]], None]], False),
+        ([53, [ROW, {"a": [170, [TABLE, 1_000_000]]}]], False),
+        ([53, [TABLE, {"a": 1}]], False),
+        ([16, [TABLE, [170, [TABLE, 1_000_000]]]], False),
+        ([182, [TABLE, [170, [[16, [TABLE, 1]], "a"]], 2]], False),
+        ([71, [[41, [TABLE, "a"]], 5]], False),
+        ([71, [[41, [TABLE, "b"], {"index": "a"}], 5]], False),
+    ],
+    ids=str,
+)
+def test_only_what_reads_few_rows_is_evaluated_in_place(query: Any, in_place: bool) -> None:
+    body = json.dumps([1, query], separators=(",", ":")).encode()
+    assert PlanCache(Limits()).find(body)[0].in_place is in_place

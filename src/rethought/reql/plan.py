@@ -40,7 +40,7 @@ START: Final = 1
 PACE_TERMS: Final = 1_000
 
 _IN_PLACE: Final = frozenset(
-    {1, 2, 3, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 65, 66, 67}
+    {1, 2, 3, 10, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 65, 66, 67}
     | {92, 94, 170, 186, 32, 33, 34, 35, 52, 103, 180, 181}
 )
 """Terms whose evaluation is short and never waits, as long as no rows come into it."""
@@ -274,15 +274,15 @@ _LIMIT: Final = 71
 _ORDER_BY: Final = 41
 _TABLE: Final = 15
 _RANGES: Final = frozenset({36, 41, 78, 182})
-_PARTS: Final = _RANGES | {_LIMIT}
-_OF_RANGES: Final = _IN_PLACE - {_TABLE, 16, 31, 170} | {DATUM, 73, 74}
+_PARTS: Final = _RANGES | {_LIMIT, _TABLE}
+_OF_RANGES: Final = _IN_PLACE - {16, 31, 170} | {DATUM, 73, 74}
 """What the arguments of ranges may be: no rows."""
 _WRITES_OF_ROWS: Final = (53, 54, 55)
 _GET: Final = 16
 
 
 def _types_below(tree: Term, pace: Pace) -> set[int]:
-    """What there is in a tree besides literals and the term itself."""
+    """What there is in a tree besides literals, the term itself, and tables of which GET takes one row."""
     found: set[int] = set()
     pending = [tree]
     seen = 0
@@ -290,7 +290,8 @@ def _types_below(tree: Term, pace: Pace) -> set[int]:
         term = pending.pop()
         for part in chain(term.args, term.optargs.values()):
             if part.type != DATUM:
-                found.add(part.type)
+                if part.type != _TABLE or term.type != _GET:
+                    found.add(part.type)
                 pending.append(part)
         seen += 1
         if seen % PACE_TERMS == 0:
