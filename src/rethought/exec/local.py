@@ -130,6 +130,8 @@ class LocalTable:
                     docs = [doc for doc in self.read_many(env, part) if doc is not None]
                 if docs:
                     yield Chunk(len(docs), docs=docs)
+                else:
+                    env.tick()
             return
         unordered = selected.whole and selected.descending is None
         lower = upper = None

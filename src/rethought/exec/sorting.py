@@ -2,11 +2,11 @@
 
 Runs of some thousand values are sorted by Python's own sort, which is stable and finds what is in order already: given
 several sorted parts one after the other it only merges them. So each further step takes from every run what is
-certainly next, and sorts that. What always holds: the result is that of one stable sort. Used by `order_by`.
+certainly next, and sorts that. What always holds: the result is that of one stable sort. Used by terms that sort.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ AT_ONCE_MAX: Final = 16_000
 SLOW: Final = 6
 """So many times longer takes what must be compared part by part."""
 RUNS_MAX: Final = 128
+LOT: Final = 20_000
+SLOW_LOT: Final = 1_000
+"""So many values are looked at before others may have their turn; those that take longer to look at."""
 
 
 def sort_positions(
@@ -75,3 +78,31 @@ def _merged(env: "Env", runs: list[list[int]], key: Callable[[int], Any], size: 
             heads = [heads[at] for at in left]
         env.tick()
     return merged
+
+
+def lots(env: "Env", values: Sequence[Any], size: int = LOT) -> Iterator[Sequence[Any]]:
+    """So many at a time; others may have their turn in between."""
+    if len(values) <= size:
+        yield values
+        return
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+        env.tick()
+
+
+def picked(env: "Env", items: list[Any], order: Sequence[int]) -> list[Any]:
+    """The items at these positions."""
+    rows: list[Any] = []
+    for lot in lots(env, order):
+        rows += [items[at] for at in lot]
+    return rows
+
+
+def sorted_values(env: "Env", values: list[Any], key: Callable[[Any], Any]) -> list[Any]:
+    """The values in the order of what `key` gives for them."""
+    keys: list[Any] = []
+    for lot in lots(env, values, SLOW_LOT):
+        keys += map(key, lot)
+    order = list(range(len(values)))
+    order = sort_positions(env, order, keys.__getitem__, descending=False, plain=False)
+    return picked(env, values, order)

@@ -23,6 +23,8 @@ from rethought.reql.runtime import backtrace
 
 log = logging.getLogger("rethought.query")
 
+GROUPS_LOT: Final = 200
+
 ATOM: Final = b'{"t":1,"r":['
 SEQUENCE: Final = b'{"t":2,"r":['
 PARTIAL: Final = b'{"t":3,"r":['
@@ -56,9 +58,8 @@ def respond(env: Env, value: Any) -> bytes:
     if isinstance(value, GroupedStream):
         value = value.collect(env, ())  # no term asked for it
     if isinstance(value, Grouped):
-        data = [[name, part] for name, part in sorted_groups(value)]
-        check_answer(data)
-        return ATOM + encode({"$reql_type$": "GROUPED_DATA", "data": data}) + b"]}"
+        groups = b",".join(_groups(env, value))
+        return b'%b{"$reql_type$":"GROUPED_DATA","data":[%b]}]}' % (ATOM, groups)
     raise QueryLogicError(
         f"Query result must be of type DATUM, GROUPED_DATA, or STREAM (got {value_type(value)}).",
         frames=(),
@@ -71,6 +72,26 @@ def written(env: Env, chunk: Chunk) -> Iterator[bytes]:
         if len(piece) > LARGE_BYTES:
             env.making(len(piece))
         yield piece
+
+
+def _groups(env: Env, value: Grouped) -> Iterator[bytes]:
+    """The same with groups; each may be long."""
+    lot: list[Any] = []
+    for group, reduction in sorted_groups(value):
+        if reduction.__class__ is list and len(reduction) > GROUPS_LOT:
+            if lot:
+                yield encode(lot)[1:-1]
+                lot = []
+            rows = b",".join(written(env, of_rows(reduction)))
+            yield b"[%b,[%b]]" % (encode(group), rows)
+            continue
+        lot.append([group, reduction])
+        if len(lot) == GROUPS_LOT:
+            yield encode(lot)[1:-1]
+            lot = []
+            env.tick()
+    if lot:
+        yield encode(lot)[1:-1]
 
 
 def check_answer(value: Any) -> None:

@@ -13,6 +13,7 @@ from rethought.exec.env import Env, Options, too_many
 from rethought.exec.functions import Function, RowFunction
 from rethought.exec.ops import Filter, MapSkip, transform
 from rethought.exec.reductions import SKIP
+from rethought.exec.sorting import sorted_values
 from rethought.exec.table import Selection
 from rethought.exec.values import (
     Generated,
@@ -209,7 +210,7 @@ def distinct(env: Env, value: Any, opts: Options) -> Any:
         seen.setdefault(hash_key(row), row)
         if len(seen) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
-    return sorted(seen.values(), key=order_key)
+    return sorted_values(env, list(seen.values()), order_key)
 
 
 def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:

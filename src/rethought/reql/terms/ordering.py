@@ -19,7 +19,7 @@ from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, too_many
 from rethought.exec.functions import Function, share
 from rethought.exec.reductions import SKIP, keys_of
-from rethought.exec.sorting import sort_positions
+from rethought.exec.sorting import SLOW_LOT, lots, picked, sort_positions
 from rethought.exec.table import Selection
 from rethought.exec.values import (
     Encoded,
@@ -49,10 +49,6 @@ from rethought.reql.terms.sequences import sequence_node
 from rethought.reql.tree import ARGS, ASC, DATUM, DESC, FUNC, MAKE_ARRAY, Term, datum
 
 _NUMBERS: Final = ({int}, {float}, {int, float})
-
-LOT: Final = 20_000
-SLOW_LOT: Final = 1_000
-"""So many rows are looked at before others may have their turn."""
 
 # ---- order_by
 
@@ -233,24 +229,6 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
 
 def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
     return picked(env, rows, _order_of(env, [of_rows(rows)], len(rows), keys))
-
-
-def picked(env: Env, items: list[Any], order: Sequence[int]) -> list[Any]:
-    """The items at these positions."""
-    rows: list[Any] = []
-    for lot in lots(env, order):
-        rows += [items[at] for at in lot]
-    return rows
-
-
-def lots(env: Env, values: Sequence[Any], size: int = LOT) -> Iterator[Sequence[Any]]:
-    """So many at a time; others may have their turn in between."""
-    if len(values) <= size:
-        yield values
-        return
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
-        env.tick()
 
 
 def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) -> Sequence[int]:
