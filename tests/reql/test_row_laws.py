@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rethought.datum.merging import merge_objects
 from rethought.errors import ReqlError
+from rethought.reql.terms import joins
 from tests.reql.database import Database, both_ways
 from tests.reql.queries import DOCUMENTS, FIELDS, expressions, func, table, term, var
 
@@ -203,6 +204,21 @@ def test_large_documents_are_joined_to_many_rows(rooms: Database) -> None:
         assert rooms.value([145, [[38, [[72, [joined]], func([170, [_field("d"), "e"]])]]]]) == 81
     finally:
         rooms.value([54, [[16, [table(PLAIN), "large"]]]])
+
+
+def test_many_pairs_come_some_at_a_time(rooms: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = [50, [ordered(PLAIN), func("x"), table(PLAIN)], {"index": "b"}]
+    whole = rooms.value(joined)
+    assert len(whole) == 18  # two documents have this value
+    monkeypatch.setattr(joins, "PAIRS_AT_ONCE", 1)
+    assert rooms.value(joined) == whole
+    monkeypatch.setattr(joins, "PAIRS_AT_ONCE", 5)
+    assert rooms.value([72, [joined]]) == [
+        merge_objects(pair["left"], pair["right"]) for pair in whole
+    ]
+    assert rooms.value([33, [[72, [joined]], "id"]]) == [
+        {"id": pair["right"]["id"]} for pair in whole
+    ]
 
 
 # ---- all of them

@@ -50,10 +50,17 @@ class _Rights:
         return projection.decode(self._joined())
 
     def keep(self, mask: list[Any]) -> "_Rights":
-        return _Rights(self.docs, list(compress(self.places, mask)))
+        return _rights(self.docs, list(compress(self.places, mask)))
 
     def slice(self, start: int, end: int) -> "_Rights":
-        return _Rights(self.docs, self.places[start:end])
+        return _rights(self.docs, self.places[start:end])
+
+
+def _rights(docs: Sequence[Encoded], places: list[int]) -> _Rights:
+    """Without the documents, when most of them belong to no row."""
+    if 2 * len(places) < len(docs):
+        return _Rights([docs[at] for at in places], list(range(len(places))))
+    return _Rights(docs, places)
 
 
 class Pairs(Later):
@@ -99,7 +106,7 @@ class Pairs(Later):
 
 def pairs(left: Chunk, docs: Sequence[Encoded], places: list[int]) -> Chunk:
     """Each row of `left` with the document at its place among `docs`."""
-    return Chunk(left.count, later=Pairs(left, _Rights(docs, places)))
+    return Chunk(left.count, later=Pairs(left, _rights(docs, places)))
 
 
 def _merge_plain(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:

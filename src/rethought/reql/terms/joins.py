@@ -130,9 +130,7 @@ def eq_join_(env: Env, sequence: Any, table: Any, key: Function, opts: Options) 
     def chunks(env: Env) -> Iterator[Chunk]:
         for chunk in stream.chunks(env):
             env.tick()
-            joined = lookup(env, table, index, chunk, keys_of(key, chunk))
-            if joined.count:
-                yield joined
+            yield from lookup(env, table, index, chunk, keys_of(key, chunk))
 
     joined = Stream(Generated(chunks, infinite=stream.infinite, feed=stream.feed))
     return finish(env, sequence, joined)
@@ -148,7 +146,7 @@ def _distinct(keys: list[Any]) -> tuple[dict[Any, Any], list[Any]]:
     return distinct, hashes
 
 
-def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Chunk:
+def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Iterator[Chunk]:
     distinct, hashes = _distinct(keys)
     docs: list[Any] = []
     found: dict[Any, int] = {}
@@ -159,10 +157,14 @@ def _by_primary(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any])
     places = [found.get(hashed) for hashed in hashes]
     mask = [place is not None for place in places]
     there = [place for place in places if place is not None]
-    return pairs(chunk.keep(mask, len(there)), docs, there)
+    if there:
+        yield pairs(chunk.keep(mask, len(there)), docs, there)
 
 
-def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Chunk:
+PAIRS_AT_ONCE: Final = 2_000
+
+
+def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -> Iterator[Chunk]:
     distinct, hashes = _distinct(keys)
     docs: list[Any] = []
     found: dict[Any, range] = {}
@@ -176,8 +178,19 @@ def _by_index(env: Env, table: Any, index: Any, chunk: Chunk, keys: list[Any]) -
         found[hashed] = range(begin, len(docs))
     nothing = range(0)
     matches = [found.get(hashed, nothing) for hashed in hashes]
-    lefts = [at for at, places in enumerate(matches) for _ in places]
-    return pairs(chunk.at(lefts), docs, [place for places in matches for place in places])
+    lefts: list[int] = []
+    rights: list[int] = []
+    for left, places in enumerate(matches):
+        for begin in range(0, len(places), PAIRS_AT_ONCE):
+            some = places[begin : begin + PAIRS_AT_ONCE]
+            lefts += [left] * len(some)
+            rights += some
+            if len(lefts) >= PAIRS_AT_ONCE:
+                yield pairs(chunk.at(lefts), docs, rights)
+                env.tick()
+                lefts, rights = [], []
+    if lefts:
+        yield pairs(chunk.at(lefts), docs, rights)
 
 
 TERMS: Final = (
