@@ -3,8 +3,9 @@
 `python -m bench.growth` fills two servers, one secondary index each, and measures every row on one, then the other, in
 turn, so that both see the same machine. What always holds: rates are medians; the server's processor time for one
 query (of a row that reads the whole table: for one document) is the least of the runs, since whatever else runs on the
-machine only adds to it. A ratio is large ÷ small in rates, small ÷ large in time: 1.00 says that growth costs nothing.
-Then follows `bench.lifecycle` on the large server. Callers: `make bench-growth`.
+machine only adds to it; a row begins when the server has nothing left to do for the last one. A ratio is large ÷ small
+in rates, small ÷ large in time: 1.00 says that growth costs nothing. Then follows `bench.lifecycle` on the large
+server. Callers: `make bench-growth`.
 """
 
 import argparse
@@ -65,6 +66,9 @@ def compare(small: Side, large: Side, runs: int, only: list[str]) -> None:
         for side in (small, large):
             side.rates.clear()
             side.costs.clear()
+            lifecycle.until_idle(
+                side.process
+            )  # what the last row wrote is carried over by a thread
         for _ in range(runs):
             small.measure(row)
             large.measure(row)
