@@ -10,7 +10,7 @@ CHECKED := src tests tools bench examples
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run board test slow check types lint fmt bench crowd bench-latency bench-growth bench-fanout conformance lock docs hooks clean
+.PHONY: help setup run board test slow check types lint fmt bench crowd steps bench-latency bench-growth bench-fanout conformance lock docs hooks clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-latency: $(VENV)/.dev ## how soon changes reach their subscribers (ARGS="-
 
 crowd: $(VENV)/.dev ## measure one client among 500 that run into their limits (ARGS="--clients 100")
 	$(BIN)/python -m bench.crowd $(ARGS)
+
+steps: $(VENV)/.dev ## measure how long large queries hold up everybody else (ARGS="--only group")
+	$(BIN)/python -m bench.steps $(ARGS)
 
 bench-growth: $(VENV)/.dev ## what a million documents cost, beside a hundred thousand (ARGS="--docs 5000000")
 	$(BIN)/python -m bench.growth $(ARGS)
