@@ -34,10 +34,11 @@ class QueryError(Exception):
 class Node:
     """See the module."""
 
-    def __init__(self, directory: Path, **options: Any) -> None:
+    def __init__(self, directory: Path, *, limits: Limits | None = None, **options: Any) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.options = GroupOptions(**options)
+        self.limits = limits or Limits()
         self.loop = asyncio.new_event_loop()
         self._open()
 
@@ -50,7 +51,7 @@ class Node:
         install(self.catalog, system.Node(), self.loop)
         if "test" not in self.catalog.databases:
             self.catalog.create_database("test")
-        self.engine = Engine(self.catalog, Limits(), self.loop)
+        self.engine = Engine(self.catalog, self.limits, self.loop)
 
     def restart(self) -> None:
         self.engine.close()

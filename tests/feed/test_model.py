@@ -16,6 +16,7 @@ from rethinkdb import r
 from rethought.feed import opening
 from tests.feed.node import Feed, Node, QueryError
 from tests.feed.test_live import AGGREGATES
+from tests.feed.test_resume_laws import TIMELESS
 from tests.feed.test_sum import EXPECTED, ORDERED, QUERIES
 
 SQUARE = r.polygon([1, 1], [1, 3], [3, 3], [3, 1])
@@ -209,7 +210,7 @@ class Home:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    node = Node(tmp_path_factory.mktemp("model") / "data")
+    node = Node(tmp_path_factory.mktemp("model") / "data", limits=TIMELESS)
     yield Home(node)
     node.close()
 
