@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import apsw
 import pytest
 
 from rethought.errors import OpFailedError
@@ -317,3 +318,27 @@ def test_documents_survive_reopening(opened: Open) -> None:
     group = home.reopen()
     assert all_documents(group, table) == expected
     assert group.snapshot().count(table) == 20
+
+
+def test_a_statement_is_planned_once_whatever_its_bounds_and_limit(opened: Open) -> None:
+    group = opened().group
+    table = group.create_table()
+    fill(group, table, 300)
+    index = group.create_index(table, FieldRule("a"))
+    group.flush()
+    planned: list[int] = []
+
+    def asked(action: int, *_: object) -> int:
+        planned.append(action)
+        return apsw.SQLITE_OK
+
+    snapshot = group.snapshot().acquire()
+    group._writer.connection.authorizer = asked  # SQLite asks it whenever it plans a statement
+    for i in range(20):
+        snapshot.scan(table, key_of(i), key_of(200), limit=5 + i)
+        snapshot.index_scan(table, index, b"%06d" % i, b"%06d" % (i + 500), limit=5 + i)
+        if not i:
+            assert planned
+            planned.clear()
+    snapshot.release()
+    assert planned == []
