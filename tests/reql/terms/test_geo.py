@@ -9,7 +9,9 @@ from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitEr
 from rethought.exec.env import Options
 from rethought.reql.terms import geo
 
-env: Any = SimpleNamespace(array_limit=100_000, defaults={}, in_place=False, tick=lambda: None)
+env: Any = SimpleNamespace(
+    array_limit=100_000, defaults=Options(None, {}), in_place=False, tick=lambda: None
+)
 ORIGIN = geo.point(env, 0, 0)
 
 
