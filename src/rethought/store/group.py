@@ -313,9 +313,11 @@ class Group:
         return layout.index_name(index) in self._jobs.given_up
 
     def retry_jobs(self) -> None:
-        """Takes up again what was given up because of damage, which may be no more."""
-        self._jobs.given_up.clear()
-        self._resume_jobs()
+        """Takes up again what was given up because of damage, which may be no more; not while there is other work,
+        since the step that fails undoes the others' last steps with its own."""
+        if not self._jobs:
+            self._jobs.given_up.clear()
+            self._resume_jobs()
 
     def _gave_up(self, job: Job) -> None:
         if isinstance(job, BuildIndex):
