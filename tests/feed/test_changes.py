@@ -358,6 +358,30 @@ def test_feeds_joined_after_changes_do_not_wait_for_each_other(
 # ---- order
 
 
+def test_a_row_that_was_deleted_and_made_anew_in_one_query_is_told_as_itself(
+    node: Node, new_table: NewTable
+) -> None:
+    table = new_table()
+    node.run(table.insert([{"id": 0}, {"id": 1}]))
+    feed = node.feed(table.order_by(index="id").limit(2).changes())
+    node.run(
+        r.expr([0, 1, 2]).for_each(
+            lambda step: r.branch(
+                step == 0,
+                table.get(0).delete(),
+                step == 1,
+                table.get(1).update({"n": 1}),
+                table.insert({"id": 0, "n": 2}),
+            )
+        )
+    )
+    assert feed.take() == [
+        {"new_val": {"id": 0, "n": 2}, "old_val": {"id": 0}},
+        {"new_val": {"id": 1, "n": 1}, "old_val": {"id": 1}},
+    ]
+    feed.close()
+
+
 def test_the_first_rows_are_kept_up_to_date(node: Node, new_table: NewTable) -> None:
     table = new_table("x")
     node.run(table.insert([{"id": id, "x": id * 10} for id in range(5)]))

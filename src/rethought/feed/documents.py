@@ -39,7 +39,7 @@ class Documents:
         return self._data
 
     def some(self, at: Sequence[int]) -> "Documents":
-        """Those at these places, sharing the decoded form."""
+        """Those at these places, which ascend; they share the decoded form."""
         if len(at) == len(self.docs):
             return self
         part = Documents([self.docs[each] for each in at])

@@ -125,7 +125,7 @@ class Top:
                     wanted.append((at, place))
         if not wanted:
             return []
-        numbers = list(dict.fromkeys(at for at, _ in wanted))
+        numbers = sorted({at for at, _ in wanted})
         values = dict(zip(numbers, self._values(tick.documents(1, numbers)), strict=True))
         return [(place, value) for at, place in wanted if (value := values[at]) is not None]
 

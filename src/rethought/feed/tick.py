@@ -46,7 +46,7 @@ class Tick:
         return known
 
     def documents(self, side: int, places: list[int]) -> Documents:
-        """Those documents of one side that these changes have (all of them do)."""
+        """Those documents of one side that these changes have (all of them do); the places ascend."""
         documents, at = self._all(side)
         return documents.some([at[place] for place in places])
 
