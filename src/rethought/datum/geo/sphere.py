@@ -121,18 +121,43 @@ def _edges(loop: Any) -> Iterable[tuple[Vertex, Vertex]]:
 
 
 def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
-    """A hole that has an edge in common with the shell: such edges cancel out, what remains is the boundary."""
-    region = library().S2Polygon()
-    builder = library().S2Builder()
-    builder.StartLayer(library().S2PolygonLayer(region))
+    """A hole that has an edge in common with the shell: such edges cancel out, what remains is the boundary.
+
+    Not with the library's builder: its Python form can only be made without the options that it goes by.
+    """
+    vertices: dict[Vector, Vertex] = {}
+    onward: dict[Vector, list[Vector]] = {}
     for number, loop in enumerate(loops):
-        for a, b in _edges(loop):
-            builder.AddEdge(*((a, b) if number == 0 else (b, a)))
-    try:
-        builder.Build()
-    except ValueError:
+        for edge in _edges(loop):
+            start, end = map(components, edge if number == 0 else edge[::-1])
+            vertices[start] = edge[number != 0]
+            if start in onward.get(end, ()):
+                onward[end].remove(start)
+            else:
+                onward.setdefault(start, []).append(end)
+    rings = [ring([vertices[corner] for corner in corners]) for corners in _cycles(onward)]
+    if None in rings:
         return None
+    region = library().S2Polygon()
+    region.InitNested(rings)
     return region if region.IsValid() else None
+
+
+def _cycles(onward: dict[Vector, list[Vector]]) -> Iterator[list[Vector]]:
+    """Edges in cycles without a corner that occurs twice. Each corner has as many edges to it as from it."""
+    for start in onward:
+        path = [start]
+        places = {start: 0}
+        while onward[path[-1]]:
+            corner = onward[path[-1]].pop()
+            place = places.setdefault(corner, len(path))
+            if place == len(path):
+                path.append(corner)
+                continue
+            yield path[place:]
+            for other in path[place + 1 :]:
+                del places[other]
+            del path[place + 1 :]
 
 
 def may_hold(region: Polygon) -> Callable[[float, float], bool]:
