@@ -108,10 +108,11 @@ def ring(vertices: list[Vertex]) -> Any | None:
 
 def polygon(loops: list[Any], *, shared: bool = False) -> Polygon | None:
     """The region inside an odd number of the loops; None when they cross. `shared`: some have an edge in common."""
-    if shared:
-        return _without_shared_edges(loops)
+    rings = _without_shared_edges(loops) if shared else loops
+    if None in rings:
+        return None
     region = library().S2Polygon()
-    region.InitNested(loops)
+    region.InitNested(rings)
     return region if region.IsValid() else None
 
 
@@ -120,8 +121,8 @@ def _edges(loop: Any) -> Iterable[tuple[Vertex, Vertex]]:
     return zip(vertices, vertices[1:] + vertices[:1], strict=True)
 
 
-def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
-    """A hole that has an edge in common with the shell: such edges cancel out, what remains is the boundary.
+def _without_shared_edges(loops: Sequence[Any]) -> list[Any | None]:
+    """A hole that has an edge in common with the shell: such edges cancel out, what remains is the boundary, as loops.
 
     Not with the library's builder: its Python form can only be made without the options that it goes by.
     """
@@ -135,12 +136,7 @@ def _without_shared_edges(loops: Sequence[Any]) -> Polygon | None:
                 onward[end].remove(start)
             else:
                 onward.setdefault(start, []).append(end)
-    rings = [ring([vertices[corner] for corner in corners]) for corners in _cycles(onward)]
-    if None in rings:
-        return None
-    region = library().S2Polygon()
-    region.InitNested(rings)
-    return region if region.IsValid() else None
+    return [ring([vertices[corner] for corner in corners]) for corners in _cycles(onward)]
 
 
 def _cycles(onward: dict[Vector, list[Vector]]) -> Iterator[list[Vector]]:
