@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rethought.limits import Limits
-from rethought.reql import inserts, literals
+from rethought.reql import decoding, inserts, literals
 from rethought.reql.inserts import InsertPlans
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.plan import AT_ONCE_BYTES_MAX, PlanCache
@@ -36,6 +36,7 @@ durabilities = st.sampled_from(
 @pytest.fixture(autouse=True)
 def _short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inserts, "LOT_BYTES", 16)
+    monkeypatch.setattr(decoding, "LOT_BYTES", 16)
     monkeypatch.setattr(literals, "STEP", 2)
 
 

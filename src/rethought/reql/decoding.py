@@ -1,10 +1,10 @@
 """Decodes long queries some at a time, and lets go of what was decoded the same way.
 
 What always holds: the value is what `decode_query` gives, errors included: whatever is odd goes that way. Called by
-`reql.plan` for queries that are compiled a piece at a time.
+`reql.plan` for queries that are compiled a piece at a time, and by `reql.inserts` for long arrays of documents.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -36,30 +36,35 @@ def _decoded(text: "bytes | msgspec.Raw", levels: int, pace: Pace) -> Any:
     if not levels or bytes(memoryview(text)[:1]) != b"[":
         return _once(bytes(text))
     values: list[Any] = []
-    lot: list[msgspec.Raw] = []
-    size = 0
     parts = _decode_parts(text)
     pace()
-    for part in parts:
-        if len(part) > LOT_BYTES:
-            values += _lot(lot)
-            values.append(_decoded(part, levels - 1, pace))
-            lot, size = [], 0
-            continue
-        lot.append(part)
-        size += len(part)
-        if size > LOT_BYTES:
-            values += _lot(lot)
-            lot, size = [], 0
+    for lot in lots(parts):
+        if len(lot[0]) > LOT_BYTES:
+            values.append(_decoded(lot[0], levels - 1, pace))
+        else:
+            values += _once(joined(lot))
             pace()
-    values += _lot(lot)
     let_go(parts, pace)
     return values
 
 
-def _lot(lot: list[msgspec.Raw]) -> list[Any]:
-    values: list[Any] = _once(b"[" + b",".join(lot) + b"]")
-    return values
+def lots(parts: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
+    """Neighbours that are small enough to be decoded together; a long part stands alone."""
+    lot: list[msgspec.Raw] = []
+    size = 0
+    for part in parts:
+        if lot and size + len(part) > LOT_BYTES:
+            yield lot
+            lot, size = [], 0
+        lot.append(part)
+        size += len(part)
+    if lot:
+        yield lot
+
+
+def joined(lot: list[msgspec.Raw]) -> bytes:
+    """An array of these parts."""
+    return b"[" + b",".join(lot) + b"]"
 
 
 def _once(text: bytes) -> Any:

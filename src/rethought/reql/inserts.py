@@ -17,6 +17,7 @@ from rethought.exec.point import insert_document, is_plain
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
+from rethought.reql.decoding import LOT_BYTES, joined, lots
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
 from rethought.reql.terms.writes import insert_
@@ -24,7 +25,6 @@ from rethought.reql.tree import MAKE_ARRAY, TreeBuilder, datum
 
 INSERT_PREFIX: Final = b"[1,[56,["
 IN_PLACE_MAX: Final = 8
-LOT_BYTES: Final = 1 << 16
 PREFIX_BYTES_MAX: Final = 1_024
 PREFIXES_MAX: Final = 2_048
 
@@ -153,21 +153,14 @@ def _documents_in_steps(rows: msgspec.Raw, pace: Callable[[], None]) -> Any:
     if number != MAKE_ARRAY:
         return None
     documents: list[Any] = []
-    lot: list[msgspec.Raw] = []
-    size = 0
-    for part in parts:
-        lot.append(part)
-        size += len(part)
-        if size > LOT_BYTES:
-            documents += _lot_in_steps(lot, pace)
-            lot = []
-            size = 0
-            pace()
-    return documents + _lot_in_steps(lot, pace)
+    for lot in lots(parts):
+        documents += _lot_in_steps(lot, pace)
+        pace()
+    return documents
 
 
 def _lot_in_steps(lot: list[msgspec.Raw], pace: Callable[[], None]) -> list[Any]:
-    text = b"[" + b",".join(lot) + b"]"
+    text = joined(lot)
     values = _decode(text)
     if has_repeated_keys(text, values):
         raise NotLiteralError
