@@ -341,10 +341,11 @@ def replace_constant(env: Env, value: Callable[[], Any], _: int) -> Function:
 def update_(
     env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
-    def decider(function: Function) -> Decide:
-        return lambda old: _updated(env, function, old)
+    return _rewrite(env, target, function, _updater, proven, opts)
 
-    return _rewrite(env, target, function, decider, proven, opts)
+
+def _updater(env: Env, function: Function) -> Decide:
+    return lambda old: _updated(env, function, old)
 
 
 def _updated(env: Env, function: Function, old: Any) -> Any:
@@ -371,43 +372,41 @@ def update_one(
     env: Env, target: Any, function: Callable[[], Function], durability: str | None, whole: bool
 ) -> dict[str, Any] | bytes:
     """UPDATE of a GET, its function known to be deterministic."""
-    table = target.table
-    if not is_plain(env, table):
-        return update_(env, target, function, True, _given(env, durability))
-    chosen = function()
-    if chosen.determinism > Determinism.NOW:  # a value turned out to be a function
-        return update_(env, target, lambda: chosen, True, _given(env, durability))
-
-    def decide(old: Any) -> Any:
-        return _updated(env, chosen, old)
-
-    return rewrite_row(env, table, target.key, decide, durability, whole)
+    return _rewrite_one(env, target, function, _updater, durability, whole)
 
 
 def replace_(
     env: Env, target: Any, function: Callable[[], Function], proven: bool, opts: Options
 ) -> dict[str, Any]:
-    def decider(function: Function) -> Decide:
-        return lambda old: need_datum(env, _invoke(env, function, old), 1)
+    return _rewrite(env, target, function, _replacer, proven, opts)
 
-    return _rewrite(env, target, function, decider, proven, opts)
+
+def _replacer(env: Env, function: Function) -> Decide:
+    return lambda old: need_datum(env, _invoke(env, function, old), 1)
 
 
 def replace_one(
     env: Env, target: Any, function: Callable[[], Function], durability: str | None, whole: bool
 ) -> dict[str, Any] | bytes:
     """REPLACE of a GET, its function known to be deterministic."""
+    return _rewrite_one(env, target, function, _replacer, durability, whole)
+
+
+def _rewrite_one(
+    env: Env,
+    target: Any,
+    function: Callable[[], Function],
+    decider: Callable[[Env, Function], Decide],
+    durability: str | None,
+    whole: bool,
+) -> dict[str, Any] | bytes:
     table = target.table
     if not is_plain(env, table):
-        return replace_(env, target, function, True, _given(env, durability))
+        return _rewrite(env, target, function, decider, True, _given(env, durability))
     chosen = function()
-    if chosen.determinism > Determinism.NOW:
-        return replace_(env, target, lambda: chosen, True, _given(env, durability))
-
-    def decide(old: Any) -> Any:
-        return need_datum(env, _invoke(env, chosen, old), 1)
-
-    return rewrite_row(env, table, target.key, decide, durability, whole)
+    if chosen.determinism > Determinism.NOW:  # a value turned out to be a function
+        return _rewrite(env, target, lambda: chosen, decider, True, _given(env, durability))
+    return rewrite_row(env, table, target.key, decider(env, chosen), durability, whole)
 
 
 def _invoke(env: Env, function: Function, old: Any) -> Any:
@@ -451,7 +450,7 @@ def _rewrite(
     env: Env,
     target: Any,
     function: Callable[[], Function] | None,
-    decider: Callable[[Function], Callable[[Any], Any]] | None,
+    decider: Callable[[Env, Function], Decide] | None,
     proven: bool,
     opts: Options,
 ) -> dict[str, Any]:
@@ -462,7 +461,7 @@ def _rewrite(
             "Could not prove argument deterministic.  Maybe you want to use the non_atomic flag?"
         )
     chosen = None if function is None else function()
-    decide = _nothing if chosen is None or decider is None else decider(chosen)
+    decide = _nothing if chosen is None or decider is None else decider(env, chosen)
     selection = need_selection(env, target, 0)
     table: Table = selection.table
     options = wanted.on(env, table)
