@@ -128,10 +128,10 @@ class Scheduler:
         """Whether no query is under way, but for those that wait for something."""
         return not self._first and not self._then
 
-    def spawn(self, work: Work, usage: Usage = NOBODY) -> None:
-        """Runs `work` until it ends, pauses or waits for the first time: now, or when it is its turn. `work` never
-        raises. `usage` is the client's."""
-        if self._used > self.slice_seconds:
+    def spawn(self, work: Work | greenlet, usage: Usage = NOBODY) -> None:
+        """Runs `work`, or goes on with what waited, until it ends, pauses or waits: now, or when it is its turn. `work`
+        never raises. `usage` is the client's."""
+        if self.busy:
             self._line_up(usage, work)
         else:
             self._run(usage, work)
@@ -142,6 +142,9 @@ class Scheduler:
             usage.round = self._round
         line = self._first if usage.seconds < LITTLE_S else self._then
         line.add(usage, work)
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
@@ -200,17 +203,14 @@ class Scheduler:
             self._run(*then.next())
         if self._discarded:
             self._free_some()
-        if (first or then or self._discarded) and not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._turn)
+        if first or then or self._discarded:
+            self._schedule()
 
     def discard(self, things: list[Any], lot: int) -> None:
         """Takes what nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
         if len(things) > lot:
             self._discarded.append((things, lot))
-            if not self._scheduled:
-                self._scheduled = True
-                self.loop.call_soon(self._turn)
+            self._schedule()
 
     def _free_some(self) -> None:
         end = perf_counter() + self.slice_seconds / 2
@@ -234,10 +234,7 @@ class Scheduler:
         def wake(_: "Future[Any] | None" = None) -> None:
             if env.wake is wake:
                 env.wake = None
-                if self._used > self.slice_seconds:
-                    self._line_up(usage, me)
-                else:
-                    self._run(usage, me)
+                self.spawn(me, usage)
 
         env.end_batch()  # whoever waits holds no snapshot
         env.note_rights()
