@@ -134,13 +134,23 @@ def document_bytes(document: dict[str, Datum]) -> bytes:
     except (QueryLogicError, RecursionError):
         check_storable(document)  # words the error for a write
         raise
+    if len(data) > _SURELY_FLAT or b"$" in data:
+        _look_closely(document, data)
+    return data
+
+
+_SURELY_FLAT: Final = 2 * NESTING_MAX
+"""Each level takes two bytes, so that fewer bytes are not nested too deeply."""
+
+
+def _look_closely(document: dict[str, Datum], data: bytes) -> None:
+    """Refuses what cannot be stored of a document that is long, or may hold a pseudotype."""
     if (
         len(data) > STORED_ARRAY_MAX  # below this, no array can have as many elements
         or b'"LITERAL"' in data
         or data.count(b"{") + data.count(b"[") > NESTING_MAX
     ):
         check_storable(document)
-    return data
 
 
 def check_storable(document: Datum) -> None:

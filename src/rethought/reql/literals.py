@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from rethought.datum.values import from_json
+from rethought.reql.tree import MAKE_ARRAY
 
 _INTEGER_MAX: Final = 2**53
 STEP: Final = 500
@@ -33,8 +34,11 @@ def literal_of(value: Any) -> Any:
             if part is int:
                 if not -_INTEGER_MAX <= item <= _INTEGER_MAX:
                     value[key] = _double(item)
-                continue
-            value[key] = literal_of(item)
+            elif part is float:
+                if item.is_integer():
+                    value[key] = _canonical(item)
+            else:
+                value[key] = literal_of(item)
         if "$reql_type$" in value:
             return from_json(value)
         return value
@@ -44,11 +48,11 @@ def literal_of(value: Any) -> Any:
         return value if -_INTEGER_MAX <= value <= _INTEGER_MAX else _double(value)
     if kind is float:
         return _canonical(value)
-    if kind is list and value[:1] == [2] and value[0] is not True:
+    if kind is list and value and value[0] == MAKE_ARRAY:
         if len(value) == 1:
             return []
         if len(value) == 2 and value[1].__class__ is list:
-            return [literal_of(item) for item in value[1]]
+            return [item if item.__class__ is str else literal_of(item) for item in value[1]]
     raise NotLiteralError
 
 
@@ -63,7 +67,7 @@ def literal_in_steps(value: Any, pace: Callable[[], None]) -> Any:
         return from_json(value) if "$reql_type$" in value else value
     if kind is not list:
         return literal_of(value)
-    if len(value) != 2 or value[0] != 2 or value[1].__class__ is not list:
+    if len(value) != 2 or value[0] != MAKE_ARRAY or value[1].__class__ is not list:
         return literal_of(value)
     items = []
     for at, item in enumerate(value[1], 1):
