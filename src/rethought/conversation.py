@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from rethought.auth.verifier import Verifier
+from rethought.errors import ReqlError
 
 
 class Running(Protocol):
@@ -41,6 +42,20 @@ class Refusal(Reply):
     seconds: float = 0.0  # spent on the query, as far as the engine knows
 
 
+class Ticket(Protocol):
+    """The wait for a commit."""
+
+    def add(self, callback: "Callable[[ReqlError | None], None]") -> None:
+        """Calls back once, with None when the commit is through, else with why it is not."""
+
+
+class Pledge(NamedTuple):
+    """A complete response that may be given once a commit is through, which it is not yet."""
+
+    body: bytes
+    ticket: Ticket
+
+
 class Client(Protocol):
     """Whom a query is run for; made by `Engine.client`, opaque to the wire."""
 
@@ -62,11 +77,12 @@ class Engine(Protocol):
 
     def start(
         self, client: Client, body: bytes, done: Callable[[Reply | None], None]
-    ) -> Reply | Running | None:
+    ) -> Reply | Pledge | Running | None:
         """Run a START query, given as received.
 
-        A `Reply` when the answer is ready (errors are replies too), None for a finished noreply query, else a
-        `Running`: then `done` follows, with None for a noreply query. `done` is never called before this returns.
+        A `Reply` when the answer is ready (errors are replies too), a `Pledge` when it waits for nothing but a commit,
+        None for a finished noreply query, else a `Running`: then `done` follows, with None for a noreply query. `done`
+        is never called before this returns.
         """
 
     @property

@@ -21,6 +21,7 @@ from rethought.reql.feed_sources import feeds_of
 from rethought.server import make_index_rule
 from rethought.store import GroupOptions, open_group
 from rethought.system.registry import install
+from tests.asking import ask
 from tests.waiting import PATIENCE_S
 
 START = 1
@@ -100,7 +101,7 @@ class Node:
         body = json.dumps([START, query, options], default=lambda part: part.build()).encode()
         client = self.engine.client(user, "127.0.0.1", 0)
         replies: list[Reply | None] = []
-        reply = self.engine.start(client, body, replies.append)
+        reply = ask(self.engine, client, body, replies.append)
         if isinstance(reply, Reply):
             return reply
         self.until(lambda: bool(replies))

@@ -14,6 +14,7 @@ from rethinkdb import r
 from rethought.errors import OpFailedError, QueryLogicError
 from rethought.feed import resume
 from rethought.feed.resume import Mark, Origin, text_of
+from tests.asking import ask
 from tests.feed.node import START, Feed, Node, QueryError
 
 NewTable = Callable[..., Any]
@@ -194,7 +195,7 @@ def test_what_was_skipped_while_the_rows_there_were_are_read_is_behind_no_token(
     client = node.engine.client("admin", "127.0.0.1", 0)
     for n in range(2):
         body = json.dumps([START, table.get(0).update({"n": n})], default=lambda part: part.build())
-        node.engine.start(client, body.encode(), lambda _: None)
+        ask(node.engine, client, body.encode(), lambda _: None)
         for database in node.catalog.user_databases():
             database.group.flush()
     # The reading comes to its end before the feeds are told of these in their own turn.

@@ -17,6 +17,7 @@ from rethought.conversation import Reply
 from rethought.feed import catchup, opening
 from rethought.limits import Limits
 from rethought.reql.feed_sources import feeds_of
+from tests.asking import ask
 from tests.feed.node import START, Feed, Node
 
 OTHER: Final = r.db("elsewhere").table("laws")
@@ -119,7 +120,7 @@ class Home:
         body = json.dumps([START, query], default=lambda part: part.build()).encode()
         client = self.node.engine.client("admin", "127.0.0.1", 0)
         self.under_way += 1
-        if isinstance(self.node.engine.start(client, body, self._done), Reply):
+        if isinstance(ask(self.node.engine, client, body, self._done), Reply):
             self.under_way -= 1
 
     def _done(self, _: Any) -> None:

@@ -17,6 +17,7 @@ from rethought.reql.functions import compile_function
 from rethought.store import GroupOptions, open_group
 from rethought.store.group import Group
 from rethought.system import Node, system_tables
+from tests.asking import ask
 from tests.waiting import PATIENCE_S
 
 START = 1
@@ -54,7 +55,7 @@ class Database:
         return self.loop.run_until_complete(self._run(body))
 
     async def _run(self, body: bytes) -> dict[str, Any]:
-        reply = await self._reply(lambda done: self.engine.start(self.client, body, done))
+        reply = await self._reply(lambda done: ask(self.engine, self.client, body, done))
         whole: dict[str, Any] = json.loads(reply.body)
         while reply.cursor is not None and whole["t"] == PARTIAL:
             reply = await self._reply(reply.cursor.more)

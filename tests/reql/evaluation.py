@@ -7,6 +7,7 @@ from typing import Any
 from rethought.conversation import Reply
 from rethought.limits import Limits
 from rethought.reql.engine import Engine
+from tests.asking import ask
 
 START = 1
 
@@ -23,7 +24,7 @@ class Evaluator:
         """The body of the response."""
         body = json.dumps([START, query, options]).encode()
         later: list[Reply | None] = []
-        reply = self._engine.start(self._client, body, later.append)
+        reply = ask(self._engine, self._client, body, later.append)
         if not isinstance(reply, Reply):
             while not later:
                 self._loop.run_until_complete(asyncio.sleep(0))

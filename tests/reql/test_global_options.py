@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.asking import ask
 from tests.reql.database import Database
 
 TABLE = [15, [[14, ["test"]], "settings"]]
@@ -60,7 +61,7 @@ def test_parts_of_a_table_come_in_batches_of_the_size_asked_for(settings: Databa
 
     async def first() -> dict[str, Any]:
         reply = await settings._reply(
-            lambda done: settings.engine.start(settings.client, body, done)
+            lambda done: ask(settings.engine, settings.client, body, done)
         )
         assert reply.cursor is not None
         reply.cursor.close()

@@ -18,6 +18,7 @@ from rethought.reql.functions import compile_function
 from rethought.store import GroupOptions, open_group
 from rethought.store.group import Group
 from rethought.system import Node, install, kill_query, running_queries
+from tests.asking import ask
 from tests.waiting import PATIENCE_S
 
 
@@ -55,7 +56,7 @@ class Machine:
     async def _ask(self, body: bytes, user: str) -> dict[str, Any]:
         client = self.engine.client(user, "127.0.0.1", 50_000)
         answered = self.loop.create_future()
-        reply = self.engine.start(client, body, answered.set_result)
+        reply = ask(self.engine, client, body, answered.set_result)
         if not isinstance(reply, Reply):
             reply = await answered
         response: dict[str, Any] = json.loads(reply.body)

@@ -11,6 +11,7 @@ from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.accounts import Account
 from rethought.system.lockouts import lockout_issues
 from rethought.wire.throttle import Throttle
+from tests.asking import ask
 from tests.system.conftest import Machine, array, create, get, insert, system, table, update
 
 BOB = get(system("users"), "bob")
@@ -117,12 +118,12 @@ def test_queries_per_second_refill_with_time() -> None:
 def test_a_limit_of_queries_holds_for_all_connections_and_is_typed(machine: Machine) -> None:
     limit(machine, queries_per_second=1)
     clients = [machine.engine.client("bob", "127.0.0.1", port) for port in (1, 2)]
-    replies = [machine.engine.start(client, b"[1,1,{}]", lambda _: None) for client in clients]
+    replies = [ask(machine.engine, client, b"[1,1,{}]", lambda _: None) for client in clients]
     bodies = [json.loads(reply.body) for reply in replies]  # type: ignore[union-attr]
     assert bodies[0]["r"] == [1]
     assert (bodies[1]["t"], bodies[1]["e"]) == (18, 2000000)
     noreply = b'[1,1,{"noreply":true}]'
-    refused = machine.engine.start(clients[0], noreply, lambda _: None)
+    refused = ask(machine.engine, clients[0], noreply, lambda _: None)
     assert isinstance(refused, Refusal)
     assert refused.body == b""
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rethought.system import queries
+from tests.asking import ask
 from tests.system.conftest import Machine, delete, get, system
 from tests.waiting import PATIENCE_S
 
@@ -17,7 +18,7 @@ def start(machine: Machine, term: Any) -> "asyncio.Future[Any]":
 
     async def begin() -> None:
         client = machine.engine.client("admin", "10.0.0.1", 4_321)
-        machine.engine.start(client, json.dumps([1, term, {}]).encode(), answered.set_result)
+        ask(machine.engine, client, json.dumps([1, term, {}]).encode(), answered.set_result)
 
     machine.loop.run_until_complete(begin())
     return answered

@@ -16,6 +16,7 @@ from rethought.system.node import ScrubState
 from rethought.system.reporting import Reporter
 from rethought.system.swapping import Swapping, major_faults, swapped_bytes
 from rethought.system.table import Asking
+from tests.asking import ask
 from tests.system.conftest import Machine, array, create, get, insert, system, table
 from tests.waiting import PATIENCE_S
 
@@ -248,7 +249,7 @@ def test_many_tables_are_looked_at_in_turns(machine: Machine, reporter: Reporter
     async def look() -> bytes:
         answered = machine.loop.create_future()
         body = b'[1,[43,[[15,[[14,["rethinkdb"]],"stats"]]]],{}]'
-        reply = machine.engine.start(client, body, answered.set_result)
+        reply = ask(machine.engine, client, body, answered.set_result)
         while not answered.done() and not isinstance(reply, Reply):
             turns.append(1)
             machine.catalog.drop_table(database.tables[f"t{len(turns)}"])

@@ -14,6 +14,7 @@ import pytest
 from rethought.conversation import Reply
 from rethought.reql.spec import Determinism, Effect
 from rethought.reql.terms import SPECS
+from tests.asking import ask
 from tests.system.conftest import Machine, array, get, insert
 
 BOB: Final = "bob"
@@ -205,7 +206,7 @@ class World:
         async def start() -> dict[str, Any]:
             done = self.machine.loop.create_future()
             client = self.machine.engine.client(user, "127.0.0.1", 50_000)
-            reply = self.machine.engine.start(client, body, done.set_result)
+            reply = ask(self.machine.engine, client, body, done.set_result)
             if not isinstance(reply, Reply):
                 reply = await done
             if reply.cursor is not None:

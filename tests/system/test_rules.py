@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rethought.conversation import Reply
+from tests.asking import ask
 from tests.system.conftest import Machine, array, create, delete, get, insert, system, table, update
 
 BOB: Final = "bob"
@@ -198,7 +199,7 @@ def read_while(machine: Machine, query: Any, change: Any) -> list[dict[str, Any]
     async def read() -> None:
         done = machine.loop.create_future()
         body = json.dumps([1, query, {"max_batch_rows": 1_000}]).encode()
-        reply: Any = machine.engine.start(client, body, done.set_result)
+        reply: Any = ask(machine.engine, client, body, done.set_result)
         reply = reply if isinstance(reply, Reply) else await done
         bodies.append(json.loads(reply.body))
         assert reply.cursor is not None
@@ -224,7 +225,7 @@ def granted(machine: Machine, wanted: dict[str, Any]) -> Any:
     def change() -> None:
         body = json.dumps([1, grant(wanted)]).encode()
         admin = machine.engine.client("admin", "127.0.0.1", 2)
-        reply: Any = machine.engine.start(admin, body, lambda _: None)
+        reply: Any = ask(machine.engine, admin, body, lambda _: None)
         machine.catalog.group.flush()
         assert not isinstance(reply, Reply) or b'"granted":1' in reply.body
 
@@ -263,8 +264,11 @@ def test_an_open_cursor_goes_on_when_somebody_elses_rule_changes(machine: Machin
     bodies = read_while(
         machine,
         T,
-        lambda: machine.engine.start(
-            machine.engine.client("admin", "127.0.0.1", 2), json.dumps([1, change]).encode(), print
+        lambda: ask(
+            machine.engine,
+            machine.engine.client("admin", "127.0.0.1", 2),
+            json.dumps([1, change]).encode(),
+            print,
         ),
     )
     assert sum(len(body["r"]) for body in bodies) == 5_000
@@ -382,9 +386,7 @@ class Feed:
 
         async def start() -> Any:
             done = machine.loop.create_future()
-            reply = machine.engine.start(
-                client, json.dumps([1, term, {}]).encode(), done.set_result
-            )
+            reply = ask(machine.engine, client, json.dumps([1, term, {}]).encode(), done.set_result)
             return reply if isinstance(reply, Reply) else await done
 
         reply = machine.loop.run_until_complete(start())
@@ -472,7 +474,7 @@ def test_users_with_different_rules_do_not_share_a_feed(machine: Machine) -> Non
     machine.value([188, [T, "eve", {"read": OPEN}]])
     mine = Feed(machine, [152, [T]])
     client = machine.engine.client("eve", "127.0.0.1", 1)
-    reply = machine.engine.start(client, json.dumps([1, [152, [T]], {}]).encode(), lambda _: None)
+    reply = ask(machine.engine, client, json.dumps([1, [152, [T]], {}]).encode(), lambda _: None)
     assert reply is not None
     fill(machine, THEIRS)
     assert mine.values() == []

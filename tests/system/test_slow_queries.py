@@ -9,6 +9,7 @@ import pytest
 
 from rethought.conversation import Reply
 from rethought.reql.slow import WatchedEngine, plan_of, text_of
+from tests.asking import ask
 from tests.system.conftest import Machine, create, table
 from tests.waiting import PATIENCE_S
 
@@ -101,7 +102,7 @@ def test_a_feed_is_not_slow_for_waiting(watched: Machine, caplog: pytest.LogCapt
     client = watched.engine.client("admin", "127.0.0.1", 1)
     answered = watched.loop.create_future()
     query = body([152, [table("t")], {"include_states": True}])
-    reply = watched.engine.start(client, query, answered.set_result)
+    reply = ask(watched.engine, client, query, answered.set_result)
     if not isinstance(reply, Reply):
         reply = watched.loop.run_until_complete(asyncio.wait_for(answered, PATIENCE_S))
     assert reply is not None

@@ -4,6 +4,7 @@
 [1, "later", NAME]      under way until released    [1, "release", NAME]   releases it (and is answered)
 [1, "stream", N]        N batches, all at once      [1, "feed", NAME]      a feed; each release is one batch
 [1, "big", N]           a response of N bytes       [1, "bug"]             raises
+[1, "write", NAME]      a pledge, kept or broken when the commit of that name is `settled`
 [1, "limit", SECONDS]   a limit, reached after that much work; with noreply no answer
 [1, "cancelled"]        what was cancelled so far   [1, "open"]            how many cursors are open
 """
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rethought.auth.verifier import Verifier, decoy_verifier, make_verifier
-from rethought.conversation import Refusal, Reply
+from rethought.conversation import Pledge, Refusal, Reply
+from rethought.errors import ReqlError
 
 Done = Callable[[Any], None]
 
@@ -55,6 +57,14 @@ class FakeCursor:
             self.engine.open -= 1
 
 
+class FakeTicket:
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[ReqlError | None], object]] = []
+
+    def add(self, callback: Callable[[ReqlError | None], object]) -> None:
+        self.callbacks.append(callback)
+
+
 class FakeEngine:
     busy = False
 
@@ -69,6 +79,7 @@ class FakeEngine:
         self.cancelled: list[str] = []
         self.open = 0
         self.started: list[str] = []
+        self.tickets: dict[str, FakeTicket] = {}
 
     def client(self, user: str, address: str, port: int) -> str:
         return user
@@ -91,7 +102,7 @@ class FakeEngine:
     def server_info(self, client: str) -> bytes:
         return b'{"t":5,"r":[{"id":"fake","name":"fake","proxy":false}]}'
 
-    def start(self, client: str, body: bytes, done: Done) -> Reply | FakeRunning | None:
+    def start(self, client: str, body: bytes, done: Done) -> Reply | Pledge | FakeRunning | None:
         try:
             _, what, *arguments = json.loads(body)[:3]
             arguments = [each for each in arguments if not isinstance(each, dict)]
@@ -110,6 +121,8 @@ class FakeEngine:
                 return FakeRunning(self, name, done)
             case "release", [name]:
                 self.release(name)
+            case "write", [name]:
+                return Pledge(atom("written"), self.tickets.setdefault(name, FakeTicket()))
             case "stream", [count]:
                 return Reply(sequence(3, []), FakeCursor(self, None, count))
             case "feed", [name]:
@@ -129,6 +142,11 @@ class FakeEngine:
             case "open", _:
                 return Reply(atom(self.open), None)
         return Reply(atom(what), None)
+
+    def settle(self, name: str, error: ReqlError | None = None) -> None:
+        """The commit of that name is through, or failed."""
+        for callback in self.tickets.pop(name).callbacks:
+            callback(error)
 
     def release(self, name: str) -> None:
         """Finish what waits under that name: `end-` ends a feed, `fresh-` makes a START a stream."""

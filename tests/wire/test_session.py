@@ -1,9 +1,12 @@
 """Tokens, cursors, STOP and noreply, over a real socket and a scripted engine."""
 
+import json
+
 import pytest
 
+from rethought.errors import OpFailedError
 from rethought.limits import DEFAULT_LIMITS, Limits
-from rethought.wire.session import Session
+from rethought.wire.session import HEADER, Session
 from tests.wire.client import V0_3, Client, frame
 from tests.wire.conftest import WireServer, wire_server
 from tests.wire.fake_engine import FakeEngine
@@ -57,6 +60,92 @@ def test_a_busy_engine_gets_one_query_of_a_client_in_a_turn() -> None:
     engine.busy = False
     assert session.receive(data, 2 * one) == (3 * one, True)
     assert list(engine.waiting) == ["query 0", "query 1", "query 2"]
+
+
+class Written:
+    """A session without a socket, and what it sends, in order."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.engine = FakeEngine()
+        self.woken = 0
+        self.session = Session(self.engine, "admin", limits, wake=self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def receive(self, *queries: tuple[int, object]) -> None:
+        data = b"".join(frame(token, query) for token, query in queries)
+        assert self.session.receive(data) == (len(data), True)
+
+    def sent(self) -> list[tuple[int, object]]:
+        out = self.session.take_out()
+        tokens = [HEADER.unpack(header) for header in out[::2]]
+        assert [size for _, size in tokens] == [len(body) for body in out[1::2]]
+        return [
+            (token, json.loads(body)["r"])
+            for (token, _), body in zip(tokens, out[1::2], strict=True)
+        ]
+
+
+def test_writes_are_answered_when_their_commit_is_through() -> None:
+    client = Written()
+    client.receive((1, [1, "write", "a"]), (2, [1, "now"]), (3, [1, "write", "a"]))
+    assert client.sent() == [(2, ["now"])]
+    assert not client.session.idle
+    client.engine.settle("a")
+    assert client.woken == 1
+    assert client.sent() == [(1, ["written"]), (3, ["written"])]
+    assert client.session.idle
+
+
+def test_every_write_hears_of_its_own_commit() -> None:
+    client = Written()
+    client.receive(*((n, [1, "write", "ab"[n % 2]]) for n in range(4)), (4, [1, "write", "a"]))
+    client.engine.settle("b", OpFailedError("The disk is full."))
+    assert client.sent() == [(1, ["The disk is full."]), (3, ["The disk is full."])]
+    client.receive((1, [1, "write", "a"]))
+    client.engine.settle("a")
+    assert sorted(client.sent()) == [(n, ["written"]) for n in (0, 1, 2, 4)]
+
+
+def test_the_token_of_a_write_is_not_free_before_its_commit() -> None:
+    client = Written()
+    client.receive((1, [1, "write", "a"]), (1, [1, "now"]), (1, [2]))
+    duplicate = ["ERROR: duplicate token 1"]
+    assert client.sent() == [(1, duplicate), (1, duplicate)]
+    client.engine.settle("a")
+    client.receive((1, [1, "now"]))
+    assert client.sent() == [(1, ["written"]), (1, ["now"])]
+
+
+def test_a_write_that_was_stopped_is_answered_by_the_end_of_its_stream() -> None:
+    client = Written()
+    client.receive((1, [1, "write", "a"]), (2, [1, "write", "a"]), (1, [3]))
+    assert client.sent() == [(1, []), (1, [])]
+    client.receive((1, [1, "write", "b"]))
+    client.engine.settle("a")
+    assert client.sent() == [(2, ["written"])]
+    client.engine.settle("b")
+    assert client.sent() == [(1, ["written"])]
+    assert client.session.idle
+
+
+def test_writes_that_wait_count_as_queries_under_way() -> None:
+    client = Written(Limits(queries_max=2))
+    data = b"".join(frame(token, [1, "write", "a"]) for token in range(3))
+    read, only_bytes_missing = client.session.receive(data)
+    assert (read, only_bytes_missing) == (len(data) // 3 * 2, False)
+    assert client.session.full
+    client.engine.settle("a")
+    assert client.session.receive(data, read) == (len(data), True)
+
+
+def test_who_left_hears_of_no_commit() -> None:
+    client = Written()
+    client.receive((1, [1, "write", "a"]))
+    client.session.close()
+    client.engine.settle("a")
+    assert (client.sent(), client.woken) == ([], 0)
 
 
 def test_a_serial_client_gets_its_answers_in_order() -> None:

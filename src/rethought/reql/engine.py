@@ -16,7 +16,7 @@ import msgspec
 
 from rethought.auth.verifier import Verifier
 from rethought.catalog.permissions import ADMIN, denied
-from rethought.conversation import Refusal, Reply, Running
+from rethought.conversation import Pledge, Refusal, Reply, Running
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, ReqlError
 from rethought.exec.chance import Chance, RandomBytes
@@ -129,7 +129,7 @@ class Engine:
     def refusal(self, user: str, address: str) -> str | None:
         return self.accounts.refusal(user, address)
 
-    def start(self, client: Client, body: bytes, done: Done) -> Reply | Running | None:
+    def start(self, client: Client, body: bytes, done: Done) -> Reply | Pledge | Running | None:
         self.queries += 1
         limits = self.limits
         account = client.account
@@ -152,9 +152,12 @@ class Engine:
         if plan.in_place:
             reply = run_in_place(env, plan, params)
             if reply is not None:
-                if env.tickets:
-                    return Awaiting(None if plan.noreply else reply, env.tickets, done).answer()
-                return None if plan.noreply else reply
+                tickets = env.tickets
+                if not tickets:
+                    return None if plan.noreply else reply
+                if len(tickets) == 1 and not plan.noreply and not tickets[0].done:
+                    return Pledge(reply.body, tickets[0])
+                return Awaiting(None if plan.noreply else reply, tickets, done).answer()
         return self._spawn(Query(env, plan, params, done), body)
 
     def _spawn(self, query: "Query", body: bytes) -> Reply | Running | None:

@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from rethought.conversation import Cursor, Reply, Running
+from rethought.conversation import Cursor, Pledge, Reply, Running
+from rethought.errors import ReqlError
 from rethought.reql.engine import Client, Engine
 from rethought.reql.printing import print_term
 from rethought.reql.query import Done
+from rethought.reql.responses import failed
 
 log = logging.getLogger("rethought.query")
 
@@ -51,10 +53,10 @@ class WatchedEngine(Engine):
 
     slow_seconds: float = 1.0
 
-    def start(self, client: Client, body: bytes, done: Done) -> Reply | Running | None:
+    def start(self, client: Client, body: bytes, done: Done) -> Reply | Pledge | Running | None:
         watch = Watch(self, client, body)
         began = perf_counter()
-        answer: Reply | Running | None
+        answer: Reply | Pledge | Running | None
 
         def finished(reply: Reply | None) -> None:
             query = getattr(getattr(answer, "env", None), "id", None)
@@ -63,6 +65,13 @@ class WatchedEngine(Engine):
         answer = super().start(client, body, finished)
         if answer is None or isinstance(answer, Reply):
             return watch.seen(answer, perf_counter() - began, None)
+        if isinstance(answer, Pledge):
+            reply = Reply(answer.body)
+
+            def committed(error: ReqlError | None) -> None:
+                watch.seen(reply if error is None else failed(error), perf_counter() - began, None)
+
+            answer.ticket.add(committed)
         return answer
 
 

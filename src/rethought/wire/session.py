@@ -16,8 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from rethought.conversation import Client, Cursor, Engine, Refusal, Reply, Running
-from rethought.errors import ResourceLimitError
+from rethought.conversation import Client, Cursor, Engine, Pledge, Refusal, Reply, Running, Ticket
+from rethought.errors import ReqlError, ResourceLimitError
 from rethought.limits import Limits
 from rethought.wire import envelope
 from rethought.wire.envelope import QueryType
@@ -80,6 +80,22 @@ class Token:
         self.session.continued(self, reply)
 
 
+class Held:
+    """Queries whose answers wait for one commit. Nothing of them is under way but that, so they have no tokens of their
+    own: this is what their numbers stand for among the live ones."""
+
+    __slots__ = ("answers", "session", "ticket")
+
+    def __init__(self, session: "Session", ticket: Ticket) -> None:
+        self.session = session
+        self.ticket = ticket
+        self.answers: dict[int, bytes] = {}
+
+    def __call__(self, error: ReqlError | None) -> None:
+        """The commit is through, or failed."""
+        self.session.committed(self, error)
+
+
 class Session:
     """All there is of a client after its handshake, but for its socket."""
 
@@ -106,7 +122,8 @@ class Session:
         self._serial = serial
         self._call_later = call_later
         self._clock = clock
-        self._live: dict[int, Token] = {}
+        self._live: dict[int, Token | Held] = {}
+        self._held: Held | None = None  # for the commit that the last write waits for
         self._under_way = 0  # STARTs and waiting CONTINUEs, see `_weight`
         self._under_way_max = 1 if serial else limits.queries_max
         self._cursors = 0
@@ -163,6 +180,8 @@ class Session:
                     out.append(pack(token, answer_bytes))
                     out.append(answer)
                     self.out_bytes += answer_bytes
+                elif isinstance(reply, Pledge):
+                    self._hold(token, reply)
                 elif reply is not None:
                     if isinstance(reply, Reply):
                         self._first_batch(Token(self, token), reply)
@@ -224,7 +243,8 @@ class Session:
         tokens = list(self._live.values())
         self._live.clear()
         for token in tokens:
-            self._release(token)
+            if isinstance(token, Token):
+                self._release(token)
         self._noreplies.clear()
         self._waits.clear()
         self.out.clear()
@@ -240,8 +260,35 @@ class Session:
             reply = self._bug(error)
         if isinstance(reply, Reply):
             self._first_batch(Token(self, token), reply)
+        elif isinstance(reply, Pledge):
+            self._hold(token, reply)
         elif reply is not None:
             self._begun(token, body, reply)
+
+    def _hold(self, number: int, pledge: Pledge) -> None:
+        """Keeps an answer until its commit is through."""
+        held = self._held
+        if held is None or held.ticket is not pledge.ticket:
+            held = self._held = Held(self, pledge.ticket)
+            pledge.ticket.add(held)
+        held.answers[number] = pledge.body
+        self._live[number] = held
+        self._under_way += 1
+
+    def committed(self, held: Held, error: ReqlError | None) -> None:
+        """What a commit held back may go, or is told why it failed."""
+        if self._held is held:
+            self._held = None
+        if self._closed:
+            return
+        refusal = None if error is None else envelope.error_response(error)
+        live = self._live
+        answers = held.answers
+        self._under_way -= len(answers)
+        for number, body in answers.items():
+            del live[number]
+            self._send(number, refusal or body)
+        self._wake()
 
     def _begun(self, number: int, body: bytes, running: Running) -> None:
         token = Token(self, number)
@@ -254,7 +301,7 @@ class Session:
     def _started(self, number: int, reply: Reply | None) -> None:
         """A START that was under way has finished."""
         token = self._live.get(number)
-        if token is None or self._closed:
+        if not isinstance(token, Token) or self._closed:
             return
         token.running = None
         self._under_way -= 1
@@ -303,6 +350,8 @@ class Session:
         token = self._live.get(number)
         if token is None:
             return self._send(number, envelope.unknown_token(number))
+        if isinstance(token, Held):
+            return self._send(number, envelope.duplicate_token(number))
         if token.continues or self._serial:  # see `_weight`
             self._under_way += 1
         token.continues += 1
@@ -393,6 +442,11 @@ class Session:
         token = self._live.pop(number, None)
         if token is None:
             return self._send(number, envelope.unknown_token(number))
+        if isinstance(token, Held):
+            del token.answers[number]
+            self._under_way -= 1
+            self._send(number, envelope.STREAM_OVER)
+            return self._send(number, envelope.STREAM_OVER)
         unanswered = token.continues
         self._under_way -= self._weight(token)
         if token.cursor is not None:
