@@ -56,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     # Responses the client has not read before the connection is cut.
     write_backlog_bytes: int = 1 << 28
     # Work for one connection's queries before the others get a turn.
-    receive_slice_seconds: float = 0.001
+    receive_slice_seconds: float = 0.0005
     # Of the loop's time, for queries that end at a limit: their clients wait until that share has paid for them. With 0
     # they need not wait.
     refused_share: float = 0.05

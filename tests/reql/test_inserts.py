@@ -65,6 +65,40 @@ def test_a_value_in_steps_is_the_value_at_once(value: Any) -> None:
     assert outcome(literal_in_steps, lambda: None) == outcome(literal_of)
 
 
+queries = st.tuples(
+    documents | st.lists(documents, max_size=2).map(lambda rows: [2, rows]),
+    durabilities,
+    durabilities,
+)
+cuts = st.none() | st.tuples(
+    st.integers(0, 200), st.integers(0, 200), st.sampled_from(b'{}[],:"\\')
+)
+
+
+@given(of=st.lists(st.tuples(queries, cuts), min_size=2, max_size=6))
+def test_an_insert_is_understood_the_same_however_others_ended(of: list[Any]) -> None:
+    plans = known()
+    for (rows, options, settings_), cut in of:
+        query = [1, [56, [TABLE, rows], options], settings_]
+        body = json.dumps(query, separators=(",", ":")).encode()
+        assert taken(plans, body, steps=False) == taken(known(), body, steps=False)
+        if cut is not None:
+            start, size, byte = cut
+            body = body[:start] + bytes([byte]) + body[start + size :]
+            assert taken(plans, body, steps=False) == taken(known(), body, steps=False)
+
+
+def test_a_key_given_twice_is_seen_after_an_insert_that_ended_alike() -> None:
+    plans = known()
+    bodies = [
+        b'[1,[56,[[15,["t"]],{"id":1}],{"durability":"soft"}]]',
+        b'[1,[56,[[15,["t"]],{"id":1,"id":2}],{"durability":"soft"}]]',
+        b'[1,[56,[[15,["t"]],{"id":1,"a":{"b":":","b":2}}],{"durability":"soft"}]]',
+        b'[1,[56,[[15,["t"]],{"id":"\\u0000"}],{"durability":"soft"}]]',
+    ]
+    assert [taken(plans, body, steps=False) is None for body in bodies] == [False, True, True, True]
+
+
 @given(
     rows=documents | st.lists(documents, max_size=4).map(lambda rows: [2, rows]),
     options=durabilities,

@@ -62,16 +62,20 @@ def test_a_busy_engine_gets_one_query_of_a_client_in_a_turn() -> None:
     assert list(engine.waiting) == ["query 0", "query 1", "query 2"]
 
 
+def _nothing() -> None:
+    """Nobody is waiting for the end of a turn."""
+
+
 class Written:
     """A session without a socket, and what it sends, in order."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.engine = FakeEngine()
-        self.woken = 0
-        self.session = Session(self.engine, "admin", limits, wake=self._wake)
+        self.told_to_send = 0
+        self.session = Session(self.engine, "admin", limits, wake=_nothing, send=self._send)
 
-    def _wake(self) -> None:
-        self.woken += 1
+    def _send(self) -> None:
+        self.told_to_send += 1
 
     def receive(self, *queries: tuple[int, object]) -> None:
         data = b"".join(frame(token, query) for token, query in queries)
@@ -93,7 +97,7 @@ def test_writes_are_answered_when_their_commit_is_through() -> None:
     assert client.sent() == [(2, ["now"])]
     assert not client.session.idle
     client.engine.settle("a")
-    assert client.woken == 1
+    assert client.told_to_send == 1
     assert client.sent() == [(1, ["written"]), (3, ["written"])]
     assert client.session.idle
 
@@ -145,7 +149,7 @@ def test_who_left_hears_of_no_commit() -> None:
     client.receive((1, [1, "write", "a"]))
     client.session.close()
     client.engine.settle("a")
-    assert (client.sent(), client.woken) == ([], 0)
+    assert (client.sent(), client.told_to_send) == ([], 0)
 
 
 def test_a_serial_client_gets_its_answers_in_order() -> None:

@@ -15,7 +15,7 @@ One per group with feeds, made by `reql.feeds`.
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Final
@@ -25,7 +25,7 @@ from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex
-from rethought.store import Commit, Group, Loop, Snapshot, TableId
+from rethought.store import Change, Commit, Group, Loop, Snapshot, TableId
 
 log = logging.getLogger("rethought.feed")
 
@@ -221,14 +221,28 @@ def ticks(commits: list[Commit]) -> dict[TableId, Tick]:
     """The commits' changes by table."""
     found: dict[TableId, Tick] = {}
     for seq, _, changes in commits:
-        for number, change in enumerate(changes):
-            tick = found.get(change.table)
+        if len({change.table for change in changes}) == 1:
+            numbers: Sequence[int] = range(len(changes))
+            parts = [(changes[0].table, changes, numbers)]
+        else:
+            parts = _by_table(changes)
+        for table, of_table, numbers in parts:
+            tick = found.get(table)
             if tick is None:
-                tick = found[change.table] = Tick([], [], [])
-            tick.changes.append(change)
-            tick.seqs.append(seq)
-            tick.numbers.append(number)
+                tick = found[table] = Tick([], [], [])
+            tick.changes += of_table
+            tick.seqs += [seq] * len(of_table)
+            tick.numbers += numbers
     return found
+
+
+def _by_table(changes: list[Change]) -> list[tuple[TableId, list[Change], Sequence[int]]]:
+    parts: dict[TableId, tuple[list[Change], list[int]]] = {}
+    for number, change in enumerate(changes):
+        of_table, numbers = parts.setdefault(change.table, ([], []))
+        of_table.append(change)
+        numbers.append(number)
+    return [(table, *part) for table, part in parts.items()]
 
 
 def tick_of(commit: Commit, table: TableId, after: int = -1) -> Tick:

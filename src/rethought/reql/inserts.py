@@ -6,7 +6,7 @@ goes the long way and gets the exact answer there. Called by `reql.plan`.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,8 @@ INSERT_PREFIX: Final = b"[1,[56,["
 IN_PLACE_MAX: Final = 8
 PREFIX_BYTES_MAX: Final = 1_024
 PREFIXES_MAX: Final = 2_048
+TAIL_BYTES_MAX: Final = 256
+TAILS_MAX: Final = 8
 
 _INSERT: Final = 56
 _DB: Final = 14
@@ -48,16 +50,42 @@ _DURABILITIES: Final = ("soft", "hard")
 _decode: Final = msgspec.json.Decoder().decode
 
 
+class Given(NamedTuple):
+    """The options of an insert. `durability` is of use when there are no others: then `ordinary` is true."""
+
+    options: dict[str, Any]
+    ordinary: bool
+    durability: str | None
+
+
+class Known:
+    """What is known of inserts that begin alike: their plan, and how those of one document have ended."""
+
+    __slots__ = ("plan", "tails")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.tails: list[tuple[bytes, int, Plan, Given]] = []  # the second is the negative length
+
+
 class InsertPlans:
     """The plans by prefix, and by the database of tables without one where the query names it."""
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[bytes, str | None], Plan] = {}
+        self._known: dict[tuple[bytes, str | None], Known] = {}
 
     def find(self, body: bytes) -> tuple[Plan, tuple[Any, ...]] | None:
-        prefix = body[: body.find(b"{")]
-        plan = self._plans.get((prefix, None))
-        if plan is None or b"\\u0000" in body:
+        start = body.find(b"{")
+        prefix = body[:start]
+        known = self._known.get((prefix, None))
+        if known is None:
+            return None
+        for tail, before, plan, given in known.tails:
+            if body.endswith(tail):
+                document = _document(body[start:before])
+                if document is not None:
+                    return plan, (document, given)
+        if b"\\u0000" in body:
             return None
         try:
             query = _decode(body)
@@ -66,39 +94,41 @@ class InsertPlans:
             if len(term[1]) != 2 or len(term) > 3 or len(query) > 3:
                 return None
             settings = query[2] if len(query) > 2 else {}
-            options = _options(term[2] if len(term) > 2 else {}, settings)
-            if options is None or (not _is_flat(body, query) and has_repeated_keys(body, query)):
+            found = _given(term[2] if len(term) > 2 else {}, settings)
+            if found is None or has_repeated_keys(body, query):
                 return None
-            if "db" in settings:
-                plan = self._learned(prefix, _home(settings["db"]))
+            made = self._plan(known, prefix, settings)
         except _UNUSUAL:
             return None
-        return None if plan is None else (plan, (documents, options))
+        if made is None:
+            return None
+        if documents.__class__ is dict and len(known.tails) < TAILS_MAX:
+            _learn_tail(known, body, start, made, found)
+        return made, (documents, found)
 
     def find_in_steps(
         self, body: bytes, pace: Callable[[], None]
     ) -> tuple[Plan, tuple[Any, ...]] | None:
         """As `find`, for a long query: documents are decoded some at a time, and `pace` is called in between."""
         prefix = body[: body.find(b"{")]
-        plan = self._learned(prefix)
-        if plan is None or b"\\u0000" in body:
+        known = self._learned(prefix)
+        if known is None or b"\\u0000" in body:
             return None
         try:
             query = _decode_outline(body)
             pace()
             rows = query.term.args[1]
             settings = _object(query.settings)
-            options = _options(_object(query.term.options), settings)
-            if options is None:
+            found = _given(_object(query.term.options), settings)
+            if found is None:
                 return None
-            if "db" in settings:
-                plan = self._learned(prefix, _home(settings["db"]))
+            plan = self._plan(known, prefix, settings)
             documents = _documents_in_steps(rows, pace)
         except _UNUSUAL:
             return None
         if plan is None or documents is None:
             return None
-        return plan, (documents, options)
+        return plan, (documents, found)
 
     def learn(self, body: bytes, term: Any, limits: Limits) -> None:
         """Remembers the table of an insert that was not known yet."""
@@ -106,18 +136,52 @@ class InsertPlans:
             return
         self._learned(body[: body.find(b"{")])
 
-    def _learned(self, prefix: bytes, home: str | None = None) -> Plan | None:
-        """The plan for a prefix, made when there is none yet."""
-        plan = self._plans.get((prefix, home))
-        if plan is not None or len(prefix) + len(home or "") > PREFIX_BYTES_MAX:
-            return plan
+    def _plan(self, known: Known, prefix: bytes, settings: dict[str, Any]) -> Plan | None:
+        if "db" not in settings:
+            return known.plan
+        found = self._learned(prefix, _home(settings["db"]))
+        return None if found is None else found.plan
+
+    def _learned(self, prefix: bytes, home: str | None = None) -> Known | None:
+        """What is known of a prefix, its plan made when there is none yet."""
+        known = self._known.get((prefix, home))
+        if known is not None or len(prefix) + len(home or "") > PREFIX_BYTES_MAX:
+            return known
         table = _table_of(prefix)
         if table is None:
             return None
-        if len(self._plans) >= PREFIXES_MAX:
-            self._plans.clear()
-        plan = self._plans[prefix, home] = _compile(table, home)
-        return plan
+        if len(self._known) >= PREFIXES_MAX:
+            self._known.clear()
+        known = self._known[prefix, home] = Known(_compile(table, home))
+        return known
+
+
+def _document(text: bytes) -> Any:
+    """The document when the text is one, whole and literal; None for anything else. Between a beginning and an end that
+    are known it is all that can be there."""
+    if b"\\" in text and b"\\u0000" in text:
+        return None
+    try:
+        document = _decode(text)
+        if document.__class__ is not dict:
+            return None
+        if text.count(b":") != len(document) and has_repeated_keys(text, document):
+            return None
+        return literal_of(document)
+    except _UNUSUAL:
+        return None
+
+
+def _learn_tail(known: Known, body: bytes, start: int, plan: Plan, given: Given) -> None:
+    """Remembers how an insert of one document ends after the document, which begins at `start`."""
+    rows = bytes(_decode_outline(body).term.args[1])
+    tail = body[start + len(rows) :]
+    if (
+        body.startswith(rows, start)
+        and len(tail) <= TAIL_BYTES_MAX
+        and len(known.tails) < TAILS_MAX
+    ):
+        known.tails.append((tail, -len(tail), plan, given))
 
 
 class _Term(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -169,23 +233,18 @@ def _lot_in_steps(lot: list[msgspec.Raw], pace: Callable[[], None]) -> list[Any]
     return [literal_in_steps(value, pace) for value in values]
 
 
-def _is_flat(body: bytes, query: Any) -> bool:
-    """Whether there are as many colons in a query of one document as it has keys: then it names no key twice."""
-    _, term, *settings = query
-    document = term[1][1]
-    keys = len(document) + sum(map(len, settings)) + sum(map(len, term[2:]))
-    return document.__class__ is dict and body.count(b":") == keys
-
-
-def _options(given: Any, settings: Any) -> dict[str, Any] | None:
+def _given(options: Any, settings: Any) -> Given | None:
     """The options of an insert, those of the whole query included; None for any that are not ordinary."""
-    options: dict[str, Any] = given
     if settings:
         if not settings.keys() <= _SETTINGS:
             return None
         if "durability" in settings:
-            options = {"durability": settings["durability"], **given}
-    return options if not options or _ordinary(options) else None
+            options = {"durability": settings["durability"], **options}
+    if options and not _ordinary(options):
+        return None
+    durability = options.get("durability")
+    usual = durability in _DURABILITIES and len(options) == 1
+    return Given(options, usual or not options, durability)
 
 
 def _home(term: Any) -> str:
@@ -234,18 +293,17 @@ def _compile(table: Any, home: str | None) -> Plan:
     find_table = finished(compiler, compiler.code(compiler.compile(tree).code))
 
     def run(env: Env, params: tuple[Any, ...]) -> Any:
-        documents, options = params
-        if env.in_place and documents.__class__ is list and len(documents) > IN_PLACE_MAX:
-            raise MustWait
+        documents, given = params
         target = find_table(env, ())
-        if documents.__class__ is dict and len(options) < 2 and "$reql_type$" not in documents:
-            durability = options.get("durability")
-            if (not options or durability in _DURABILITIES) and is_plain(env, target.table):
-                answer = insert_document(env, target.table, documents, durability)
+        if documents.__class__ is dict:
+            if given.ordinary and is_plain(env, target.table) and "$reql_type$" not in documents:
+                answer = insert_document(env, target.table, documents, given.durability)
                 if answer is not None:
                     return answer
-        given = {name: lambda value=value: value for name, value in options.items()}
-        return insert_(env, target, documents, Options(env, given))
+        elif env.in_place and documents.__class__ is list and len(documents) > IN_PLACE_MAX:
+            raise MustWait
+        options = {name: lambda value=value: value for name, value in given.options.items()}
+        return insert_(env, target, documents, Options(env, options))
 
     return Plan(
         run,

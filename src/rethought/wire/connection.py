@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
             self._client,
             listener.limits,
             wake=self._wake,
+            send=self._send,
             serial=serial,
             call_later=listener.loop.call_later,
         )
@@ -192,6 +193,13 @@ class Connection(asyncio.Protocol):
         if not self._handling and not self._wake_due:
             self._wake_due = True
             self._listener.wake_later(self)
+
+    def _send(self) -> None:
+        """Writers hear of their commit at once, and can go on while feeds are told of it."""
+        if not self._handling:
+            self._flush()
+            if self._must_wait:
+                self._wake()
 
     def woken(self) -> None:
         self._wake_due = False

@@ -5,7 +5,8 @@ Invariants:
   2. Every query gets exactly one reply, save noreply ones; a cursor has at most one batch under way.
   3. `full` is true while the client may not start more (`limits.queries_max`); `receive` stops there.
   4. After `close` nothing is sent and everything the client had is cancelled.
-Replies collect in `out`; whoever owns the session writes them in one go, after `receive` or when `wake` is called.
+Replies collect in `out`; whoever owns the session writes them in one go, after `receive`, when `wake` is called, or at
+once when `send` is.
 Callers: `wire.connection` (sockets) and `web` (HTTP and WebSocket). Runs on the loop; never blocks.
 """
 
@@ -106,6 +107,7 @@ class Session:
         limits: Limits,
         *,
         wake: Callable[[], None],
+        send: Callable[[], None] | None = None,
         serial: bool = False,
         call_later: CallLater | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -119,6 +121,7 @@ class Session:
         self._client = client
         self._limits = limits
         self._wake = wake
+        self._send_now = send or wake
         self._serial = serial
         self._call_later = call_later
         self._clock = clock
@@ -288,7 +291,7 @@ class Session:
         for number, body in answers.items():
             del live[number]
             self._send(number, refusal or body)
-        self._wake()
+        self._send_now()
 
     def _begun(self, number: int, body: bytes, running: Running) -> None:
         token = Token(self, number)
