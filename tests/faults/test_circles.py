@@ -32,6 +32,9 @@ QUERIES: dict[str, bytes] = {
     "eq_join": start(term("count", term("eq_join", TABLE, "id", TABLE))),
     "insert": start(term("insert", TABLE, {"id": 1})),
     "update": start(term("update", term("get", TABLE, 1), row({"n": term("add", field("n"), 1)}))),
+    "of many terms": start(term("add", *([term("add", 1, 2)] * 2_000))),
+    "of many arguments": start(term("count", array(*([array(1)] * 500))), array_limit=1000),
+    "with spliced arguments": start(term("add", [154, [array(*range(500))]])),
     "batches": start(term("filter", TABLE, OLDER), max_batch_rows=2),
 }
 

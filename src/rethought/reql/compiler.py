@@ -11,6 +11,7 @@ import ast
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
@@ -89,8 +90,6 @@ class Compiler(Expressions):
         self._steps = 0
         self._weight = 0  # terms of the expression being built
         self._height = 0
-        self._namespace: dict[str, Any] = {}
-        self._published = 0  # constants that are in the namespace
 
     # ---- terms
 
@@ -575,13 +574,24 @@ class Compiler(Expressions):
         function = self.lambda_(["env", "p", *extra], body, 1)
         tree = ast.Expression(function)
         compiled = code_of(tree, self.filename)
-        if not self._namespace:
-            self._namespace = runtime.base_namespace(self.specs).copy()
-        new = itertools.islice(self.constants.items(), self._published, None)
-        self._namespace.update(new)
-        self._published = len(self.constants)
-        result: Callable[..., Any] = eval(compiled, self._namespace)
+        result: Callable[..., Any] = eval(compiled, self._namespace(compiled))
         return result
+
+    def _namespace(self, code: CodeType) -> dict[str, Any]:
+        """What the code names, and nothing else: a function that could name itself would be garbage that only the
+        interpreter's collector finds, with all the literals of its query."""
+        base, constants = runtime.base_namespace(self.specs), self.constants
+        found: dict[str, Any] = {}
+        pending = [code]
+        while pending:
+            part = pending.pop()
+            for name in part.co_names:
+                if name in constants:
+                    found[name] = constants[name]
+                elif name in base:
+                    found[name] = base[name]
+            pending += [each for each in part.co_consts if each.__class__ is CodeType]
+        return found
 
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
