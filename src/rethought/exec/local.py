@@ -12,7 +12,7 @@ from rethought.catalog.permissions import ADMIN
 from rethought.datum.jsonbytes import decode
 from rethought.datum.keys import decode_key, index_bound, primary_bound, primary_key
 from rethought.datum.values import MAXVAL, MINVAL, document_bytes
-from rethought.errors import OpFailedError, QueryLogicError, ReqlError
+from rethought.errors import OpFailedError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk
 from rethought.exec.table import Change, Range, check_readable
 from rethought.store.model import Page
@@ -415,6 +415,26 @@ class LocalTable:
             return decode(existing)
         env.wrote(batch, hard)
         return None
+
+    def insert_many(self, env: "Env", docs: list[dict[str, Any]], *, hard: bool) -> int:
+        """Stores documents in this order, up to the first whose key is taken; how many. None when one of them is no
+        document that can be stored."""
+        pkey = self.primary_key
+        try:
+            documents = list(map(document_bytes, docs))
+            keys = [primary_key(doc[pkey]) for doc in docs]
+        except (QueryLogicError, ResourceLimitError):
+            return 0
+        batch = env.writing(self.group)
+        self._check()
+        try:
+            stored: int = batch.insert_many(self.number, keys, documents, docs)
+        except ReqlError:
+            env.wrote(batch, hard)
+            raise
+        if stored:
+            env.wrote(batch, hard)
+        return stored
 
     def sync(self, env: "Env") -> None:
         self._check()

@@ -20,7 +20,7 @@ from rethought.reql.compiler import Compiler, finished
 from rethought.reql.decoding import LOT_BYTES, joined, lots
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
-from rethought.reql.terms.writes import insert_
+from rethought.reql.terms.inserting import insert_
 from rethought.reql.tree import MAKE_ARRAY, TreeBuilder, datum
 
 INSERT_PREFIX: Final = b"[1,[56,["

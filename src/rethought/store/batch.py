@@ -8,6 +8,8 @@ with `Group.write()` for each write (a batch that has committed takes none). Cal
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -147,6 +149,48 @@ class WriteBatch:
         if self.size > self._writer.options.transaction_bytes_max:
             raise self._writer.fail(ResourceLimitError(TOO_LARGE))
         return None
+
+    def insert_many(
+        self, table: TableId, keys: list[bytes], news: list[bytes], docs: list[Any]
+    ) -> int:
+        """Inserts documents in this order, up to the first whose key is taken. How many were inserted."""
+        assert self._writer.batch is self, ENDED
+        state = self._tables[table]
+        indexes = [(index, list(map(index.keys, docs))) for index in state.indexes.values()]
+        connection = self._connection
+        count = len(keys)
+        before = connection.total_changes()
+        try:
+            try:
+                connection.executemany(state.sql.insert, zip(keys, news, strict=True))
+            except apsw.ConstraintError:
+                count = connection.total_changes() - before
+                if not count:
+                    return 0
+                del keys[count:], news[count:]
+            if table not in self.before:
+                self.before[table] = state.counters
+                state.unsaved = True
+            sizes = list(map(len, news))
+            size = sum(sizes)
+            state.docs += count
+            state.bytes += size
+            self.size += size
+            state.largest = max(state.largest, *sizes)
+            if indexes:
+                # SQLite numbers rows one by one, from the greatest number on.
+                last = connection.last_insert_rowid()
+                rows = range(last - count + 1, last + 1)
+                for index, entries in indexes:
+                    if not index.ready:
+                        index.dirty.update(range(rows.start, min(last, index.end) + 1))
+                    connection.executemany(index.sql.insert, _entries(entries, keys, rows))
+        except apsw.Error as error:
+            raise self._writer.fail_write(error) from error
+        self.changes += map(_changed, zip(repeat(table), keys, repeat(None), news))
+        if self.size > self._writer.options.transaction_bytes_max:
+            raise self._writer.fail(ResourceLimitError(TOO_LARGE))
+        return count
 
     def put(
         self,
@@ -305,6 +349,23 @@ class WriteBatch:
 
 ENDED = "a write batch is used after its end"
 TOO_LARGE = "The transaction is too large: a write may change a few hundred megabytes at once."
+
+
+_changed = partial(tuple.__new__, Change)
+
+
+def _entries(
+    found: list[list[bytes]], keys: list[bytes], rows: range
+) -> list[tuple[bytes, bytes, int, int]]:
+    """What stands in an index for new documents, in the order of the index: neighbours are on one page."""
+    entries = []
+    for index_keys, key, row in zip(found, keys, rows, strict=False):
+        if len(index_keys) == 1:
+            entries.append((index_keys[0], key, 0, row))
+        elif index_keys:
+            entries += [(entry, key, tag, row) for entry, tag in numbered(index_keys)]
+    entries.sort()
+    return entries
 
 
 def numbered(keys: list[bytes]) -> set[tuple[bytes, int]]:

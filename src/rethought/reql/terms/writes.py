@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, REPLACE and DELETE; FOR_EACH is beside it."""
+"""UPDATE, REPLACE and DELETE; INSERT and FOR_EACH are beside them."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -8,13 +8,10 @@ from typing import Any, Final
 from rethought.datum.keys import primary_key
 from rethought.datum.merging import merge_objects
 from rethought.datum.order import equal
-from rethought.datum.text import pretty
-from rethought.datum.values import check_storable, is_truthy, type_name
+from rethought.datum.values import check_storable, type_name
 from rethought.errors import (
     QueryLogicError,
     ReqlError,
-    ResourceLimitError,
-    RowDeniedError,
 )
 from rethought.exec.env import Env, Options
 from rethought.exec.functions import Function, constant_function
@@ -23,12 +20,9 @@ from rethought.exec.table import Table, TableSource
 from rethought.exec.values import (
     SingleSelection,
     Stream,
-    as_stream,
     is_datum,
     need_datum,
     need_selection,
-    need_sequence,
-    need_string,
     wrong_datum,
     wrong_value,
 )
@@ -40,224 +34,16 @@ from rethought.exec.writes import (
     changed_key,
     is_object,
     missing_key,
-    shown_of,
     write_row,
 )
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
-from rethought.reql.spec import Arg, Determinism, Effect, TermSpec, exactly
+from rethought.reql.spec import Arg, Determinism, TermSpec, exactly
 from rethought.reql.terms.for_each import FOR_EACH
+from rethought.reql.terms.inserting import INSERT, INSERT_BATCH, insert_row
+from rethought.reql.terms.write_options import OPTIONS, WRITES, Wanted, truth_of
 from rethought.reql.tree import FUNC, Term
 
 GET: Final = 16
-
-_OPTIONS: Final = ("durability", "return_changes", "ignore_write_hook", "return_vals")
-_WRITE: Final = Effect.WRITE | Effect.FORBIDS_WRITES
-
-
-class Wanted:
-    """The options of a write as they were given, before its table is known. They are read in the order in which their
-    errors count. `conflict` is only asked for by INSERT: a function, the name of a rule, None for the rule `error`."""
-
-    __slots__ = ("changes", "conflict", "durability", "ignore_hook")
-
-    def __init__(self, opts: Options, env: Env | None = None) -> None:
-        self.changes: bool | str = False
-        self.conflict: Function | str | None = None
-        self.durability: str | None = None
-        self.ignore_hook = False
-        if opts or opts.fallback:
-            self.changes = _return_changes(opts)
-            if env is not None:
-                self.conflict = _conflict(env, opts)
-            self.durability = _durability(opts)
-            self.ignore_hook = _truth_of(opts, "ignore_write_hook")
-
-    def on(self, env: Env, table: Table) -> WriteOptions:
-        """How the rows of this table are written."""
-        handle = table.handle
-        if self.ignore_hook:
-            env.require("config", handle)
-        hook = None
-        if handle.write_hook is not None and not self.ignore_hook:
-            hook = env.engine.write_hook(handle)
-        durability = self.durability or table.durability
-        return WriteOptions(changes=self.changes, hard=durability == "hard", hook=hook)
-
-
-def _return_changes(opts: Options) -> bool | str:
-    if opts.has("return_vals"):
-        raise QueryLogicError(
-            "Error: encountered obsolete optarg `return_vals`.  Use `return_changes` instead."
-        )
-    changes = opts.value("return_changes")
-    if changes.__class__ is str:
-        if changes != "always":
-            raise QueryLogicError(
-                f"Invalid return_changes value `{changes}` (options are `true`, `false`, and "
-                "`'always'`.)"
-            )
-        return "always"
-    return is_truthy(changes)
-
-
-def _durability(opts: Options) -> str | None:
-    if not opts.has("durability"):
-        return None
-    at = opts.blame("durability")
-    durability = opts.value("durability")
-    if durability not in ("hard", "soft"):
-        if durability.__class__ is not str:
-            raise wrong_datum("STRING", durability, *at)
-        raise QueryLogicError(
-            f'Durability option `{durability}` unrecognized (options are "hard" and "soft").',
-            *at,
-        )
-    return str(durability)
-
-
-def _truth_of(opts: Options, name: str) -> bool:
-    return opts.has(name) and is_truthy(opts.value(name))
-
-
-# ---- insert
-
-
-def insert(c: Compiler, term: Term) -> Node:
-    """TABLE, (OBJECT | SEQUENCE) -> OBJECT"""
-    table = c.compile(term.args[0])
-    rows = c.compile(term.args[1])
-    line = c.line(term)
-    code = rows.code
-    name = "insert_"
-    if term.optargs:  # which are looked at before the rows
-        code = c.lambda_([], code, line)
-        name = "insert_later"
-    args = [c.name("env", line), c.check(table, Arg.WHOLE, line, 0), code, c.options(term)]
-    return c.node(term, c.call(name, args, line), [table, rows], Kind.DATUM)
-
-
-def insert_(env: Env, target: Any, value: Any, opts: Options) -> dict[str, Any]:
-    return insert_later(env, target, lambda: value, opts)
-
-
-def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) -> dict[str, Any]:
-    if getattr(target, "value_name", None) != "TABLE":
-        raise wrong_value("TABLE", target, 0)
-    table: Table = target.table
-    wanted = Wanted(opts, env)
-    conflict = wanted.conflict
-    options = wanted.on(env, table)
-    if isinstance(conflict, Function):
-        _check_conflict_function(conflict)
-    value = rows()
-    env.require("write", table.handle)
-    statistics = InsertStatistics(env, options, table.primary_key)
-    document = value.datum() if isinstance(value, SingleSelection) else value
-    if is_object(document):
-        insert_row(env, table, document, conflict, statistics)
-        statistics.end_batch()
-        return statistics.result()
-    stream = as_stream(need_sequence(env, value, 1), 1)
-    stream.refuse_endless()
-    count = 0
-    for row in stream.rows(env):
-        if count % INSERT_BATCH == 0:
-            statistics.end_batch()
-            env.tick()
-        count += 1
-        if is_object(row):
-            insert_row(env, table, row, conflict, statistics)
-        else:
-            statistics.rejected(wrong_datum("OBJECT", row))
-    statistics.end_batch()
-    return statistics.result(changes=count > 0)
-
-
-INSERT_BATCH: Final = 128
-
-
-def _conflict(env: Env, opts: Options) -> Function | str | None:
-    if not opts.has("conflict"):
-        return None
-    conflict = opts.whatever("conflict")
-    if isinstance(conflict, Function):
-        return conflict
-    conflict = need_string(env, conflict, "conflict")
-    if conflict not in ("error", "replace", "update"):
-        raise QueryLogicError(
-            f'Conflict option `{conflict}` unrecognized (options are "error", "replace" and '
-            '"update").',
-            "conflict",
-        )
-    return None if conflict == "error" else conflict
-
-
-def _check_conflict_function(function: Function) -> None:
-    if function.determinism > Determinism.NOW:
-        raise QueryLogicError("The conflict function passed to `insert` must be deterministic.")
-    if function.arity not in (0, 3):
-        raise QueryLogicError("The conflict function passed to `insert` should expect 3 arguments.")
-
-
-def insert_row(
-    env: Env, table: Table, doc: dict[str, Any], conflict: Any, statistics: InsertStatistics
-) -> None:
-    pkey = table.primary_key
-    if pkey not in doc:
-        if "$reql_type$" in doc:  # a key would make it no valid object of its type
-            statistics.rejected(missing_key(pkey, doc))
-            return
-        key = env.generated = env.chance.uuid()
-        doc = {**doc, pkey: key}
-        statistics.generated_keys.append(key)
-    options = statistics.options
-    if options.hook is not None or conflict is not None:
-        if _has_key(pkey, doc, statistics):
-            write_row(env, table, doc[pkey], _on_conflict(table, doc, conflict), statistics)
-        return
-    try:
-        existing = table.insert_new(env, doc, hard=options.hard)
-    except (QueryLogicError, ResourceLimitError, RowDeniedError) as error:
-        if _has_key(pkey, doc, statistics):
-            statistics.failed(error, doc[pkey], None, doc)
-        return
-    if existing is None:
-        statistics.inserted(doc[pkey], shown_of(table, doc))
-    else:
-        statistics.failed(_duplicate(table, existing, doc), doc[pkey], existing)
-
-
-def _has_key(pkey: str, doc: dict[str, Any], statistics: InsertStatistics) -> bool:
-    """Whether a document can be stored under its key; else it is counted as rejected."""
-    try:
-        primary_key(doc[pkey])
-    except QueryLogicError as error:
-        statistics.rejected(error)
-        return False
-    return True
-
-
-def _duplicate(table: Table, old: Any, new: Any) -> QueryLogicError:
-    pkey, new = table.primary_key, shown_of(table, new)
-    return QueryLogicError(f"Duplicate primary key `{pkey}`:\n{pretty(old)}\n{pretty(new)}")
-
-
-def _on_conflict(table: Table, doc: dict[str, Any], conflict: Any) -> Callable[[Any], Any]:
-    pkey = table.primary_key
-
-    def decide(old: Any) -> Any:
-        if old is None or conflict == "replace":
-            return doc
-        if conflict == "update":
-            return merge_objects(old, doc)
-        if conflict is None:
-            raise _duplicate(table, old, doc)
-        return conflict.invoke(pkey, old, doc)
-
-    return decide
-
-
-# ---- update, replace, delete
 
 
 def _plain_durability(c: Compiler, term: Term) -> tuple[bool, str | None]:
@@ -454,7 +240,7 @@ def _rewrite(
     proven: bool,
     opts: Options,
 ) -> dict[str, Any]:
-    allowed = (opts or opts.fallback) and _truth_of(opts, "non_atomic")
+    allowed = (opts or opts.fallback) and truth_of(opts, "non_atomic")
     wanted = Wanted(opts)
     if not proven and not allowed:
         raise QueryLogicError(
@@ -540,23 +326,14 @@ def _replacement(pkey: str, key: Any, old: Any, new: Any) -> dict[str, Any]:
 
 
 TERMS: Final = (
-    TermSpec(
-        56,
-        "insert",
-        exactly(2),
-        compile=insert,
-        optargs=("conflict", *_OPTIONS),
-        effect=_WRITE,
-        determinism=Determinism.NEVER,
-        names={"insert_": insert_, "insert_later": insert_later},
-    ),
+    INSERT,
     TermSpec(
         53,
         "update",
         exactly(2),
         compile=_row_function("update_"),
-        optargs=("non_atomic", *_OPTIONS),
-        effect=_WRITE,
+        optargs=("non_atomic", *OPTIONS),
+        effect=WRITES,
         determinism=Determinism.NEVER,
         names={
             "update_": update_,
@@ -569,8 +346,8 @@ TERMS: Final = (
         "replace",
         exactly(2),
         compile=_row_function("replace_"),
-        optargs=("non_atomic", *_OPTIONS),
-        effect=_WRITE,
+        optargs=("non_atomic", *OPTIONS),
+        effect=WRITES,
         determinism=Determinism.NEVER,
         names={
             "replace_": replace_,
@@ -586,8 +363,8 @@ TERMS: Final = (
         compile=compile_delete,
         names={"delete_one": delete_one},
         args=(Arg.ANY,),
-        optargs=("non_atomic", *_OPTIONS),
-        effect=_WRITE,
+        optargs=("non_atomic", *OPTIONS),
+        effect=WRITES,
         determinism=Determinism.NEVER,
     ),
     FOR_EACH,
