@@ -109,7 +109,8 @@ class RangeCatchUp(CatchUp):
             channel = self._channel
             if channel.merges:  # what is left of one commit comes as it would have come
                 family = channel.family
-                family = Family(family.transform, family.form._replace(merges=False))
+                form = family.form._replace(merges=False)
+                family = Family(family.transform, form, index=family.index)
                 channel = RangeChannel(family, channel.view, channel.constants)
             tick = tick_of(commits[0], self._table, mark.change - 1)
             batch = self._batch(channel, tick)

@@ -9,17 +9,17 @@ Invariants:
 `tables` calls `hit` and `run` for every turn; `opening` makes channels and lets subscriptions join.
 """
 
-from collections.abc import Hashable
 from typing import Any, Final, NamedTuple, Protocol
 
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
 from rethought.feed.conditions import Condition
 from rethought.feed.documents import Documents
+from rethought.feed.hashed import Hashed, hash_of
 from rethought.feed.resume import Origin
 from rethought.feed.subscription import Subscription
 from rethought.feed.tick import Tick
-from rethought.feed.view import Reader, Region, View
+from rethought.feed.view import Reader, Region, View, packed, unpacked
 
 
 class Transform(Protocol):
@@ -124,33 +124,69 @@ class Channel:
 
 
 class Family:
-    """What channels have in common that make messages alike: of one table, with one transformation (for whatever
-    constants) and form. `channels` has them by view, or by constants where there is a transformation."""
+    """What channels have in common that make messages alike: of one table and one index (or none), with one
+    transformation (for whatever constants) and form. `channels` has them by view, or by constants where there is a
+    transformation."""
 
-    __slots__ = ("channels", "form", "owner", "transform")
+    __slots__ = ("channels", "form", "index", "owner", "transform")
 
-    def __init__(self, transform: Transform | None, form: Form, owner: Owner | None = None) -> None:
+    def __init__(
+        self,
+        transform: Transform | None,
+        form: Form,
+        owner: Owner | None = None,
+        index: str | None = None,
+    ) -> None:
         self.transform = transform
         self.form = form
         self.owner = owner
-        self.channels: dict[Hashable, RangeChannel] = {}
+        self.index = index
+        self.channels: Hashed[RangeChannel] = Hashed()
+
+    def find(self, view: View, constants: bytes | None) -> "RangeChannel | None":
+        if constants is not None:
+            for channel in self.channels.of(hash_of(constants)):
+                if channel.constants == constants:
+                    return channel
+            return None
+        selected = _selected(view)
+        for channel in self.channels.of(hash_of(selected)):
+            if channel.selected == selected:
+                return channel
+        return None
+
+    def add(self, channel: "RangeChannel") -> None:
+        self.channels.add(channel.key, channel)
+
+    def remove(self, channel: "RangeChannel") -> None:
+        self.channels.remove(channel.key, channel)
+
+
+def _selected(view: View) -> View | bytes:
+    return packed(view) if view.region is None else view
 
 
 class RangeChannel(Channel):
-    """Rows in no order: a table, part of it, or single rows. There may be very many."""
+    """Rows in no order: a table, part of it, or single rows. There may be very many, so most have their view packed.
+    The view is of the family's index."""
 
-    __slots__ = ("constants", "family", "view")
+    __slots__ = ("constants", "family", "selected")
 
     def __init__(self, family: Family, view: View, constants: bytes | None = None) -> None:
         super().__init__()
         self.family = family
-        self.view = view
+        self.selected = _selected(view)
         self.constants = constants
 
     @property
-    def key(self) -> Hashable:
+    def view(self) -> View:
+        selected = self.selected
+        return unpacked(self.family.index, selected) if isinstance(selected, bytes) else selected
+
+    @property
+    def key(self) -> int:
         """Others of the family find it by this."""
-        return self.view if self.constants is None else self.constants
+        return hash_of(self.selected if self.constants is None else self.constants)
 
     @property
     def owner(self) -> Owner | None:
@@ -173,10 +209,11 @@ class RangeChannel(Channel):
 
     def hit(self, tick: Tick, at: int, entries: tuple[list[bytes], list[bytes]]) -> Hit | None:
         """What change number `at` is to the view; `entries` are the index keys (or primary keys) before and after."""
-        if self.view.region is not None:
-            return self._hit_region(self.view.region, tick, at, entries)
-        old = self.view.count(entries[0])
-        new = self.view.count(entries[1])
+        view = self.view
+        if view.region is not None:
+            return self._hit_region(view.region, tick, at, entries)
+        old = view.count(entries[0])
+        new = view.count(entries[1])
         return Hit(at, old, new) if old or new else None
 
     def _hit_region(

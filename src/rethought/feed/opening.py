@@ -24,7 +24,7 @@ from rethought.feed.resume import Mark, Marks, Origin, text_of
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
-from rethought.feed.view import EMPTY, WHOLE, FindIndex, Reader, View
+from rethought.feed.view import EMPTY, FindIndex, Reader, View
 from rethought.store import TableId
 
 PAGE: Final = 500
@@ -87,7 +87,7 @@ class RangePart:
     ) -> None:
         self.source = source
         self._table = table
-        self._view = WHOLE if view.whole else view  # one for all
+        self._view = view
         self._find_index = find_index
         self._transform = transform
         self._constants = constants
@@ -112,7 +112,7 @@ class RangePart:
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is not None:
             self._waiting = _wait(self._feeds(), subscription)
-            family = Family(self._transform, self._form)
+            family = Family(self._transform, self._form, index=self._view.index)
             channel = RangeChannel(family, self._view, self._constants)
             self._catch_up = RangeCatchUp(
                 self.source, self._table, self._resume, channel, self._find_index
@@ -143,7 +143,7 @@ class RangePart:
         form = self._form._replace(origin=None, merges=False)
         self.source.settle()
         feeds = self._feeds()
-        family = Family(self._transform, form, feeds)
+        family = Family(self._transform, form, feeds, self._view.index)
         channel = ReadChannel(family, self._view, self._constants, reader)
         self._waiting = _Waiting(feeds, subscription, channel)
 

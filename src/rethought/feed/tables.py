@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from rethought.errors import ReqlError
 from rethought.feed.channel import Channel, Family, Form, Hit, RangeChannel, Transform
 from rethought.feed.conditions import Condition
+from rethought.feed.hashed import Hashed, hash_of
 from rethought.feed.intervals import Intervals
 from rethought.feed.limit import LimitChannel
 from rethought.feed.tick import Tick
@@ -22,47 +23,13 @@ REFUSED_AT_ONCE: Final = 64
 """Feeds that a change turned out not to concern, before somebody may look at the clock."""
 
 
-class _Choice:
-    """Channels by a value. Mostly there is one for a value: it stands there itself, as a list would cost as much."""
-
-    __slots__ = ("_by_value",)
-
-    def __init__(self) -> None:
-        self._by_value: dict[Hashable, RangeChannel | list[RangeChannel]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_value)
-
-    def add(self, value: Hashable, channel: RangeChannel) -> None:
-        there = self._by_value.get(value)
-        if there is None:
-            self._by_value[value] = channel
-        elif isinstance(there, list):
-            there.append(channel)
-        else:
-            self._by_value[value] = [there, channel]
-
-    def remove(self, value: Hashable, channel: RangeChannel) -> None:
-        there = self._by_value[value]
-        if isinstance(there, list) and len(there) > 1:
-            there.remove(channel)
-        else:
-            del self._by_value[value]
-
-    def of(self, value: Hashable) -> Iterable[RangeChannel]:
-        there = self._by_value.get(value)
-        if there is None:
-            return ()
-        return there if isinstance(there, list) else (there,)
-
-
 class _IndexFeeds:
     """The channels on one index, by name, on the primary keys, or on the places of a field's values."""
 
     __slots__ = ("between", "by_key", "reading")
 
     def __init__(self) -> None:
-        self.by_key = _Choice()
+        self.by_key: Hashed[RangeChannel] = Hashed()
         self.between: Intervals[RangeChannel] = Intervals()
         self.reading: list[RangeChannel] = []
 
@@ -76,7 +43,7 @@ class _IndexFeeds:
             for interval in view.intervals:
                 self.between.add(interval, channel)
         else:
-            for key in dict.fromkeys(view.keys):
+            for key in {hash_of(key) for key in view.keys}:
                 self.by_key.add(key, channel)
 
     def remove(self, view: View, channel: RangeChannel) -> None:
@@ -86,14 +53,14 @@ class _IndexFeeds:
             for interval in view.intervals:
                 self.between.remove(interval, channel)
         else:
-            for key in dict.fromkeys(view.keys):
+            for key in {hash_of(key) for key in view.keys}:
                 self.by_key.remove(key, channel)
 
     def touched(self, old: list[bytes], new: list[bytes]) -> Iterable[RangeChannel]:
         """The channels that may care about a change of a row with these keys before and after."""
         found: list[RangeChannel] = list(self.reading)
         for key in (*old, *new) if old != new else old:
-            found.extend(self.by_key.of(key))
+            found.extend(self.by_key.of(hash_of(key)))
             if self.between:
                 found.extend(self.between.holding(key))
         return dict.fromkeys(found) if len(found) > 1 else found
@@ -105,7 +72,7 @@ class TableFeeds:
     def __init__(self, find_index: FindIndex, on_empty: Callable[[], None]) -> None:
         self.find_index = find_index
         self._on_empty = on_empty
-        self._families: dict[tuple[Transform | None, Form], Family] = {}
+        self._families: dict[tuple[Transform | None, Form, str | None], Family] = {}
         self._waiting: dict[RangeChannel, None] = {}  # of subscribers that are not live yet
         self._limits: dict[Hashable, LimitChannel] = {}  # by key, or by themselves
         # Where they are found:
@@ -120,20 +87,21 @@ class TableFeeds:
     def channels(self) -> list[Channel]:
         found: list[Channel] = [*self._waiting, *self._limits.values()]
         for family in self._families.values():
-            found += family.channels.values()
+            found += family.channels
         return found
 
     def range(
         self, view: View, transform: Transform | None, constants: bytes | None, form: Form
     ) -> RangeChannel:
         """The channel of this view and form, made if it is not there yet."""
-        family = self._families.get((transform, form))
+        key = (transform, form, view.index)
+        family = self._families.get(key)
         if family is None:
-            family = self._families[transform, form] = Family(transform, form, self)
-        channel = family.channels.get(view if constants is None else constants)
+            family = self._families[key] = Family(transform, form, self, view.index)
+        channel = family.find(view, constants)
         if channel is None:
             channel = RangeChannel(family, view, constants)
-            family.channels[channel.key] = channel
+            family.add(channel)
             self._place(channel, added=True)
         return channel
 
@@ -167,9 +135,9 @@ class TableFeeds:
 
     def _leave(self, channel: RangeChannel) -> None:
         family = channel.family
-        del family.channels[channel.key]
+        family.remove(channel)
         if not family.channels:
-            del self._families[family.transform, family.form]
+            del self._families[family.transform, family.form, family.index]
         self._place(channel, added=False)
 
     def _place(self, channel: RangeChannel, *, added: bool) -> None:

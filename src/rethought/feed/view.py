@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
@@ -100,11 +101,65 @@ FEW: Final = 8
 """Keys that need not be counted beforehand."""
 
 EMPTY: Final = View(keys=())
-WHOLE: Final = View()
 
 
 def view_of_keys(index: str | None, keys: tuple[bytes, ...]) -> View:
     return View(index, keys=keys, counts=None if len(keys) <= FEW else Counter(keys))
+
+
+# ---- packed: what very many feeds look at
+
+_LOWER, _UPPER, _LOWER_OPEN, _UPPER_OPEN, _KEYS = 1, 2, 4, 8, 16
+_LONG: Final = 255
+"""In place of the length of a longer part; that follows in four bytes."""
+
+
+def packed(view: View) -> bytes:
+    """The bounds or keys of a view without a region, in one piece. Equal ones are equal bytes."""
+    if view.keys is not None:
+        return b"%c" % _KEYS + b"".join([_part(key) for key in view.keys])
+    kinds = _LOWER_OPEN * view.lower_open + _UPPER_OPEN * view.upper_open
+    lower, upper = view.lower, view.upper
+    if lower is not None:
+        kinds |= _LOWER
+    if upper is not None:
+        kinds |= _UPPER
+    return b"%c%b%b" % (kinds, b"" if lower is None else _part(lower), upper or b"")
+
+
+def _part(part: bytes) -> bytes:
+    if len(part) < _LONG:
+        return b"%c%b" % (len(part), part)
+    return b"%c%b%b" % (_LONG, len(part).to_bytes(4), part)
+
+
+def parts_of(data: bytes, at: int = 0) -> list[bytes]:
+    """What `_part` put one after the other."""
+    found = []
+    while at < len(data):
+        part, at = _next(data, at)
+        found.append(part)
+    return found
+
+
+def _next(data: bytes, at: int) -> tuple[bytes, int]:
+    size = data[at]
+    at += 1
+    if size == _LONG:
+        size = int.from_bytes(data[at : at + 4])
+        at += 4
+    return data[at : at + size], at + size
+
+
+@lru_cache(maxsize=1024)
+def unpacked(index: str | None, data: bytes) -> View:
+    """The view of an index that was packed to these bytes."""
+    kinds = data[0]
+    if kinds & _KEYS:
+        return view_of_keys(index, tuple(parts_of(data, 1)))
+    lower, at = _next(data, 1) if kinds & _LOWER else (None, 1)
+    upper = data[at:] if kinds & _UPPER else None
+    return View(index, lower, upper, bool(kinds & _LOWER_OPEN), bool(kinds & _UPPER_OPEN))
 
 
 class Reader:
