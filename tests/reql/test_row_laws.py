@@ -22,6 +22,7 @@ MIXED, PLAIN = "rows_mixed", "rows_plain"
 """Tables with pseudotypes in them, and without any."""
 
 quick = settings(max_examples=40)
+often = settings(max_examples=80)
 tables = st.sampled_from([MIXED, PLAIN])
 names = st.sampled_from([*FIELDS, "e", "id"])
 
@@ -221,6 +222,124 @@ def test_many_pairs_come_some_at_a_time(rooms: Database, monkeypatch: pytest.Mon
     ]
 
 
+# ---- other shapes
+
+paths = st.recursive(
+    names,
+    lambda inner: (
+        st.dictionaries(names, inner | st.just(True), min_size=1, max_size=2)
+        | st.lists(inner, min_size=1, max_size=2).map(lambda parts: [2, parts])
+    ),
+    max_leaves=4,
+)
+nested = st.dictionaries(
+    st.sampled_from([*FIELDS, "z"]),
+    st.one_of(
+        fields_only,
+        st.sampled_from([*FIELDS, "id"]).map(_field),
+        st.just({"e": {"f": [99]}}),
+        st.just([137, [{"e": 1}]]),
+        st.just([137, []]),
+        st.just([2, [{"e": _field("id")}]]),
+    ),
+    min_size=1,
+    max_size=2,
+)
+"""Objects in which there are others, or literals."""
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from([33, 34]), st.lists(paths, min_size=1, max_size=2)),
+        st.tuples(st.just(35), st.lists(nested | fields_only, min_size=1, max_size=2)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def shaped(start: Any, steps: list[Any]) -> Any:
+    for number, args in steps:
+        start = [number, [start, *args]]
+    return start
+
+
+@often
+@given(name=tables, steps=steps, ask=asked)
+def test_rows_in_another_shape(rooms: Database, name: str, steps: Any, ask: Any) -> None:
+    mapped = [38, [ordered(name), func(shaped(var(), steps))]]
+    quickly, slowly = both_ways(rooms, ask(mapped))
+    assert quickly == slowly
+    alone = [(number, args) for number, args in steps if number != 35]
+    quickly, slowly = both_ways(rooms, ask(shaped(ordered(name), alone)))
+    assert quickly == slowly
+
+
+of_sides = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from([33, 34]), st.lists(paths, min_size=1, max_size=2)),
+        st.tuples(
+            st.just(35),
+            st.lists(
+                st.sampled_from([_field("left"), _field("right")])
+                | st.dictionaries(
+                    st.sampled_from(["d", "z"]),
+                    st.sampled_from(["left", "right"]).map(_field)
+                    | names.map(lambda name: [170, [_field("right"), name]])
+                    | st.just({"e": [170, [_field("left"), "id"]]}),
+                    min_size=1,
+                ),
+                min_size=1,
+                max_size=2,
+            ),
+        ),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@often
+@given(
+    name=tables,
+    side=st.sampled_from([None, "left", "right"]),
+    steps=of_sides,
+    key=st.sampled_from([func([28, [[26, [_field("id"), 7]], 9]]), "id", "a"]),
+    ask=asked,
+)
+def test_pairs_and_their_sides_in_another_shape(
+    rooms: Database, name: str, side: str | None, steps: Any, key: Any, ask: Any
+) -> None:
+    start = var() if side is None else _field(side)
+    joined = [50, [ordered(name), key, table(name)]]
+    quickly, slowly = both_ways(rooms, ask([38, [joined, func(shaped(start, steps))]]))
+    assert quickly == slowly
+
+
+@quick
+@given(name=tables, left=st.lists(paths, max_size=2), right=paths, number=st.sampled_from([33, 34]))
+def test_pairs_with_fewer_fields_on_their_sides(
+    rooms: Database, name: str, left: Any, right: Any, number: int
+) -> None:
+    joined = [50, [ordered(name), func([28, [[26, [_field("id"), 7]], 9]]), table(name)]]
+    sides = {"right": right} | ({"left": [2, left]} if left else {})
+    cut = [number, [joined, sides]]
+    for asked_for in (cut, [72, [cut]], [33, [cut, {"left": "id"}, {"right": "b"}]]):
+        quickly, slowly = both_ways(rooms, asked_for)
+        assert quickly == slowly
+
+
+def test_a_plan_of_a_shape_serves_no_other_names(rooms: Database) -> None:
+    for name in ("a", "b", "c"):
+        rows = rooms.value([34, [ordered(PLAIN), {"d": name}, name]])
+        assert all(name not in row for row in rows)
+        assert sum("d" in row for row in rows) == sum("d" in row for row in DOCUMENTS[:9])
+    joined = [50, [ordered(PLAIN), "id", table(PLAIN)]]
+    for one, other in (("left", "right"), ("right", "leftt")):
+        body = [35, [_field(one), {"n": [92, [_field(other), None]]}]]
+        rows = rooms.value([38, [joined, func(body)]])
+        assert [row["n"] is not None for row in rows] == [other == "right"] * 9
+
+
 # ---- all of them
 
 KINDS = {
@@ -235,6 +354,9 @@ KINDS = {
 }
 KINDS["zipped and merged"] = [35, [KINDS["zipped"], func({"a": _field("id")})]]
 KINDS["merged and zipped"] = [72, [[50, [KINDS["merged twice"], "n", table(PLAIN)]]]]
+KINDS["without a field"] = [34, [ordered(PLAIN), "c", {"d": "e"}]]
+KINDS["sides merged"] = [38, [KINDS["pairs"], func([35, [_field("left"), {"n": _field("right")}]])]]
+KINDS["sides cut"] = [34, [KINDS["pairs"], {"left": "c", "right": [2, ["id", {"d": "e"}]]}]]
 KINDS["joined again"] = [50, [KINDS["zipped"], "id", table(PLAIN)]]
 
 NARROWED = (

@@ -19,6 +19,7 @@ from rethought.exec.projection import Projection
 _decode: Final = msgspec.json.Decoder().decode
 _decode_rows: Final = msgspec.json.Decoder(list[Any]).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_parts: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 ROWS_AT_FIRST: Final = 4
 PIECE_BYTES: Final = 1 << 17
@@ -40,6 +41,10 @@ class Later:
 
     def documents(self) -> Sequence[Encoded]:
         return [encode(row) for row in self.datums()]
+
+    def parts(self) -> list[dict[str, Any]]:
+        """See `Chunk.parts`."""
+        raise NotImplementedError
 
     def read(self, projection: Projection) -> list[Any] | None:
         """See `Chunk.read`."""
@@ -149,6 +154,23 @@ class Chunk:
         if self.later is not None:
             return self.later.read(projection)
         return projection.decode(b"[" + self.joined() + b"]")
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The rows, which are `objects`, with values that nobody has looked into: each is encoded or data, as it is
+        easier. Nobody else has these."""
+        self._resolve()
+        if self.rows is not None:
+            return list(map(dict.copy, self.rows))
+        if self.later is not None:
+            return self.later.parts()
+        return _decode_parts(b"[" + self.joined() + b"]")
+
+    def objects(self) -> bool:
+        """Whether every row is an object that fields can be taken from."""
+        self._resolve()
+        if self.rows is None:
+            return True
+        return all(row.__class__ is dict and "$reql_type$" not in row for row in self.rows)
 
     def made_of(self) -> Later | None:
         """What the rows are made of, None where they are made."""

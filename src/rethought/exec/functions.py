@@ -20,6 +20,7 @@ from rethought.exec.projection import Projection, projection
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
+    from rethought.exec.reshaping import Recipe
 
 _BOOLEAN: Final = 8
 _DETERMINISM: Final = 7
@@ -95,8 +96,8 @@ class Function:
     def over_chunk(self, chunk: Chunk) -> list[Any]:
         return self.over(chunk.datums())
 
-    def changes(self, chunk: Chunk) -> list[dict[str, Any]] | None:
-        """For a function that merges fields of its own into its row: those of each row. None for any other."""
+    def remade(self, chunk: Chunk) -> Chunk | None:
+        """The values for these rows as rows made of others, None where that cannot be or takes a look at each."""
         return None
 
     def found(self, chunk: Chunk, missing: Any) -> list[Any]:
@@ -126,7 +127,7 @@ class Function:
 class RowFunction(Function):
     """A function of one argument that runs over chunks."""
 
-    __slots__ = ("env", "fields", "first", "merging", "projection", "rows")
+    __slots__ = ("env", "fields", "first", "projection", "recipe", "rows")
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class RowFunction(Function):
         term: Any,
         env: "Env | None" = None,
         first: str | None = None,
-        merging: tuple[Projection, Rows] | None = None,
+        recipe: "Recipe | None" = None,
     ) -> None:
         self.arity = 1
         self.first = (
@@ -146,7 +147,7 @@ class RowFunction(Function):
         self.term = term
         self.rows = rows
         self.projection = projection
-        self.merging = merging  # what it merges into a row that it gives otherwise as it is
+        self.recipe = recipe
         self.fields = frozenset() if projection is None else projection[0].fields
         self.env = env  # None where nobody is to have a turn
 
@@ -168,17 +169,15 @@ class RowFunction(Function):
                 pass
         return self._paced(self.rows, chunk.datums())
 
-    def changes(self, chunk: Chunk) -> list[dict[str, Any]] | None:
-        if self.merging is None:
+    def remade(self, chunk: Chunk) -> Chunk | None:
+        if self.recipe is None:
             return None
-        projection, narrow = self.merging
         try:
-            rows = chunk.project(projection)
-            return None if rows is None else self._paced(narrow, rows)
+            return self.recipe.make(chunk, self._paced)
         except (ReqlError, msgspec.ValidationError):
             return None
         except NotFlatError:
-            self.merging = None  # nor will it be in other rows
+            self.recipe = None  # nor will it be in other rows
             return None
 
     def found(self, chunk: Chunk, missing: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rethought.datum.merging import merge_objects
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.chunk import Chunk, of_rows
-from rethought.exec.derived import merged, zipped
+from rethought.exec.derived import zipped
 from rethought.exec.fields import MISSING
 from rethought.exec.functions import Function
 from rethought.exec.values import Stream, is_datum, need_datum, need_sequence, wrong_datum
@@ -69,9 +69,9 @@ class Map(Operator):
         return self.function
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
-        changes = self.function.changes(chunk)
-        if changes is not None:
-            return merged(chunk, changes)
+        made = self.function.remade(chunk)
+        if made is not None:
+            return made
         return Chunk(chunk.count, rows=self.function.over_chunk(chunk))
 
     def masked(self, env: "Env", chunk: Chunk) -> tuple[Chunk, list[Any] | None]:

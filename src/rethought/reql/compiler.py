@@ -11,14 +11,17 @@ import ast
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
+from rethought.exec.freeing import free_in_steps
 from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
+from rethought.reql.arglists import compile_spliced
 from rethought.reql.expressions import Expressions, at_line, code_of, fill, template
-from rethought.reql.merging import changes_of
+from rethought.reql.merging import compile_recipe
 from rethought.reql.nodes import (
     CHECKS,
     NUMERIC,
@@ -34,7 +37,6 @@ from rethought.reql.nodes import (
 from rethought.reql.projecting import field_function, first_field, projected_fields
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, arity_message
 from rethought.reql.tree import (
-    ARGS,
     DATUM,
     FUNC,
     IMPLICIT_VAR,
@@ -44,8 +46,6 @@ from rethought.reql.tree import (
     VAR,
     Term,
     datum,
-    subtree,
-    worst_of,
 )
 
 UNIT_TERMS: Final = 200
@@ -56,6 +56,9 @@ PACE_TERMS: Final = 32
 SPREAD_MAX: Final = 10_000
 PROJECTED_TERMS_MAX: Final = 64
 """Functions of more terms are not compiled a second time for projected rows."""
+
+_DETERMINISM: Final = attrgetter("determinism")
+_CLOSES: Final = attrgetter("closes")
 
 _plan_numbers = itertools.count(1)
 
@@ -87,6 +90,7 @@ class Compiler(Expressions):
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
+        self.scrap: list[Any] = []  # long lists of what is of no use when all is compiled
         self._steps = 0
         self._weight = 0  # terms of the expression being built
         self._height = 0
@@ -145,6 +149,11 @@ class Compiler(Expressions):
         if self.pace is not None and self._steps % PACE_TERMS == 0:
             self.pace()
 
+    def forget(self, pace: Callable[[], None]) -> None:
+        """All is compiled: what that took is freed in steps."""
+        self.root = None
+        free_in_steps([self._lines, self.constants, self._terms, self.scrap], pace)
+
     def operand(self, term: Term) -> Node:
         """As `compile`, for a term that copes with loose numbers and unset fields (see `Node`)."""
         self._raw_wanted = self.shortcuts
@@ -173,6 +182,7 @@ class Compiler(Expressions):
         self.step()
         if len(args) <= UNIT_TERMS:
             return super().call(function, args, line)
+        self.scrap.append(args)
         parts: list[ast.expr] = []
         for at in range(0, len(args), UNIT_TERMS):
             values = at_line(ast.Tuple(list(args[at : at + UNIT_TERMS]), ast.Load()), line)
@@ -185,7 +195,7 @@ class Compiler(Expressions):
         assert spec is not None
         self._check_optargs(term, spec)
         if term.has_splice():
-            return self._spliced(term)
+            return compile_spliced(self, term)
         self.check_arity(term, spec)
         if spec.compile is not None:
             return spec.compile(self, term)
@@ -285,10 +295,12 @@ class Compiler(Expressions):
         known: Known | None = None,
     ) -> Node:
         spec = term.spec
-        worst = max((node.determinism for node in nodes), default=Determinism.ALWAYS)
+        worst = max(map(_DETERMINISM, nodes), default=Determinism.ALWAYS)
         if spec is not None:
             worst = max(worst, spec.determinism)
-        return Node(code, kind, worst, any(node.closes for node in nodes), known)
+        if len(nodes) > UNIT_TERMS:
+            self.scrap.append(nodes)
+        return Node(code, kind, worst, any(map(_CLOSES, nodes)), known)
 
     def grouped(self, term: Term, first: Node, build: Callable[[Node], Node]) -> Node:
         """Runs a term once per group when its first argument may be grouped data."""
@@ -414,18 +426,16 @@ class Compiler(Expressions):
         body = self._body(number, body_term, None, want, line)
         rows = self.each(self.variable_name(number), body.code, line, closes=body.closes)
         narrow: ast.expr = self.constant(None, line)
-        merging = narrow
+        recipe: ast.expr | None = None
         first: str | None = None
         small = self.terms - before <= PROJECTED_TERMS_MAX
         if project and small and self.shortcuts and self.depth == 0:
             fields = projected_fields(number, body_term)
-            changes = None if fields else changes_of(number, body_term)
             if fields:
                 first = first_field(number, body_term)
                 first = None if first is None else attribute(first)
-                narrow = self._narrow(number, body_term, fields, want, line)
-            elif changes is not None:
-                merging = self._narrow(number, *changes, want, line)
+                narrow = self.narrowed(number, body_term, fields, want, line)
+            recipe = compile_recipe(self, number, body_term, want, line, sides=bool(fields))
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
         code = self.call(
             "RowFunction",
@@ -436,13 +446,15 @@ class Compiler(Expressions):
                 self.keep(term, line),
                 self.name("env", line),
                 self.constant(first, line),
-                merging,
+                recipe or self.constant(None, line),
             ],
             line,
         )
         return Node(code, Kind.VALUE, body.determinism, True)
 
-    def _narrow(self, number: int, body: Term, fields: set[str], want: Kind, line: int) -> ast.expr:
+    def narrowed(
+        self, number: int, body: Term, fields: set[str], want: Kind, line: int
+    ) -> ast.Tuple:
         """A body over projected rows: which fields, and the function."""
         names = tuple(sorted(fields))
         copies = self.copies
@@ -532,41 +544,6 @@ class Compiler(Expressions):
             )
         return list(numbers)
 
-    # ---- r.args
-
-    def _spliced(self, term: Term) -> Node:
-        """A term with r.args: it is compiled when the arrays are known."""
-        line = self.line(term)
-        if term.type in _NOT_SPLICED:
-            code = self.call("not_spliced", [], line)
-            return Node(code, Kind.ANY, Determinism.ALWAYS, True)
-        parts: list[ast.expr] = []
-        for arg in term.args:
-            if arg.type != ARGS:
-                parts.append(self.constant(None, line))
-                continue
-            assert arg.spec is not None
-            self.check_arity(arg, arg.spec)
-            array = self.check(self.compile(arg.args[0]), Arg.ARRAY_DATUM, self.line(arg), 0)
-            parts.append(array)
-        determinism = worst_of(term)
-        names = dict(self.scope)
-        captured: list[ast.expr] = [self.name(var.name, line) for var in names.values()]
-        for arg in subtree(term):
-            if arg.type == DATUM:
-                self.pinned.add(id(arg))
-        code = self.call(
-            "splice",
-            [
-                self.name("env", line),
-                self.keep((self.specs, term, dict(names), list(self.implicit)), line),
-                at_line(ast.List(parts, ast.Load()), line),
-                at_line(ast.Tuple(captured, ast.Load()), line),
-            ],
-            line,
-        )
-        return Node(code, Kind.ANY, determinism, True)
-
     # ---- code objects
 
     def code(self, body: ast.expr, extra: Sequence[str] = ()) -> Callable[..., Any]:
@@ -595,9 +572,6 @@ class Compiler(Expressions):
 
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
-
-_NOT_SPLICED: Final = (41,)
-"""ORDER_BY looks at what its arguments are before it evaluates them."""
 
 
 def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., Any]:

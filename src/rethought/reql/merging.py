@@ -1,44 +1,119 @@
-"""Functions that give their row with some fields of their own: `row -> row.merge({...})`.
+"""Functions that give their row in another shape: `row -> row.merge({...}).without("x")`, or one side of a pair so.
 
-What always holds: what is compiled here gives only those fields, all of them values that replace what is there, or
-raises NotFlatError; the function as a whole stands beside it for everything else. Called by the compiler.
+What always holds: what is compiled here are the steps of a recipe (`exec.reshaping`), which gives the same rows or
+none; the function as a whole stands beside it for everything else. Called by the compiler.
 """
 
 import ast
 from typing import TYPE_CHECKING, Final
 
 from rethought.datum.kinds import TYPE_KEY
+from rethought.datum.paths import Paths, parse_paths
+from rethought.errors import QueryLogicError
 from rethought.exec.functions import FLAT
+from rethought.exec.reshaping import Changes, Cut, Other, Recipe
 from rethought.reql.expressions import at_line
 from rethought.reql.nodes import Kind, Node
-from rethought.reql.projecting import are_plain, fields_read, is_row
+from rethought.reql.projecting import FIELD_TERMS, are_plain, fields_read, is_row
 from rethought.reql.spec import TermSpec, at_least
-from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, MAKE_OBJ, Term
+from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, MAKE_OBJ, Term, subtree
 
 if TYPE_CHECKING:
     from rethought.reql.compiler import Compiler
 
 ROW_GUARD: Final = -2
 """The term that refuses rows which are sequences (`terms.fields`)."""
+_PLUCK: Final = 33
+_WITHOUT: Final = 34
 _MERGE: Final = 35
+_LITERAL: Final = 137
+_LEFT, _RIGHT = "left", "right"
+
+_Merge = tuple[Term, set[str]]
+"""What is merged into a row, as a term, and the fields that it reads."""
 
 
-def changes_of(number: int, body: Term) -> tuple[Term, set[str]] | None:
-    """What a body merges into its row, as a term, and the fields it reads for that; None for any other body."""
+def compile_recipe(
+    c: "Compiler", number: int, body: Term, want: Kind, line: int, *, sides: bool
+) -> ast.expr | None:
+    """The recipe of a body, None for any other body; with `sides` only one that asks for a side of a pair."""
     if body.type == ROW_GUARD:
         body = body.args[0]
-    if body.type != _MERGE or body.optargs or len(body.args) < 2:
+    steps: list[_Merge | Cut | Other] = []
+    pinned: list[Term] = []
+    while body.type in _STEPS and len(body.args) > 1 and not body.optargs:
+        make = _merges if body.type == _MERGE else _cut
+        found = make(number, body, pinned)
+        if found is None:
+            return None
+        steps[:0] = found
+        body = body.args[0]
+    side = _side_of(number, body)
+    if side is not None:
+        pinned.append(body.args[1])
+    elif sides or not is_row(body, {number}):
         return None
+    if not steps or Other() in steps[1:] or (steps[0] == Other() and side != _LEFT):
+        return None
+    made: list[ast.expr] = []
+    for step in steps:
+        if isinstance(step, tuple):
+            parts = c.narrowed(number, *step, want, line)
+            made.append(c.call(Changes.__name__, parts.elts, line))
+        else:
+            made.append(c.keep(step, line))
+    for term in pinned:
+        c.pin(term)
+    return c.call(Recipe.__name__, [c.constant(side, line), c.tuple_(made, line)], line)
+
+
+_STEPS: Final = (_PLUCK, _WITHOUT, _MERGE)
+
+
+def _side_of(number: int, term: Term) -> str | None:
+    """Which side of a pair a term is."""
+    if term.type not in FIELD_TERMS or len(term.args) != 2 or term.optargs:
+        return None
+    row, field = term.args
+    if not is_row(row, {number}) or field.type != DATUM or field.value not in (_LEFT, _RIGHT):
+        return None
+    side: str = field.value
+    return side
+
+
+def _cut(number: int, body: Term, pinned: list[Term]) -> list[Cut] | None:
+    names = body.args[1:]
+    if any(name.type != DATUM for name in names):
+        return None
+    try:
+        paths = parse_paths([name.value for name in names])
+    except QueryLogicError:
+        return None
+    keep = body.type == _PLUCK
+    if keep and _names_kind(paths):
+        return None
+    pinned += names
+    return [Cut(paths, keep)]
+
+
+def _names_kind(paths: Paths) -> bool:
+    """Whether a path leads to what makes a value one of its own kind: on its own, that is refused."""
+    return TYPE_KEY in paths or any(below and _names_kind(below) for below in paths.values())
+
+
+def _merges(number: int, body: Term, pinned: list[Term]) -> list[_Merge | Other] | None:
     row, *parts = body.args
-    if not is_row(row, {number}):
-        return None
+    steps: list[_Merge | Other] = []
+    if _side_of(number, parts[0]) == _RIGHT:
+        pinned.append(parts.pop(0).args[1])
+        steps.append(Other())
     fields: set[str] = set()
     for at, part in enumerate(parts):
         numbers = {number}
         if part.type == FUNC:
             parameter = _parameter(part)
-            if at or parameter is None:  # a later part sees what was merged before
-                return None
+            if at or steps or parameter is None or not is_row(row, {number}):
+                return None  # it sees what was merged before
             numbers.add(parameter)
             part = part.args[1]
         found = fields_read(numbers, part) if _is_object(part) else None
@@ -47,7 +122,9 @@ def changes_of(number: int, body: Term) -> tuple[Term, set[str]] | None:
         fields |= found
     if not are_plain(fields):
         return None
-    return Term(CHANGES.type, body.args, {}, body.path, CHANGES), fields
+    if parts:
+        steps.append((Term(CHANGES.type, [row, *parts], {}, body.path, CHANGES), fields))
+    return steps
 
 
 def _parameter(function: Term) -> int | None:
@@ -58,34 +135,46 @@ def _parameter(function: Term) -> int | None:
 
 
 def _is_object(part: Term) -> bool:
-    """Whether a part is an object whose values may be known to be no objects."""
+    """Whether a part is an object in which there is certainly nothing to be put in the place of another value."""
     if part.type == DATUM:
         return part.value.__class__ is dict and all(
             value.__class__ in FLAT for value in part.value.values()
         )
-    return part.type == MAKE_OBJ and TYPE_KEY not in part.optargs
+    if part.type != MAKE_OBJ or TYPE_KEY in part.optargs:
+        return False
+    return not any(
+        below.type == _LITERAL or (below.type == DATUM and _has_object(below.value))
+        for below in subtree(part)
+    )
+
+
+def _has_object(value: object) -> bool:
+    """Whether there is an object with fields in a literal: in another query it may be a value of any kind."""
+    if value.__class__ is list:
+        return any(map(_has_object, value))
+    return value.__class__ is dict and bool(value)
 
 
 def _changes(c: "Compiler", term: Term) -> Node:
     line = c.line(term)
     row, *parts = term.args
-    variable = c.scope[c.implicit[-1] if row.type == IMPLICIT_VAR else row.args[0].value]
     code: ast.expr | None = None
     for part in parts:
         scope, implicit = c.scope, c.implicit
         if part.type == FUNC:
             (number,) = c.parameters(part)
-            c.scope = {**scope, number: variable}
+            outer = c.implicit[-1] if row.type == IMPLICIT_VAR else row.args[0].value
+            c.scope = {**scope, number: scope[outer]}
             c.implicit = [*implicit, number]
             part = part.args[1]
-        found = _flat_object(c, part)
+        found = _object(c, part)
         c.scope, c.implicit = scope, implicit
         code = found if code is None else at_line(ast.BinOp(code, ast.BitOr(), found), line)
     assert code is not None
     return Node(code, Kind.DATUM)
 
 
-def _flat_object(c: "Compiler", part: Term) -> ast.expr:
+def _object(c: "Compiler", part: Term) -> ast.expr:
     line = c.line(part)
     if part.type == DATUM:
         code = c.compile(part).code
@@ -93,10 +182,7 @@ def _flat_object(c: "Compiler", part: Term) -> ast.expr:
     keys: list[ast.expr | None] = []
     values = []
     for name in sorted(part.optargs):
-        node = c.compile(part.optargs[name])
-        code = c.datum(node, line, name)
-        if node.kind is not Kind.BOOL and node.known is None:
-            code = c.inline("a if a.__class__ in FLAT else flat(a)", {"a": code}, line)
+        code = c.datum(c.compile(part.optargs[name]), line, name)
         keys.append(c.constant(name, line))
         values.append(code)
     return at_line(ast.Dict(keys, values), line)

@@ -21,7 +21,8 @@ PROJECTED_FIELDS_MAX: Final = 12
 _PLAIN_NAME: Final = re.compile(
     r"[^\x00-\x1f\"\\\x7f]*\Z"
 )  # the projecting decoder takes no others
-_FIELD_TERMS: Final = (31, 170)
+FIELD_TERMS: Final = (31, 170)
+"""get_field and bracket."""
 _PICKING_TERMS: Final = (32, 33)
 """has_fields and pluck."""
 
@@ -43,7 +44,7 @@ def fields_read(numbers: Container[int], body: Term) -> set[str] | None:
     pending = [body]
     while pending:
         term = pending.pop()
-        if term.type in _FIELD_TERMS and len(term.args) == 2 and not term.optargs:
+        if term.type in FIELD_TERMS and len(term.args) == 2 and not term.optargs:
             row, field = term.args
             if is_row(row, numbers) and field.type == DATUM and field.value.__class__ is str:
                 fields.add(field.value)
@@ -68,10 +69,10 @@ def first_field(number: int, body: Term) -> str | None:
     """The top-level field of the variable that a body reads before anything else: without it the body finds nothing."""
     term = body
     while term.args and not term.optargs:
-        if term.type in _FIELD_TERMS and len(term.args) == 2 and is_row(term.args[0], (number,)):
+        if term.type in FIELD_TERMS and len(term.args) == 2 and is_row(term.args[0], (number,)):
             name = term.args[1]
             return name.value if name.type == DATUM and name.value.__class__ is str else None
-        if term.type not in _IN_ORDER and term.type not in _FIELD_TERMS:
+        if term.type not in _IN_ORDER and term.type not in FIELD_TERMS:
             return None
         term = term.args[0]
     return None

@@ -25,6 +25,7 @@ from rethought.exec.functions import (
 )
 from rethought.exec.grouping import GroupedStream, sorted_groups
 from rethought.exec.ops import EmptyError, transform
+from rethought.exec.reshaping import Changes, Recipe
 from rethought.exec.table import need_slice, need_whole
 from rethought.exec.values import (
     Grouped,
@@ -181,6 +182,8 @@ NAMES: Final[dict[str, Any]] = {
     "MISSING": MISSING,
     "Options": Options,
     "RowFunction": RowFunction,
+    "Changes": Changes,
+    "Recipe": Recipe,
     "as_function": as_function,
     "constant_function": constant_function,
     "default_": default,
