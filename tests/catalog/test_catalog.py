@@ -146,7 +146,7 @@ def test_a_table_moves_to_another_database_with_its_rows_and_indexes(
     for at in range(50):
         put(catalog, table, b"%02d" % at, {"id": at, "f": at})
     catalog.create_index(table, "i", FIELD)
-    moved = move_table(catalog, table, second, "u")
+    moved = move_table(table, second, "u", catalog.changed)
     home.wait(catalog.durable(second.group))
     assert list(moved.indexes) == ["i"]
 
@@ -168,7 +168,7 @@ def test_an_interrupted_move_leaves_the_table_in_one_place(home: Home, catalog: 
     put(catalog, table, b"1", {"id": 1})
     record = first.group.meta_get(f"table/{table.id}")  # type: ignore[union-attr]
     assert record is not None
-    moved = move_table(catalog, table, second, "t")
+    moved = move_table(table, second, "t", catalog.changed)
     home.wait(catalog.durable(second.group))
     # as if the last step had not happened
     number = first.group.create_table()  # type: ignore[union-attr]

@@ -91,7 +91,7 @@ STEPS: dict[str, Callable[[Catalog], object]] = {
     "drop index": lambda c: c.drop_index(c.database("d").tables["t"], "i"),
     "rename database": lambda c: c.rename_database(c.database("d"), "e"),
     "move table": lambda c: move_table(
-        c, c.database("d").tables["t"], c.database("other"), "moved"
+        c.database("d").tables["t"], c.database("other"), "moved", c.changed
     ),
 }
 

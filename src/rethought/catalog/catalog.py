@@ -418,7 +418,7 @@ class Catalog:
             database = Database(record.name, id_, self.files.open(id_))
             self._load_tables(database)
             self.databases[record.name] = database
-        finish_moves(self)
+        finish_moves(self.user_databases())
         self.unknown_files = self.files.unknown(known)
 
     def _load_tables(self, database: Database) -> None:

@@ -5,6 +5,7 @@ committed in the new file, naming the old one (`moved_from`); the old one goes w
 start (`finish_moves`). Nothing else runs during the copy, so nothing is missed; therefore large tables are refused.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
@@ -17,7 +18,6 @@ from rethought.catalog.storing import commit
 from rethought.errors import OpFailedError
 
 if TYPE_CHECKING:
-    from rethought.catalog.catalog import Catalog
     from rethought.store import Group, TableId
 
 MOVED_BYTES_MAX: Final = 256 << 20
@@ -28,9 +28,10 @@ _documents: Final = Decoder(list[Raw]).decode
 
 
 def move_table(
-    catalog: "Catalog", table: TableHandle, database: Database, name: str
+    table: TableHandle, database: Database, name: str, changed: Callable[[str, TableHandle], None]
 ) -> TableHandle:
-    """Moves `table` into `database`, as `name`; returns the object that stands for it there."""
+    """Moves `table` into `database`, as `name`; returns the object that stands for it there. `changed` is the
+    catalog's."""
     if name in database.tables:
         raise OpFailedError(
             f"Can't rename table `{table.db.name}.{table.name}` to `{database.name}.{name}` "
@@ -60,8 +61,8 @@ def move_table(
     del table.db.tables[table.name]
     table.dropped = True
     database.tables[name] = moved
-    catalog.changed("table", table)
-    catalog.changed("table", moved)
+    changed("table", table)
+    changed("table", moved)
     on_disk.add(lambda error: None if error else _forget(source, table.id, table.number, moved))
     return moved
 
@@ -99,18 +100,16 @@ def _forget(source: "Group", id_: str, number: "TableId", moved: TableHandle) ->
         moved.group.flush()
 
 
-def finish_moves(catalog: "Catalog") -> None:
-    """At the start: drops what was left behind by moves that were interrupted."""
-    for database in catalog.user_databases():
+def finish_moves(databases: Sequence[Database]) -> None:
+    """At the start: drops what was left behind by moves between these databases that were interrupted."""
+    by_id = {database.id: database for database in databases}
+    for database in databases:
         group = database.group
         assert group is not None
         for table in list(database.tables.values()):
             stored = group.meta_get(TABLE + table.id)
             assert stored is not None
-            origin_id = decode(stored, type=TableRecord).moved_from
-            if origin_id is None:
-                continue
-            origin = catalog.database_by_id(origin_id)
+            origin = by_id.get(decode(stored, type=TableRecord).moved_from or "")
             if origin is not None and origin.group is not None:
                 for name, other in list(origin.tables.items()):
                     if other.id == table.id:

@@ -17,14 +17,14 @@ from typing import Final
 
 from rethought.errors import OpFailedError
 from rethought.feed.batch import Batch, EditsBatch, PendingEdits
-from rethought.feed.channel import Family, Hit, RangeChannel
+from rethought.feed.channel import Family, RangeChannel
 from rethought.feed.hub import tick_of, ticks
 from rethought.feed.limit import LimitChannel, Reading, Rows
 from rethought.feed.ordered import Order, Past, Read
 from rethought.feed.resume import WHOLE, Mark, check_reach
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
-from rethought.feed.tick import Tick
+from rethought.feed.tick import Hit, Tick
 from rethought.feed.view import FindIndex
 from rethought.store import Commit, TableId
 

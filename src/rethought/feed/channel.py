@@ -18,7 +18,7 @@ from rethought.feed.documents import Documents
 from rethought.feed.hashed import Hashed, hash_of
 from rethought.feed.resume import Origin
 from rethought.feed.subscription import Subscription
-from rethought.feed.tick import Tick
+from rethought.feed.tick import Hit, Tick
 from rethought.feed.view import Reader, Region, View, packed, unpacked
 
 
@@ -37,16 +37,6 @@ class Transform(Protocol):
     def condition(self, constants: bytes | None) -> Condition | None:
         """What is known of every document that has a value."""
         ...
-
-
-class Hit(NamedTuple):
-    """A change that touches a view: how often the old and the new row are in what was read, and in the rest."""
-
-    at: int
-    old: int
-    new: int
-    old_unread: int = 0
-    new_unread: int = 0
 
 
 class Form(NamedTuple):

@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import Final
 
 from rethought.errors import InternalError, ReqlError
-from rethought.feed.heartbeat import Heartbeat
+from rethought.feed.source import Heart
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
 from rethought.feed.view import FindIndex
@@ -56,7 +56,7 @@ class Hub:
         self._draining = False
         self._work: Iterator[int] | None = None  # what is not told completely
         self._told = 0  # messages of this turn
-        self.hearts: dict[Hashable, Heartbeat] = {}
+        self.hearts: dict[Hashable, Heart] = {}
         self._beat_at = NEVER  # the commit after which they are asked
         group.subscribe(self._committed)
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rethought.feed.tables import TableFeeds
 from rethought.feed.view import FindIndex
 from rethought.store import Commit, Snapshot, TableId
 
-if TYPE_CHECKING:
-    from rethought.feed.heartbeat import Heartbeat
+
+class Heart(Protocol):
+    """Somebody who is asked now and then."""
+
+    def beat(self, source: "Source") -> None: ...
 
 
 class Source(Protocol):
@@ -31,7 +34,7 @@ class Source(Protocol):
         ...
 
     @property
-    def hearts(self) -> "dict[Hashable, Heartbeat]":
+    def hearts(self) -> dict[Hashable, Heart]:
         """Those who are asked when `expect_beat` has been called and enough was committed since."""
         ...
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from rethought.errors import ReqlError
-from rethought.feed.channel import Channel, Family, Form, Hit, RangeChannel, Transform
+from rethought.feed.channel import Channel, Family, Form, RangeChannel, Transform
 from rethought.feed.conditions import Condition
 from rethought.feed.hashed import Hashed, hash_of
 from rethought.feed.intervals import Intervals
 from rethought.feed.limit import LimitChannel
-from rethought.feed.tick import Tick
+from rethought.feed.tick import Hit, Tick
 from rethought.feed.view import FindIndex, View
 
 REFUSED_AT_ONCE: Final = 64

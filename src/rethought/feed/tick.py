@@ -4,13 +4,23 @@ What always holds: changes stand in commit order; decoding, index keys and messa
 Made by `tables`, read by channels.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rethought.feed.conditions import place
 from rethought.feed.documents import Documents
 from rethought.store import Change, IndexRule
 
 NO_KEYS: list[bytes] = []
+
+
+class Hit(NamedTuple):
+    """A change that touches a view: how often the old and the new row are in what was read, and in the rest."""
+
+    at: int
+    old: int
+    new: int
+    old_unread: int = 0
+    new_unread: int = 0
 
 
 class Tick:
@@ -90,8 +100,6 @@ class Tick:
     def all_hits(self) -> list[Any]:
         """Every change, once."""
         if self._hits is None:
-            from rethought.feed.channel import Hit
-
             self._hits = [
                 Hit(at, change.old is not None, change.new is not None)
                 for at, change in enumerate(self.changes)

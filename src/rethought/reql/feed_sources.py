@@ -15,9 +15,8 @@ from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import OpFailedError, ReqlError
 from rethought.exec.table import Range
-from rethought.feed.heartbeat import Heartbeat
 from rethought.feed.hub import Hub, run
-from rethought.feed.source import Source
+from rethought.feed.source import Heart, Source
 from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
 from rethought.feed.tick import Tick
@@ -175,7 +174,7 @@ class SystemSource:
         return nullcontext(self)
 
     untold: Sequence[Commit] = ()
-    hearts: Final[dict[Hashable, Heartbeat]] = {}
+    hearts: Final[dict[Hashable, Heart]] = {}
 
     def expect_beat(self) -> None:
         """There are no tokens."""

@@ -146,7 +146,7 @@ class TableConfig:
             env.require("config", wanted.database)
             env.writing(table.group)
             env.writing(wanted.database.group)
-            table = move_table(self._catalog, table, wanted.database, wanted.name)
+            table = move_table(table, wanted.database, wanted.name, self._catalog.changed)
         env.writing(table.group)
         self._catalog.rename_table(table, wanted.name)
         self._catalog.configure_table(
