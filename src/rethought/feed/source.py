@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
 from rethought.feed.view import FindIndex
 from rethought.store import Commit, Snapshot, TableId
@@ -11,6 +12,8 @@ from rethought.store import Commit, Snapshot, TableId
 
 class Heart(Protocol):
     """Somebody who is asked now and then."""
+
+    def join(self, subscription: Subscription) -> None: ...
 
     def beat(self, source: "Source") -> None: ...
 
