@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query
 from rethought.errors import ClientError, CompileError
 from rethought.reql import decoding
-from rethought.reql.decoding import LOT, LOT_BYTES, decode_in_steps, let_go
+from rethought.reql.decoding import LOT_BYTES, decode_in_steps
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5),
@@ -72,10 +72,3 @@ def test_a_long_query_is_decoded_a_lot_at_a_time() -> None:
     steps, pace = counted()
     assert decode_in_steps(body, pace) == json.loads(body)
     assert len(steps) >= len(body) // LOT_BYTES / 2
-
-
-def test_what_is_let_go_of_goes_a_lot_at_a_time() -> None:
-    value: Any = [1, [43, [[2, [{"n": number} for number in range(20 * LOT)]]]]]
-    steps, pace = counted()
-    let_go(value, pace)
-    assert len(steps) >= 19

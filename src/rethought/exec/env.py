@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rethought.catalog.permissions import denied
 from rethought.datum.values import from_json
 from rethought.errors import OpIndeterminateError, ResourceLimitError
+from rethought.exec.freeing import LOT, free_in_steps, unused
 from rethought.exec.memory import MEASURE_EVERY_BYTES
 from rethought.limits import Limits
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_DATABASE: Final = "test"
-DISCARDED_LOT: Final = 1_000
+LARGE_MIN: Final = 5_000
+"""An array of so many elements is freed in steps."""
 
 
 class Options(dict[str, Callable[[], Any]]):
@@ -109,6 +111,7 @@ class Env:
     pauses_before = 0  # in earlier batches
     memory_seen = 0  # the memory of the process when this slice began or was looked at
     memory_bytes = 0  # its growth in the slices of this query
+    large: Any = ()  # a list of the arrays and objects that are to be freed in steps
     unmeasured = 0  # bytes of large values since the last look
     rights = -1  # the version of the permissions when others first had their turn
     rules: Mapping[str, Any] = {}  # this user's, by table, at that time
@@ -185,10 +188,26 @@ class Env:
                 self.late = max(self.late, now - self.slice_end)
                 self.scheduler.pause(self)
 
-    def discard(self, things: list[Any], lot: int = DISCARDED_LOT) -> None:
+    def discard(self, things: list[Any], lot: int = LOT) -> None:
         """Lets go of very many things that nobody else knows of, a lot at a time, while others have their turns."""
         if self.scheduler is not None and len(things) > lot:
             self.scheduler.discard(things, lot)
+
+    def made(self, value: Any) -> Any:
+        """The same array or object. A large one is freed in steps."""
+        if len(value) >= LARGE_MIN:
+            self.hold(value)
+        return value
+
+    def hold(self, value: Any) -> None:
+        """Takes something to be freed in steps once nobody needs it: when the next one comes, or after the query."""
+        if self.scheduler is None:
+            return
+        if self.large:
+            free_in_steps([unused(self.large)], self.tick)
+        else:
+            self.large = []
+        self.large.append(value)
 
     def making(self, size: int) -> None:
         """Called before a value of many bytes is made, which may take long."""
@@ -268,6 +287,9 @@ class Env:
         """The query is over. They refer back to it, and what refers to itself stays until the collector looks."""
         self.home = None
         self.defaults = NO_OPTIONS
+        if self.large:
+            self.scheduler.discard(self.large)
+            self.large = ()
 
     def cancel(self) -> None:
         """Ends the query at its next `tick` or `wait`."""
@@ -325,6 +347,8 @@ class Env:
             for snapshot in self.snapshots.values():
                 snapshot.release()
             self.snapshots = {}
+        if self.large and (alone := unused(self.large)):
+            self.scheduler.discard(alone)
 
     def note_rights(self) -> None:
         """Called before others have their turn: with these rules the query began."""

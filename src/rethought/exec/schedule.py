@@ -17,6 +17,7 @@ from greenlet import getcurrent, greenlet
 
 from rethought.exec import memory
 from rethought.exec.env import Env
+from rethought.exec.freeing import LOT, free_some
 from rethought.limits import DEFAULT_LIMITS
 
 IDLE_MAX: Final = 64
@@ -92,7 +93,7 @@ class Scheduler:
         self._first = Line()  # of clients that used little lately
         self._then = Line()
         self._passed_over = False  # whether those had no turn the last time
-        self._discarded: list[tuple[list[Any], int]] = []
+        self._discarded: list[tuple[list[Any], int]] = []  # containers, and the size of a lot
         self._scheduled = False
         self._used = 0.0  # seconds of work since the last turn began
         self._round = int(perf_counter() / ROUND_S)
@@ -206,18 +207,17 @@ class Scheduler:
         if first or then or self._discarded:
             self._schedule()
 
-    def discard(self, things: list[Any], lot: int) -> None:
-        """Takes what nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
-        if len(things) > lot:
-            self._discarded.append((things, lot))
-            self._schedule()
+    def discard(self, things: list[Any], lot: int = LOT) -> None:
+        """Takes a list that nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
+        self._discarded.append(([things], lot))
+        self._schedule()
 
     def _free_some(self) -> None:
         end = perf_counter() + self.slice_seconds / 2
         while self._discarded:
-            things, lot = self._discarded[-1]
-            del things[-lot:]
-            if not things:
+            owned, lot = self._discarded[-1]
+            free_some(owned, lot)
+            if not owned:
                 self._discarded.pop()
             if perf_counter() > end:
                 return

@@ -21,6 +21,7 @@ class Plan:
         "in_place",
         "match",
         "noreply",
+        "parts",
         "profile",
         "run",
         "transaction",
@@ -47,6 +48,7 @@ class Plan:
         self.in_place = in_place
         self.writes = writes
         self.match: Match | None = None
+        self.parts: list[Any] = []  # of a long query, which is not kept: what there is to be freed
 
 
 def tree_literal(value: Any, path: tuple[Frame, ...]) -> Any:

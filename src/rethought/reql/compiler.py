@@ -12,10 +12,12 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import attrgetter
+from operator import attrgetter
 from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
+from rethought.exec.freeing import free_in_steps
 from rethought.exec.freeing import free_in_steps
 from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
@@ -60,6 +62,9 @@ PROJECTED_TERMS_MAX: Final = 64
 _DETERMINISM: Final = attrgetter("determinism")
 _CLOSES: Final = attrgetter("closes")
 
+_DETERMINISM: Final = attrgetter("determinism")
+_CLOSES: Final = attrgetter("closes")
+
 _plan_numbers = itertools.count(1)
 
 
@@ -90,6 +95,7 @@ class Compiler(Expressions):
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
+        self.scrap: list[Any] = []  # long lists of what is of no use when all is compiled
         self.scrap: list[Any] = []  # long lists of what is of no use when all is compiled
         self._steps = 0
         self._weight = 0  # terms of the expression being built
@@ -148,6 +154,11 @@ class Compiler(Expressions):
         self._steps += 1
         if self.pace is not None and self._steps % PACE_TERMS == 0:
             self.pace()
+
+    def forget(self, pace: Callable[[], None]) -> None:
+        """All is compiled: what that took is freed in steps."""
+        self.root = None
+        free_in_steps([self._lines, self.constants, self._terms, self.scrap], pace)
 
     def forget(self, pace: Callable[[], None]) -> None:
         """All is compiled: what that took is freed in steps."""
@@ -272,13 +283,18 @@ class Compiler(Expressions):
             for i, node in enumerate(nodes)
         ]
         if spec.eager is not None:
-            args[spec.eager :] = [self.lambda_([], arg, line) for arg in args[spec.eager :]]
+            args[spec.eager :] = [self.later(arg, line) for arg in args[spec.eager :]]
         if spec.inline is not None and len(args) == spec.arity[0] and not term.optargs:
             names = dict(zip("abcd", args, strict=False))
             code = self.inline(spec.inline, {**names, "slow": self.run(term, args)}, line)
         else:
             code = self.run(term, args)
         return self.finish(term, code, nodes)
+
+    def later(self, code: ast.expr, line: int) -> ast.expr:
+        """A function of no arguments, which evaluates this when it is called."""
+        self.step()
+        return self.lambda_([], code, line)
 
     def finish(self, term: Term, code: ast.expr, nodes: Sequence[Node]) -> Node:
         spec = term.spec
@@ -295,11 +311,15 @@ class Compiler(Expressions):
         known: Known | None = None,
     ) -> Node:
         spec = term.spec
+        if len(nodes) > UNIT_TERMS:
+            self.scrap.append(nodes)
+            starts = range(0, len(nodes), UNIT_TERMS)
+            nodes = [self.node(term, code, nodes[at : at + UNIT_TERMS], kind) for at in starts]
+            return self.node(term, code, nodes, kind, known)
+        self.step()
         worst = max(map(_DETERMINISM, nodes), default=Determinism.ALWAYS)
         if spec is not None:
             worst = max(worst, spec.determinism)
-        if len(nodes) > UNIT_TERMS:
-            self.scrap.append(nodes)
         return Node(code, kind, worst, any(map(_CLOSES, nodes)), known)
 
     def grouped(self, term: Term, first: Node, build: Callable[[Node], Node]) -> Node:

@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from rethought.datum.jsonbytes import decode_query, has_repeated_keys
+from rethought.exec.freeing import free_in_steps
 
 LOT_BYTES: Final = 1 << 16
 LEVELS_MAX: Final = 8
 """Every level of long arrays in long arrays is looked through once more: no further than this."""
-LOT: Final = 1_000
 
 _decode: Final = msgspec.json.Decoder().decode
 _decode_parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -44,7 +44,7 @@ def _decoded(text: "bytes | msgspec.Raw", levels: int, pace: Pace) -> Any:
         else:
             values += _once(joined(lot))
             pace()
-    let_go(parts, pace)
+    free_in_steps([parts], pace)
     return values
 
 
@@ -72,17 +72,3 @@ def _once(text: bytes) -> Any:
     if has_repeated_keys(text, value):
         raise ValueError
     return value
-
-
-def let_go(value: Any, pace: Pace) -> None:
-    """Empties the long lists in a value that nobody needs any more."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if part.__class__ is not list:
-            continue
-        while len(part) > LOT:
-            pending += [each for each in part[-LOT:] if each.__class__ is list and len(each) > LOT]
-            del part[-LOT:]
-            pace()
-        pending += part

@@ -18,10 +18,11 @@ from typing import Any, Final
 from rethought.datum.jsonbytes import RepeatedKeys, decode_query, query_parts
 from rethought.errors import ClientError, CompileError, NestingError
 from rethought.exec.env import DEFAULT_DATABASE
+from rethought.exec.freeing import free_in_steps
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
 from rethought.reql.compiler import Compiler, finished
-from rethought.reql.decoding import decode_in_steps, let_go
+from rethought.reql.decoding import decode_in_steps
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.recognition import matcher
 from rethought.reql.spec import Effect
@@ -123,7 +124,8 @@ class PlanCache:
             pace,
         )
         if pace is not None:
-            let_go(rest, pace)
+            del rest
+            free_in_steps([json], pace)
         return made
 
 
@@ -173,9 +175,9 @@ def compile_query(
             raise CompileError(f"Unrecognized global optional argument `{name}`.", frames=())
         settings[name] = builder.build(value, spans[index] if spans else None, ())
     _rest(pace)
-    check_nesting(tree)
+    check_nesting(tree, pace)
     _rest(pace)
-    mark_stray_literals(tree)
+    mark_stray_literals(tree, pace)
     _rest(pace)
     types = _types_below(tree, pace)
     shown = _INFO in types or tree.type == _INFO  # shows the text of functions
@@ -207,6 +209,10 @@ def compile_query(
         writes=any(Effect.WRITE in SPECS[type_].effect for type_ in {*types, tree.type} & _NAMED),
     )
     params = tuple(term.value for term in compiler.params)
+    if pace is not None and body is None:
+        del tree, builder, node, codes, settings
+        plan.parts = list(compiler.constants.values())
+        compiler.forget(pace)
     match = None if body is None else matcher(body, compiler)
     return plan, params, match
 

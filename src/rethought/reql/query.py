@@ -178,6 +178,9 @@ class Query:
                     return
                 plan, self.params = found
                 self.plan = plan
+                if plan.match is None:  # it is not kept
+                    env.large = [plan.parts, *self.params]
+                del found
             if plan.profile:
                 env.profile = Recorder()
             if plan.globals or plan.home is not None:
@@ -229,6 +232,7 @@ class Query:
         self._reply = reply
         if reply.cursor is None:
             self.env.forget_options()
+            self.params = ()
         if not tickets:
             self._deliver()
             return

@@ -5,13 +5,13 @@ value from an array is as deterministic as the array it came from.
 Callers: generated code, by the name that the row of `args` gives it (`reql.terms.core`).
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from rethought.errors import CompileError, QueryLogicError
+from rethought.errors import CompileError, Frame, QueryLogicError
 from rethought.exec.env import Env
-from rethought.reql.compiler import Compiler, finished
+from rethought.exec.sorting import SLOW_LOT, lots
+from rethought.reql.compiler import UNIT_TERMS, Compiler, finished
 from rethought.reql.nodes import Node, Variable
 from rethought.reql.spec import Determinism, TermSpec
 from rethought.reql.tree import ARGS, Term, datum, worst_of
@@ -30,15 +30,27 @@ def splice(
     specs, term, scope, implicit = place
     args: list[Term] = []
     for arg, array in zip(term.args, arrays, strict=True):
-        if arg.type == ARGS:
-            args.extend(_spliced(value, arg) for value in array)
-        else:
+        if arg.type != ARGS:
             args.append(arg)
+            continue
+        worst = worst_of(arg)
+        for lot in lots(env, array, SLOW_LOT):
+            args += [_spliced(value, arg.path, worst) for value in lot]
     known = Term(term.type, args, term.optargs, term.path, term.spec)
+    compiler = Compiler(specs, parametrize=False)
+    compiler.scope = dict(scope)
+    compiler.implicit = list(implicit)
+    compiler.pace = env.tick
     try:
-        function = _compiled(specs, known, scope, implicit)
+        node = compiler.compile(known)
     except CompileError as error:
         raise QueryLogicError(error.message, frames=error.frames) from None
+    function = finished(compiler, compiler.code(node.code, [var.name for var in scope.values()]))
+    if len(args) > UNIT_TERMS:
+        env.hold(list(compiler.constants.values()))
+        compiler.scrap.append(args)
+        del known, node, args
+        compiler.forget(env.tick)
     return function(env, (), *captured)
 
 
@@ -46,11 +58,10 @@ def not_spliced() -> Any:
     raise QueryLogicError("r.args is not supported in an order_by or union command yet.")
 
 
-def _spliced(value: Any, place: Term) -> Term:
+def _spliced(value: Any, path: tuple[Frame, ...], worst: Determinism) -> Term:
     """A value as the argument it became."""
-    literal = datum(value, place.path)
-    worst = worst_of(place)
-    return literal if not worst else Term(SPLICED, [literal], {}, place.path, _row(worst))
+    literal = datum(value, path)
+    return literal if not worst else Term(SPLICED, [literal], {}, path, _row(worst))
 
 
 @cache
@@ -62,14 +73,3 @@ def _row(determinism: Determinism) -> TermSpec:
         return Node(node.code, node.kind, determinism)
 
     return TermSpec(SPLICED, "args", (1, 1), compile=compile_)
-
-
-def _compiled(
-    specs: dict[int, TermSpec], term: Term, scope: dict[int, Variable], implicit: list[int]
-) -> Callable[..., Any]:
-    """A term as `(env, p, *scope values)`, compiled within the scope it stands in."""
-    compiler = Compiler(specs, parametrize=False)
-    compiler.scope = dict(scope)
-    compiler.implicit = list(implicit)
-    node = compiler.compile(term)
-    return finished(compiler, compiler.code(node.code, [var.name for var in scope.values()]))

@@ -7,7 +7,8 @@ for index functions, `reql.functions`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from rethought.datum.jsonbytes import RepeatedKeys
@@ -252,28 +253,38 @@ def _children(span: Span | None, json: Sequence[Any] | dict[str, Any]) -> list[S
 _NO_WRITES: Final = "Cannot nest writes or meta ops in stream operations.  Use FOR_EACH instead."
 
 
-def check_nesting(root: Term) -> None:
+def check_nesting(root: Term, pace: Callable[[], None] | None = None) -> None:
     """Refuses writes below stream operations, and ASC / DESC where they do not belong."""
-    _check_nesting(root, forbidden=False, parent=None)
-
-
-def _check_nesting(term: Term, *, forbidden: bool, parent: Term | None) -> None:
-    if term.type == DATUM:
-        return
-    spec = term.spec
-    assert spec is not None
-    if forbidden and Effect.WRITE in spec.effect:
-        raise CompileError(_NO_WRITES, frames=term.path)
-    if term.type in (ASC, DESC) and not _takes_order(parent):
-        name = "ASC" if term.type == ASC else "DESC"
-        raise CompileError(
-            f"{name} may only be used as an argument to ORDER_BY or UNION.", frames=term.path
-        )
-    below = forbidden or Effect.FORBIDS_WRITES in spec.effect
-    for index, arg in enumerate(term.args):
-        _check_nesting(arg, forbidden=forbidden if index == 0 else below, parent=term)
-    for optarg in term.optargs.values():
-        _check_nesting(optarg, forbidden=below, parent=term)
+    pending: list[tuple[Iterator[Term], Term | None, bool]] = [(iter([root]), None, False)]
+    seen = 0
+    while pending:
+        parts, parent, forbidden = pending[-1]
+        term = next(parts, None)
+        if term is None:
+            pending.pop()
+            continue
+        seen += 1
+        if pace is not None and seen % PACE_TERMS == 0:
+            pace()
+        spec = term.spec
+        if spec is None:  # a literal
+            continue
+        below = forbidden
+        if spec.effect:
+            if forbidden and Effect.WRITE in spec.effect:
+                raise CompileError(_NO_WRITES, frames=term.path)
+            below = forbidden or Effect.FORBIDS_WRITES in spec.effect
+        if term.type in (ASC, DESC) and not _takes_order(parent):
+            name = "ASC" if term.type == ASC else "DESC"
+            raise CompileError(
+                f"{name} may only be used as an argument to ORDER_BY or UNION.", frames=term.path
+            )
+        # The last of these is the next to be looked at: of several errors the first one counts.
+        if term.optargs:
+            pending.append((iter(term.optargs.values()), term, below))
+        if term.args:
+            pending.append((islice(term.args, 1, None), term, below))
+            pending.append((iter(term.args[:1]), term, forbidden))
 
 
 _ORDER_BY: Final = 41

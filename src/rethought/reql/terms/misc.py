@@ -1,6 +1,7 @@
 """Values out of nothing: identifiers, binary, the two bounds, and the literal of merges."""
 
 import uuid as uuids
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rethought.datum.values import (
@@ -16,6 +17,7 @@ from rethought.errors import QueryLogicError
 from rethought.reql.checks import wrong_type
 from rethought.reql.compiler import Kind, Node
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, between, exactly
+from rethought.reql.tree import PACE_TERMS
 
 if TYPE_CHECKING:
     from rethought.exec.env import Env
@@ -77,11 +79,15 @@ _TAKES: Final = frozenset({_FILTER, _MERGE, _UPDATE})
 """Terms that know what to do with literals in the arguments behind their first."""
 
 
-def mark_stray_literals(root: "Term") -> None:
+def mark_stray_literals(root: "Term", pace: Callable[[], None] | None = None) -> None:
     """Turns every literal of the tree that no merge, update or filter will see into the error it must raise."""
     pending = [(root, False)]
+    seen = 0
     while pending:
         term, legal = pending.pop()
+        seen += 1
+        if pace is not None and seen % PACE_TERMS == 0:
+            pace()
         if term.type == _MARKER and not legal:
             term.spec = _STRAY
         takes, hands_on = term.type in _TAKES, legal and term.type in _HANDS_ON

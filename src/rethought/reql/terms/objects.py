@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rethought.exec.env import Env
 
 
+PACE: Final = 1_000
+"""So many parts are put together before others may have their turn."""
+
+
 def plain_object(value: Datum, name: str) -> dict[str, Datum]:
     """The value when it is an object and no pseudotype."""
     if isinstance(value, dict) and TYPE_KEY not in value:
@@ -42,6 +46,8 @@ def object_(env: "Env", *parts: Any) -> Datum:
         )
     result: dict[str, Datum] = {}
     for at in range(0, len(parts), 2):
+        if at % PACE == PACE - 2:
+            env.tick()
         key = string_of(parts[at]() if at else parts[0], at)
         value = parts[at + 1]()
         if key in result:
