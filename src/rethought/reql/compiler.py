@@ -12,12 +12,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from operator import attrgetter
 from types import CodeType
 from typing import Any, Final
 
 from rethought.errors import CompileError, Frame
-from rethought.exec.freeing import free_in_steps
 from rethought.exec.freeing import free_in_steps
 from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
@@ -62,9 +60,6 @@ PROJECTED_TERMS_MAX: Final = 64
 _DETERMINISM: Final = attrgetter("determinism")
 _CLOSES: Final = attrgetter("closes")
 
-_DETERMINISM: Final = attrgetter("determinism")
-_CLOSES: Final = attrgetter("closes")
-
 _plan_numbers = itertools.count(1)
 
 
@@ -95,7 +90,6 @@ class Compiler(Expressions):
         self.uses: dict[int, int] = {}  # of each variable
         self.copies = 1  # of one value that the functions so far may put into another
         self.terms = 0  # compiled so far
-        self.scrap: list[Any] = []  # long lists of what is of no use when all is compiled
         self.scrap: list[Any] = []  # long lists of what is of no use when all is compiled
         self._steps = 0
         self._weight = 0  # terms of the expression being built
@@ -154,11 +148,6 @@ class Compiler(Expressions):
         self._steps += 1
         if self.pace is not None and self._steps % PACE_TERMS == 0:
             self.pace()
-
-    def forget(self, pace: Callable[[], None]) -> None:
-        """All is compiled: what that took is freed in steps."""
-        self.root = None
-        free_in_steps([self._lines, self.constants, self._terms, self.scrap], pace)
 
     def forget(self, pace: Callable[[], None]) -> None:
         """All is compiled: what that took is freed in steps."""
