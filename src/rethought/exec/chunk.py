@@ -34,13 +34,11 @@ TYPE_KEY: Final = b'"$reql_type$"'
 class Later:
     """What rows are made of: the base of the forms in `exec.derived`."""
 
-    written = False  # whether making bytes needs no data
-
     def datums(self) -> list[Any]:
         raise NotImplementedError
 
     def documents(self) -> Sequence[Encoded]:
-        return [encode(row) for row in self.datums()]
+        return list(map(encode, self.parts()))
 
     def parts(self) -> list[dict[str, Any]]:
         """See `Chunk.parts`."""
@@ -194,21 +192,13 @@ class Chunk:
     def joined(self) -> bytes:
         self._resolve()
         if self.raw is None:
-            if self.docs is None and self.later is not None and self.later.written:
+            if self.docs is None and self.later is not None:
                 self.docs = self.later.documents()
             if self.docs is not None:
                 self.raw = b",".join(self.docs)
             else:
                 self.raw = encode(self.datums())[1:-1]
         return self.raw
-
-    @property
-    def written(self) -> bool:
-        """Whether the rows are there as bytes."""
-        self._resolve()
-        if self.raw is not None or self.docs is not None:
-            return True
-        return self.rows is None and self.later is not None and self.later.written
 
     def slice(self, start: int, end: int) -> "Chunk":
         if start <= 0 and end >= self.count:
@@ -237,15 +227,14 @@ def of_rows(rows: list[Any]) -> Chunk:
 
 def pieces(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
     """The rows as bytes, joined, in pieces of so many rows: few at first, then as many as give a fair size."""
-    if chunk.written or chunk.count <= ROWS_AT_FIRST:
+    if chunk.encoded or chunk.raw or chunk.docs or chunk.count <= ROWS_AT_FIRST:
         yield chunk.count, chunk.joined()
         return
-    rows = chunk.datums()
     at = 0
     step = ROWS_AT_FIRST
-    while at < len(rows):
-        lot = rows[at : at + step]
-        piece = encode(lot)[1:-1]
+    while at < chunk.count:
+        lot = chunk.slice(at, at + step)
+        piece = lot.joined()
+        yield lot.count, piece
         at += step
         step = max(1, min(8 * step, step * PIECE_BYTES // (len(piece) + 1)))
-        yield len(lot), piece

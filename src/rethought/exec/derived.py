@@ -81,8 +81,6 @@ class Pairs(Later):
 
     __slots__ = ("left", "right")
 
-    written = True
-
     def __init__(self, left: Chunk, right: _Rights) -> None:
         self.left = left
         self.right = right
@@ -159,8 +157,6 @@ class _Zipped(Later):
 
     __slots__ = ("left", "right")
 
-    written = True
-
     def __init__(self, left: Chunk, right: _Rights) -> None:
         self.left = left
         self.right = right
@@ -179,9 +175,6 @@ class _Zipped(Later):
                 row.update(others[place])
             return rows
         return [_merge_parts(row, others[at], deep) for row, at in zip(rows, places, strict=True)]
-
-    def documents(self) -> Sequence[Encoded]:
-        return list(map(encode, self.parts()))
 
     def read(self, projection: Projection) -> list[Any] | None:
         rows = self.left.read(projection)
@@ -250,8 +243,6 @@ class _Merged(Later):
 
     __slots__ = ("base", "changes")
 
-    written = True
-
     def __init__(self, base: Chunk, changes: list[dict[str, Any]]) -> None:
         self.base = base
         self.changes = changes
@@ -264,9 +255,6 @@ class _Merged(Later):
         for row, change in zip(rows, self.changes, strict=True):
             row.update(change)
         return rows
-
-    def documents(self) -> Sequence[Encoded]:
-        return list(map(encode, self.parts()))
 
     def read(self, projection: Projection) -> list[Any] | None:
         if not self.changes:
@@ -318,8 +306,6 @@ class _Cut(Later):
 
     __slots__ = ("base", "kept", "paths")
 
-    written = True
-
     def __init__(self, base: Chunk, paths: Paths, *, keep: bool) -> None:
         self.base = base
         self.paths = paths
@@ -351,9 +337,6 @@ class _Cut(Later):
             row[name] = found[name]
         else:
             del row[name]
-
-    def documents(self) -> Sequence[Encoded]:
-        return list(map(encode, self.parts()))
 
     def read(self, projection: Projection) -> list[Any] | None:
         rows = self.base.read(projection)
