@@ -6,7 +6,7 @@ implements them, `web` may call them too.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rethought.auth.verifier import Verifier
 from rethought.errors import ReqlError
@@ -56,12 +56,37 @@ class Pledge(NamedTuple):
     ticket: Ticket
 
 
+class Usage(Protocol):
+    """How much of the loop's time a client used lately."""
+
+    seconds: float
+
+
+class Turns(Protocol):
+    """Who has the loop when."""
+
+    def heard(self, usage: Any, now: float) -> bool:
+        """A client has sent something: whether that is looked at now, or when it is its turn (`line_up`)."""
+
+    def answered(self, usage: Any, seconds_before: float, spent: float) -> None:
+        """Several queries have been looked at; that took so long, and so much the client had used before."""
+
+    def line_up(self, usage: Any, call: Callable[[], None], *, last: bool = False) -> None:
+        """Calls when it is the client's turn. `last`: it ran into a limit, so those that did not come first."""
+
+
 class Client(Protocol):
     """Whom a query is run for; made by `Engine.client`, opaque to the wire."""
+
+    @property
+    def usage(self) -> Usage: ...
 
 
 class Engine(Protocol):
     """Answers queries."""
+
+    @property
+    def scheduler(self) -> Turns: ...
 
     def client(self, user: str, address: str, port: int) -> Client:
         """Somebody who proved to be `user` and connects from `address`."""

@@ -3,13 +3,17 @@
 from types import SimpleNamespace
 from typing import Any
 
-from rethought.exec.local import LATE_S, PAGE, PAGE_MIN, LocalTable
+from rethought.exec.env import SHORT_LOT
+from rethought.exec.local import PAGE, PAGE_GROWTH, PAGE_MIN, PAGE_S, LocalTable
 
 
-def sizes(late_s: float, pages: int, *, pauses: bool = True) -> list[int]:
-    """The sizes asked for by somebody who overruns each slice by `late_s`."""
+def sizes(row_s: float, pages: int, *, hurried: bool = False, first: int = 200) -> list[int]:
+    """The sizes asked for by somebody who works so long on each row."""
     asked: list[int] = []
-    env: Any = SimpleNamespace(late=0.0, pauses=0, snapshot=lambda _: None)
+    clock = 0.0
+    env: Any = SimpleNamespace(row_s=0.0, snapshot=lambda _: None, hurried=hurried)
+    env.lot = lambda size: size // SHORT_LOT if hurried else size
+    env.worked = lambda: clock
     handle: Any = SimpleNamespace(
         reads=0, primary_key="id", number=1, id="", db=SimpleNamespace(group=None)
     )
@@ -21,18 +25,29 @@ def sizes(late_s: float, pages: int, *, pauses: bool = True) -> list[int]:
         asked.append(limit)
         return SimpleNamespace(count=limit, after=None if len(asked) == pages else 1)
 
-    for _ in LocalTable(handle)._pages(env, read, 200):
-        if pauses:
-            env.pauses += 1
-        env.late = late_s
+    for page in LocalTable(handle)._pages(env, read, first):
+        clock += page.count * row_s
     return asked
 
 
-def test_whoever_keeps_to_its_slices_gets_full_pages() -> None:
-    assert set(sizes(0.0, 5)[1:]) == {PAGE}
+def test_pages_of_cheap_rows_grow_until_they_are_full() -> None:
+    assert sizes(1e-9, 4) == [200, PAGE_GROWTH * 200, PAGE, PAGE]
 
 
-def test_whoever_overruns_them_gets_smaller_ones_down_to_a_least() -> None:
-    asked = sizes(2 * LATE_S, 10)
-    assert asked[1:4] == [PAGE // 2, PAGE // 4, PAGE // 8]
-    assert asked[-1] == PAGE_MIN
+def test_a_page_takes_no_longer_than_others_can_wait() -> None:
+    assert all(abs(size - 500) <= 1 for size in sizes(PAGE_S / 500, 5)[1:])
+
+
+def test_costly_rows_come_in_pages_of_a_least_size() -> None:
+    assert sizes(1.0, 5)[1:] == [PAGE_MIN] * 4
+
+
+def test_pages_are_smaller_from_the_first_while_others_wait() -> None:
+    asked = sizes(PAGE_S / 500, 6, hurried=True)
+    assert asked[0] == 200 // SHORT_LOT
+    assert abs(asked[-1] - 500 // SHORT_LOT) <= 1
+
+
+def test_no_more_rows_are_read_at_first_than_are_wanted() -> None:
+    assert sizes(1e-9, 1, first=3) == [3]
+    assert sizes(1e-9, 1, first=3, hurried=True) == [3]

@@ -10,7 +10,16 @@ import pytest
 from greenlet import greenlet
 
 from rethought.exec.env import Env, Killed
-from rethought.exec.schedule import IDLE_MAX, LITTLE_S, ROUND_S, Line, Scheduler, Usage
+from rethought.exec.schedule import (
+    IDLE_MAX,
+    LITTLE_S,
+    NEAR_S,
+    ROUND_S,
+    SHORT,
+    Line,
+    Scheduler,
+    Usage,
+)
 from rethought.limits import Limits
 
 
@@ -285,5 +294,132 @@ def test_idle_workers_are_used_again_and_bounded() -> None:
             future.set_result(None)
         await asyncio.sleep(0)
         assert scheduler.idle <= IDLE_MAX
+
+    scheduled(check)
+
+
+def client(usage: Usage) -> Any:
+    return SimpleNamespace(usage=usage, user="admin")
+
+
+def test_slices_are_short_while_somebody_else_is_there_who_uses_little() -> None:
+    async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
+        little, now = Usage(), perf_counter()
+        whole = scheduler.slice_seconds
+        assert scheduler.slice_of(client(much()), now) == whole
+        assert scheduler.heard(little, now)
+        assert scheduler.slice_of(client(much()), now) == whole / SHORT
+        assert scheduler.slice_of(client(little), now) == whole  # nobody else is there
+        assert scheduler.slice_of(client(much()), now + 1.01 * NEAR_S) == whole
+        env = make()
+        env.client = client(much())
+        env.new_slice()
+        assert env.hurried
+        assert env.lot(8000) < 8000
+
+    scheduled(check)
+
+
+def test_what_is_left_of_a_short_turn_is_the_next_slice() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        scheduler.heard(Usage(), perf_counter())
+        scheduler.spawn(lambda: use_up(scheduler))
+        short = scheduler.slice_seconds / SHORT
+        assert scheduler.slice_of(client(much()), perf_counter()) == short / 2
+
+    scheduled(check)
+
+
+def test_what_others_send_is_looked_at_in_their_turns_while_somebody_is_there() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        heavy, little, now = much(), Usage(), perf_counter()
+        assert scheduler.heard(heavy, now)  # nobody has to wait for that
+        assert scheduler.heard(little, now)
+        assert not scheduler.heard(heavy, now)
+        assert scheduler.heard(little, now)
+        assert scheduler.heard(Usage(), now)
+        assert scheduler.heard(heavy, now + 1.01 * NEAR_S)
+        assert not scheduler.heard(much(), perf_counter())
+        rested = now + 20 * ROUND_S
+        assert scheduler.heard(Usage(), rested)
+        assert scheduler.heard(heavy, rested)  # it uses little again
+
+    scheduled(check)
+
+
+def test_connections_have_their_turns_as_queries_do() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        order: list[str] = []
+        ended = asyncio.get_running_loop().create_future()
+        scheduler.line_up(much(), lambda: order.append("much"))
+        scheduler.line_up(Usage(), lambda: ended.set_result(None), last=True)
+        scheduler.line_up(Usage(), lambda: order.append("little"))
+        assert order == []
+        await ended
+        assert order == ["little", "much"]
+
+    scheduled(check)
+
+
+def test_a_turn_that_fails_is_the_end_of_that_turn_only(caplog: pytest.LogCaptureFixture) -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        ended = asyncio.get_running_loop().create_future()
+        scheduler.line_up(Usage(), lambda: 1 // 0)  # type: ignore[arg-type,return-value]
+        scheduler.line_up(Usage(), lambda: ended.set_result(None))
+        await ended
+
+    scheduled(check)
+    assert "Internal error in a connection" in caplog.text
+
+
+def test_work_that_a_connection_begins_in_its_turn_counts_once() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        usage = Usage()
+        ended = asyncio.get_running_loop().create_future()
+
+        def turn() -> None:
+            scheduler.spawn(lambda: use_up(scheduler), usage)
+            ended.set_result(None)
+
+        scheduler.line_up(usage, turn)
+        began = perf_counter()
+        await ended
+        assert scheduler.slice_seconds <= usage.seconds <= perf_counter() - began
+
+    scheduled(check)
+
+
+def test_several_queries_at_once_count_when_they_hold_up_others() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        usage = Usage()
+        scheduler.answered(usage, 0.0, scheduler.slice_seconds / SHORT / 2)
+        assert usage.seconds == 0.0
+        scheduler.answered(usage, 0.0, scheduler.slice_seconds)
+        assert usage.seconds == scheduler.slice_seconds
+
+    scheduled(check)
+
+
+def test_a_turn_is_short_while_somebody_is_there() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        turns: list[int] = []
+        ended = asyncio.get_running_loop().create_future()
+
+        def some() -> None:
+            end = perf_counter() + scheduler.slice_seconds / SHORT
+            while perf_counter() <= end:
+                pass
+            turns.append(scheduler.waiting)
+            if len(turns) == 3:
+                ended.set_result(None)
+
+        scheduler.heard(Usage(), perf_counter())
+        for _ in range(3):
+            scheduler.line_up(much(), some)
+        looks: list[int] = []
+        while not ended.done():
+            looks.append(len(turns))
+            await asyncio.sleep(0)
+        assert looks[:4] == [0, 1, 2, 3][: len(looks)]
 
     scheduled(check)

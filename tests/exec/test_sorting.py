@@ -12,13 +12,16 @@ from rethought.exec.sorting import AT_ONCE_MAX, sort_positions
 
 
 class Env:
-    """Counts the looks at the clock."""
+    """Counts the looks at the clock; is in a hurry now and then."""
 
     def __init__(self) -> None:
         self.ticks = 0
 
     def tick(self) -> None:
         self.ticks += 1
+
+    def lot(self, size: int) -> int:
+        return max(1, size // 2) if self.ticks % 2 else size
 
 
 @pytest.fixture
@@ -70,7 +73,9 @@ def test_a_long_sort_gives_way_every_few_thousand_rows(kinds: int) -> None:
 
 
 def test_few_are_sorted_at_once() -> None:
-    env: Any = SimpleNamespace(tick=lambda: pytest.fail("there is nothing to wait for"))
+    env: Any = SimpleNamespace(
+        tick=lambda: pytest.fail("there is nothing to wait for"), lot=lambda size: size
+    )
     assert sort_positions(env, [0, 1, 2], [3, 1, 2].__getitem__, descending=False, plain=True) == [
         1,
         2,

@@ -11,6 +11,7 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from rethought.auth.verifier import Verifier, decoy_verifier, make_verifier
@@ -65,6 +66,36 @@ class FakeTicket:
         self.callbacks.append(callback)
 
 
+class FakeClient(str):
+    """A user's name, and what a client is asked for besides."""
+
+    __slots__ = ("usage",)
+
+
+class FakeTurns:
+    """It is everybody's turn, until a test says that all have to wait for theirs."""
+
+    def __init__(self) -> None:
+        self.now = True
+        self.line: list[Callable[[], None]] = []
+
+    def heard(self, usage: object, now: float) -> bool:
+        return self.now
+
+    def answered(self, usage: object, seconds_before: float, spent: float) -> None:
+        pass
+
+    def line_up(self, usage: object, call: Callable[[], None], *, last: bool = False) -> None:
+        if self.now:
+            call()
+        else:
+            self.line.append(call)
+
+    def turn(self) -> None:
+        """Of whoever is first in the line."""
+        self.line.pop(0)()
+
+
 class FakeEngine:
     busy = False
 
@@ -80,9 +111,12 @@ class FakeEngine:
         self.open = 0
         self.started: list[str] = []
         self.tickets: dict[str, FakeTicket] = {}
+        self.scheduler = FakeTurns()
 
-    def client(self, user: str, address: str, port: int) -> str:
-        return user
+    def client(self, user: str, address: str, port: int) -> FakeClient:
+        client = FakeClient(user)
+        client.usage = SimpleNamespace(seconds=0.0)
+        return client
 
     def refusal(self, user: str, address: str) -> str | None:
         return self.refusals.get(user)

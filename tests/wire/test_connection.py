@@ -1,6 +1,7 @@
 """What a connection holds back, refuses and survives."""
 
 import socket
+from collections.abc import Callable
 
 from rethought.conversation import Reply
 from rethought.limits import Limits
@@ -141,3 +142,84 @@ def test_a_turn_of_one_client_ends_so_that_others_have_theirs() -> None:
     at, only_bytes_missing = session.receive(data)
     assert (at, only_bytes_missing) == (len(frames[0]) * 2, False)
     assert session.receive(data, at) == (len(data), True)
+
+
+def test_a_client_waits_for_its_turn_and_is_answered_in_it(server: WireServer) -> None:
+    turns = server.engine.scheduler
+    with Client(server.port) as client, Client(server.port) as other:
+        assert client.ask(1, [1, "now"])["t"] == 1
+        assert other.ask(1, [1, "now"])["t"] == 1
+        turns.now = False
+        client.query(2, [1, "later", "held"])
+        other.query(2, [1, "now"])
+        until(server, lambda: len(turns.line) == 2)
+        client.query(3, [1, "now"])
+        until(server, lambda: held_bytes(server) > 3 * HEADER.size + 3 * len('[1,"now"]'))
+        assert server.engine.started == []
+        assert len(turns.line) == 2  # a connection is there once
+        server.on_loop(turns.turn)
+        server.on_loop(turns.turn)
+        assert {client.response()[0], other.response()[0]} == {2, 3}
+        assert server.engine.started == ["held"]
+        assert server.on_loop(lambda: held_bytes(server)) == 0
+        server.on_loop(lambda: server.engine.release("held"))
+        assert client.response()[0] == 2
+
+
+def test_a_client_that_waits_for_its_turn_cannot_send_without_end() -> None:
+    limits = Limits(read_ahead_bytes=100_000, shutdown_seconds=0.05)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        turns = server.engine.scheduler
+        assert client.ask(1, [1, "now"])["t"] == 1
+        turns.now = False
+        client.sock.settimeout(0.2)
+        body = frame(2, b'[1,"now"' + b" " * 100_000 + b"]")
+        sent = 0
+        try:
+            while True:
+                sent += client.sock.send(body)
+        except TimeoutError:
+            pass
+        client.sock.settimeout(10)
+        held = server.on_loop(lambda: held_bytes(server))
+        assert isinstance(held, int)
+        assert 100_000 < held < sent
+
+
+def test_what_a_client_sent_before_it_left_is_done_in_its_turn(server: WireServer) -> None:
+    turns = server.engine.scheduler
+    with Client(server.port) as client:
+        assert client.ask(1, [1, "now"])["t"] == 1
+        turns.now = False
+        client.query(2, [1, "stream", 9])
+        client.sock.shutdown(socket.SHUT_WR)
+        until(server, lambda: bool(turns.line))
+        assert server.engine.open == 0
+        server.on_loop(turns.turn)
+        assert client.response()[0] == 2
+        assert client.rest() == b""
+
+
+def test_the_turn_of_somebody_who_is_gone_does_nothing(server: WireServer) -> None:
+    turns = server.engine.scheduler
+    with Client(server.port) as client:
+        assert client.ask(1, [1, "now"])["t"] == 1
+        turns.now = False
+        client.query(2, [1, "later", "never"])
+        until(server, lambda: bool(turns.line))
+        server.on_loop(lambda: [member.abort() for member in server.listener.connections])
+        assert client.rest() == b""
+        server.on_loop(turns.turn)
+        assert server.engine.started == []
+        assert server.on_loop(lambda: server.listener._inbound_bytes) == 0
+
+
+def held_bytes(server: WireServer) -> int:
+    """Of all that are connected; on the loop."""
+    return sum(each.held_bytes for each in server.listener.connections)
+
+
+def until(server: WireServer, reached: Callable[[], bool]) -> None:
+    """Turns of the loop until that is so."""
+    while not server.on_loop(reached):
+        pass

@@ -225,7 +225,7 @@ def of_rows(rows: list[Any]) -> Chunk:
     return Chunk(len(rows), rows=rows)
 
 
-def pieces(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
+def pieces(chunk: Chunk, size: int = PIECE_BYTES) -> Iterator[tuple[int, bytes]]:
     """The rows as bytes, joined, in pieces of so many rows: few at first, then as many as give a fair size."""
     if chunk.encoded or chunk.raw or chunk.docs or chunk.count <= ROWS_AT_FIRST:
         yield chunk.count, chunk.joined()
@@ -237,4 +237,9 @@ def pieces(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
         piece = lot.joined()
         yield lot.count, piece
         at += step
+<<<<<<< HEAD
         step = max(1, min(8 * step, step * PIECE_BYTES // (len(piece) + 1)))
+=======
+        step = max(1, min(8 * step, step * size // (len(piece) + 1)))
+        yield len(lot), piece
+>>>>>>> 0b789f6 (wip)

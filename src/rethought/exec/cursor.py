@@ -12,7 +12,7 @@ from typing import Any, Final
 from rethought.datum.text import pretty
 from rethought.datum.values import to_int
 from rethought.errors import QueryLogicError
-from rethought.exec.chunk import Chunk, pieces
+from rethought.exec.chunk import PIECE_BYTES, Chunk, pieces
 from rethought.exec.env import Env
 from rethought.exec.local import LocalTable
 from rethought.exec.ops import Slice
@@ -132,11 +132,11 @@ class Batches:
                 self._held = chunk.slice(rows_max - rows, chunk.count)
                 chunk = chunk.slice(0, rows_max - rows)
             done = 0
-            for count, data in pieces(chunk):
+            for count, data in pieces(chunk, env.lot(PIECE_BYTES)):
                 done += count
                 filled += len(data)
                 parts.append(data)
-                if len(data) > LARGE_BYTES:
+                if len(data) > env.lot(LARGE_BYTES):
                     env.making(len(data))
                     if filled >= bytes_max and rows + done >= size.rows_min:
                         break

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE: Final = "test"
 LARGE_MIN: Final = 5_000
 """An array of so many elements is freed in steps."""
+SHORT_LOT: Final = 8
+"""So many times smaller are the lots of work in a short slice."""
 
 
 class Options(dict[str, Callable[[], Any]]):
@@ -97,18 +99,17 @@ class Env:
     kill_message: str | None = None
     wake: Callable[[], None] | None = None
     slice_end = 0.0
+    slice_began = 0.0
+    hurried = False  # whether its slices are short, because somebody is near who uses little
     started = 0.0
-    began = 0.0  # this batch of it
-    late = (
-        0.0  # by how much it overran a slice, at most; whoever makes it work in pieces sets it back
-    )
+    worked_s = 0.0  # on this batch of it, before this slice
+    row_s = 0.0  # what a row took of the last page of a table
     rows_read = 0  # counted for users with a limit only
     generated: str | None = None  # the key that was last made up for a row
     undivided = False  # whether it must come to an end in this slice
     worked_before: float | None = None  # of this thread, when half of an undivided slice was over
     deadline = 0.0  # when a query that is still at work is ended, 0 never
     pauses = 0  # how often others had their turn
-    pauses_before = 0  # in earlier batches
     memory_seen = 0  # the memory of the process when this slice began or was looked at
     memory_bytes = 0  # its growth in the slices of this query
     large: Any = ()  # a list of the arrays and objects that are to be freed in steps
@@ -185,7 +186,6 @@ class Env:
             if self.undivided:
                 self.stay_undivided()
             else:
-                self.late = max(self.late, now - self.slice_end)
                 self.scheduler.pause(self)
 
     def discard(self, things: list[Any], lot: int = LOT) -> None:
@@ -245,15 +245,13 @@ class Env:
             raise ResourceLimitError(f"The query ran for more than {seconds:g} seconds.")
 
     def worked(self) -> float:
-        """Seconds of work on this batch of the query, nearly."""
-        slices: float = (self.pauses - self.pauses_before + 1) * self.scheduler.slice_seconds
-        return min(slices, perf_counter() - self.began)
+        """Seconds of work on this batch of the query."""
+        return self.worked_s + perf_counter() - self.slice_began
 
     def begin(self, now: float) -> None:
         """A slice begins, the first of a query or of a batch of its cursor."""
-        self.began = now
-        self.pauses_before = self.pauses
-        self.slice_end = now + self.scheduler.slice_seconds
+        self.worked_s = 0.0
+        self._begin_slice(now)
         seconds = self.limits.query_seconds
         if seconds:
             self.deadline = now + seconds
@@ -261,7 +259,22 @@ class Env:
 
     def new_slice(self) -> None:
         """The query has its turn again."""
-        self.slice_end = perf_counter() + self.scheduler.slice_seconds
+        self._begin_slice(perf_counter())
+
+    def _begin_slice(self, now: float) -> None:
+        scheduler: Scheduler = self.scheduler
+        seconds = scheduler.slice_of(self.client, now)
+        self.hurried = seconds < scheduler.slice_seconds
+        self.slice_began = now
+        self.slice_end = now + seconds
+
+    def end_slice(self) -> None:
+        """Others have their turn."""
+        self.worked_s += perf_counter() - self.slice_began
+
+    def lot(self, size: int) -> int:
+        """How many to do at a stretch of what `size` are done of in a slice, or a few."""
+        return max(1, size // SHORT_LOT) if self.hurried else size
 
     def hold_on(self) -> None:
         """From here to `begin` the query keeps its slice, which therefore has an end."""

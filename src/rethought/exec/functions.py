@@ -27,6 +27,7 @@ _DETERMINISM: Final = 7
 
 ROWS_AT_FIRST: Final = 8
 PIECE_S: Final = 0.001
+SOON_S: Final = 1e-9
 LOT: Final = 16
 """So many rows are tried at once where some raise: rows that lack a field are mostly few or many."""
 
@@ -222,11 +223,8 @@ class RowFunction(Function):
             out += function(rows[at : at + step])
             at += step
             spent = perf_counter() - begun
-            if spent < PIECE_S:
-                step *= 8
-            else:
-                step = max(1, int(step * PIECE_S / spent))
-                env.tick()
+            step = max(1, min(8 * step, env.lot(int(step * PIECE_S / (spent + SOON_S)))))
+            env.tick()
         return out
 
 

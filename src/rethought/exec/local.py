@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 FIRST_PAGE: Final = 200
 PAGE: Final = 1500
 PAGE_MIN: Final = 100
-LATE_S: Final = 0.002
-"""A query that overruns its slice by more gets smaller pages."""
+PAGE_S: Final = 0.002
+"""So long may the work with a page take, and that much less in a short slice."""
+PAGE_GROWTH: Final = 4
 TALLY: Final = 10_000
 """So many keys are counted at once."""
 _END: Final = object()
+
+
+def page_size(env: "Env", most: int) -> int:
+    """How many rows to read at once, by what the last ones took; of them nobody knows what they are to be."""
+    fair = int(PAGE_S / env.row_s) if env.row_s else most
+    return min(most, env.lot(max(PAGE_MIN, fair)))
 
 
 class LocalTable:
@@ -124,8 +131,9 @@ class LocalTable:
     def _primary_chunks(self, env: "Env", selected: Range, first: int) -> Iterator[Chunk]:
         number = self.number
         if selected.keys is not None:
-            for start in range(0, len(selected.keys), PAGE):
-                part = list(selected.keys[start : start + PAGE])
+            size = env.lot(PAGE)
+            for start in range(0, len(selected.keys), size):
+                part = list(selected.keys[start : start + size])
                 with _AT_ROOT:
                     docs = [doc for doc in self.read_many(env, part) if doc is not None]
                 if docs:
@@ -208,22 +216,19 @@ class LocalTable:
         """Page after page of the query's snapshot of that moment, while the user may read. They are as large as others
         can wait for what is done with a page."""
         after = None
-        size = PAGE
+        limit = page_size(env, limit)
         while True:
+            before = env.worked()
             page = read(env.snapshot(self.group), after, limit)
             if page.count:
                 self.handle.reads += page.count
-                env.late, pauses = 0.0, env.pauses
                 yield page
-                if env.late > LATE_S:
-                    size = max(PAGE_MIN, size // 2)
-                elif size < PAGE and (env.pauses == pauses or env.late < LATE_S / 4):
-                    size = min(PAGE, 2 * size)
+                env.row_s = (env.worked() - before) / page.count
             after = page.after
             if after is None:
                 return
             check_readable(env, self.handle)
-            limit = size
+            limit = page_size(env, min(PAGE, PAGE_GROWTH * limit))
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:
@@ -304,7 +309,7 @@ class LocalTable:
                 upper_open=selected.upper_open,
                 descending=bool(selected.descending),
                 after=after,
-                limit=TALLY,
+                limit=env.lot(TALLY),
             )
             yield tally.counts
             after = tally.after
@@ -359,7 +364,7 @@ class LocalTable:
                 lower_open=selected.lower_open,
                 upper_open=selected.upper_open,
                 after=after,
-                limit=TALLY,
+                limit=env.lot(TALLY),
             )
             total += count
             if after is None:

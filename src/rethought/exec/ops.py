@@ -153,7 +153,7 @@ class ConcatMap(Operator):
                 part = self._sequence(env, self.function.over([row])[0])
                 if part.__class__ is list:
                     out.extend(part)
-                    if len(out) > 2000:
+                    if len(out) > env.lot(2000):
                         yield of_rows(out)
                         out = []
                     continue

@@ -4,9 +4,11 @@ Evaluation is plain synchronous Python in a greenlet; `pause` and `wait` switch 
 always holds: between two looks at its sockets the loop runs queries for about one slice, however many there are;
 clients that used little lately come first, with what they begin and with what they go on with, and every other turn
 at the latest comes one of those that used much; a client has one turn while the others have one each, however many
-queries it has. Engine and feeds spawn; `Env` pauses and waits.
+queries it has. While somebody is there who uses little, the slices of all others are short, and what those who used
+much send is looked at in their turns. Engine and feeds spawn; `Env` pauses and waits; connections line up.
 """
 
+import logging
 from asyncio import AbstractEventLoop, Future
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -28,7 +30,14 @@ ROUND_S: Final = 0.25
 LITTLE_S: Final = 0.01
 """Who used less, counted like that, comes before the others."""
 
+SHORT: Final = 4
+"""So many times shorter is a slice while somebody else is there who uses little."""
+NEAR_S: Final = 0.5
+"""So long after a query such a client is still there."""
+
 Work = Callable[[], None]
+
+log = logging.getLogger("rethought.exec")
 
 
 class Usage:
@@ -45,10 +54,22 @@ NOBODY: Final = Usage()
 """Whose work is nobody's."""
 
 
+class Errand:
+    """Work of the loop itself for a client: it neither pauses nor waits."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Work) -> None:
+        self.call = call
+
+
 def usage_of(env: Env) -> Usage:
     """Whose turns a query takes."""
     usage: Usage = NOBODY if env.client is None else env.client.usage
     return usage
+
+
+Task = Work | greenlet | Errand
 
 
 class Line:
@@ -57,7 +78,7 @@ class Line:
     __slots__ = ("_of",)
 
     def __init__(self) -> None:
-        self._of: OrderedDict[Usage, deque[Work | greenlet]] = OrderedDict()
+        self._of: OrderedDict[Usage, deque[Task]] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -65,13 +86,17 @@ class Line:
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def add(self, usage: Usage, work: Work | greenlet) -> None:
+    def add(self, usage: Usage, work: Task) -> None:
         waiting = self._of.get(usage)
         if waiting is None:
             waiting = self._of[usage] = deque()
         waiting.append(work)
 
-    def next(self) -> tuple[Usage, Work | greenlet]:
+    def of_others(self, usage: Usage) -> bool:
+        """Whether another client's work waits."""
+        return len(self._of) > (usage in self._of)
+
+    def next(self) -> tuple[Usage, Task]:
         usage, waiting = next(iter(self._of.items()))
         work = waiting.popleft()
         if waiting:
@@ -96,7 +121,9 @@ class Scheduler:
         self._discarded: list[tuple[list[Any], int]] = []  # containers, and the size of a lot
         self._scheduled = False
         self._used = 0.0  # seconds of work since the last turn began
-        self._round = int(perf_counter() / ROUND_S)
+        self._near = NOBODY  # who was last there of those that use little
+        self._near_until = 0.0
+        self._allowed = slice_seconds  # of work in a turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
         self.memory_seen = self.memory()
@@ -117,7 +144,7 @@ class Scheduler:
     @property
     def busy(self) -> bool:
         """Whether work that is spawned now waits for its turn."""
-        return self._used > self.slice_seconds
+        return self._used > self._allowed
 
     @property
     def waiting(self) -> int:
@@ -137,31 +164,69 @@ class Scheduler:
         else:
             self._run(usage, work)
 
-    def _line_up(self, usage: Usage, work: Work | greenlet) -> None:
-        if usage.round < self._round:
-            usage.seconds /= 1 << min(self._round - usage.round, 30)
-            usage.round = self._round
-        line = self._first if usage.seconds < LITTLE_S else self._then
-        line.add(usage, work)
+    def slice_of(self, client: Any, now: float) -> float:
+        """How long a client works at a stretch: less while somebody is near who uses little, and is not that client."""
+        if now > self._near_until or (client is not None and self._near is client.usage):
+            return self.slice_seconds
+        short = self.slice_seconds / SHORT
+        return max(short - self._used, short / 2)
+
+    def heard(self, usage: Usage, now: float) -> bool:
+        """A client has sent something: whether that is looked at now, or when it is its turn."""
+        if usage.seconds < LITTLE_S or self._little(usage, now):
+            self._near_until = now + NEAR_S
+            if self._near is not usage:
+                self._near = usage
+                self._allowed = self.slice_seconds / SHORT
+            return True
+        return now > self._near_until or self._near is usage
+
+    def answered(self, usage: Usage, seconds_before: float, spent: float) -> None:
+        """Several queries that it sent have been looked at, when it had used so much. What fits into a short slice does
+        not count: it holds up nobody."""
+        if spent > self.slice_seconds / SHORT:
+            usage.seconds = seconds_before + spent
+
+    def line_up(self, usage: Usage, call: Work, *, last: bool = False) -> None:
+        """Calls when it is the client's turn; `last`: as for one that used much."""
+        self._line_up(usage, Errand(call), last=last)
+
+    def _line_up(self, usage: Usage, work: Task, *, last: bool = False) -> None:
+        little = not last and self._little(usage, perf_counter())
+        (self._first if little else self._then).add(usage, work)
         self._schedule()
+
+    def _little(self, usage: Usage, now: float) -> bool:
+        """Whether a client used little lately."""
+        rounds = int(now / ROUND_S)
+        if usage.round < rounds:
+            usage.seconds /= 1 << min(rounds - usage.round, 30)
+            usage.round = rounds
+        return usage.seconds < LITTLE_S
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
 
-    def _run(self, usage: Usage, work: Work | greenlet) -> None:
-        began = perf_counter()
+    def _run(self, usage: Usage, work: Task) -> None:
+        began, before, used = perf_counter(), usage.seconds, self._used
         if isinstance(work, greenlet):
             work.parent = getcurrent()
             work.switch()
+        elif isinstance(work, Errand):
+            try:
+                work.call()
+            except Exception:  # or nobody had a turn any more
+                log.exception("Internal error in a connection")
         else:
             worker = self._idle.pop() if self._idle else greenlet(self._worker)
             worker.parent = getcurrent()
             worker.switch(work)
         spent = perf_counter() - began
-        self._used += spent
-        usage.seconds += spent
+        # Set, not added: work that was begun by an errand counts once.
+        self._used = used + spent
+        usage.seconds = before + spent
 
     def _worker(self, work: Callable[[], None]) -> None:
         me = getcurrent()
@@ -182,6 +247,7 @@ class Scheduler:
             return
         env.measure()
         env.note_rights()
+        env.end_slice()
         self._line_up(usage_of(env), me)
         parent.switch()
         env.pauses += 1
@@ -192,20 +258,27 @@ class Scheduler:
     def _turn(self) -> None:
         self._scheduled = False
         self._used = 0.0
-        self._round = int(perf_counter() / ROUND_S)
         first, then = self._first, self._then
+        self._allowed = allowed = self.slice_seconds / (SHORT if self._others_near() else 1)
         owed = self._passed_over
         if owed:
             self._run(*then.next())
-        while first and self._used <= self.slice_seconds:
+        while first and self._used <= allowed:
             self._run(*first.next())
-        self._passed_over = bool(then) and not owed and self._used > self.slice_seconds
-        while then and self._used <= self.slice_seconds:
+        self._passed_over = bool(then) and not owed and self._used > allowed
+        while then and self._used <= allowed:
             self._run(*then.next())
         if self._discarded:
             self._free_some()
         if first or then or self._discarded:
             self._schedule()
+
+    def _others_near(self) -> bool:
+        """Whether somebody is near who uses little, besides those whose turn it is."""
+        near = self._near
+        if perf_counter() > self._near_until:
+            return False
+        return self._first.of_others(near) or self._then.of_others(near) or bool(self._discarded)
 
     def discard(self, things: list[Any], lot: int = LOT) -> None:
         """Takes a list that nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
@@ -213,7 +286,7 @@ class Scheduler:
         self._schedule()
 
     def _free_some(self) -> None:
-        end = perf_counter() + self.slice_seconds / 2
+        end = perf_counter() + self._allowed / 2
         while self._discarded:
             owned, lot = self._discarded[-1]
             free_some(owned, lot)
@@ -241,10 +314,11 @@ class Scheduler:
         env.measure()
         env.wake = wake
         future.add_done_callback(wake)
+        env.end_slice()
         parent.switch()
         env.pauses += 1
         if env.deadline:  # waiting does not count
-            env.deadline += perf_counter() - env.slice_end + self.slice_seconds
+            env.deadline += perf_counter() - env.slice_began
         env.check_alive()
         env.memory_seen = self.memory()
         env.new_slice()

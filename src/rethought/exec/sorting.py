@@ -32,7 +32,8 @@ def sort_positions(
 ) -> list[int]:
     """The positions in the order of their keys; those with equal keys stay as they are. `plain`: the keys are all
     numbers or all strings."""
-    size = AT_ONCE_MAX if plain else AT_ONCE_MAX // SLOW
+    most = AT_ONCE_MAX if plain else AT_ONCE_MAX // SLOW
+    size = env.lot(most)
     if len(order) <= size:
         order.sort(key=key, reverse=descending)
         return order
@@ -43,18 +44,18 @@ def sort_positions(
     for start in range(0, len(order), run_size):
         runs.append(sorted(order[start : start + run_size], key=key))
         env.tick()
-    order = _merged(env, runs, key, size)
+    order = _merged(env, runs, key, most)
     if descending:
         order.reverse()
     return order
 
 
-def _merged(env: "Env", runs: list[list[int]], key: Callable[[int], Any], size: int) -> list[int]:
-    """One run of several, about `size` positions at a time."""
+def _merged(env: "Env", runs: list[list[int]], key: Callable[[int], Any], most: int) -> list[int]:
+    """One run of several, about `most` positions at a time."""
     merged: list[int] = []
     heads = [0] * len(runs)
     while runs:
-        block = size // len(runs) + 1
+        block = env.lot(most) // len(runs) + 1
         # Up to the least of the ends of the runs' next blocks everything is known.
         tails = [min(head + block, len(run)) for run, head in zip(runs, heads, strict=True)]
         least = min(key(run[tail - 1]) for run, tail in zip(runs, tails, strict=True))
@@ -82,11 +83,14 @@ def _merged(env: "Env", runs: list[list[int]], key: Callable[[int], Any], size: 
 
 def lots(env: "Env", values: Sequence[Any], size: int = LOT) -> Iterator[Sequence[Any]]:
     """So many at a time; others may have their turn in between."""
-    if len(values) <= size:
+    if len(values) <= env.lot(size):
         yield values
         return
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+    start = 0
+    while start < len(values):
+        end = start + env.lot(size)
+        yield values[start:end]
+        start = end
         env.tick()
 
 

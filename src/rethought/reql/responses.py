@@ -14,7 +14,7 @@ import msgspec
 from rethought.conversation import Refusal, Reply
 from rethought.datum.jsonbytes import encode
 from rethought.errors import InternalError, QueryLogicError, ReqlError, ResourceLimitError
-from rethought.exec.chunk import ROWS_AT_FIRST, Chunk, of_rows, pieces
+from rethought.exec.chunk import PIECE_BYTES, ROWS_AT_FIRST, Chunk, of_rows, pieces
 from rethought.exec.cursor import LARGE_BYTES
 from rethought.exec.env import Env
 from rethought.exec.grouping import GroupedStream, sorted_groups
@@ -68,8 +68,8 @@ def respond(env: Env, value: Any) -> bytes:
 
 def written(env: Env, chunk: Chunk) -> Iterator[bytes]:
     """The rows of a chunk as bytes, in pieces; others have their turn between them."""
-    for _, piece in pieces(chunk):
-        if len(piece) > LARGE_BYTES:
+    for _, piece in pieces(chunk, env.lot(PIECE_BYTES)):
+        if len(piece) > env.lot(LARGE_BYTES):
             env.making(len(piece))
         yield piece
 

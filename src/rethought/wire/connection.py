@@ -8,6 +8,7 @@ belongs to a `wire.listener.Listener`. Runs on the loop.
 
 import asyncio
 import logging
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from rethought.wire import envelope
@@ -42,6 +43,8 @@ class Connection(asyncio.Protocol):
         self._limits = listener.limits
         self._loop = listener.loop
         self._client = listener.engine.client(user, *self.peer)
+        self._usage = self._client.usage
+        self._turns = listener.engine.scheduler
         self.session = Session(
             listener.engine,
             self._client,
@@ -56,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._needed_bytes = 0  # of `_held`, before handling it can get on
         self._must_wait = False  # the session, the clock or the client's reading says so
         self._handling = False
+        self._lined_up = False  # what is held is looked at when it is its turn
         self._wake_due = False
         self._reading = True
         self._client_reads = True
@@ -84,7 +88,20 @@ class Connection(asyncio.Protocol):
         elif self._must_wait:
             self._hold(data)
             return self._pause_reading_if_enough()
-        self._handle(data)
+        if self._turns.heard(self._usage, perf_counter()):
+            return self._handle(data)
+        if self._hold(data):
+            self._line_up()
+            self._pause_reading_if_enough()
+        return None
+
+    def _line_up(self, *, last: bool = False) -> None:
+        self._must_wait = self._lined_up = True
+        self._turns.line_up(self._usage, self._have_turn, last=last)
+
+    def _have_turn(self) -> None:
+        self._lined_up = False
+        self._resume()
 
     def _hold(self, data: bytes) -> bool:
         """False when it was too much and the connection is cut."""
@@ -103,7 +120,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has sent all it will: what it sent is still done, then the connection closes."""
         self._ended = True
-        if self._held and self._must_wait and (self._may_resume() or self._held_back):
+        goes_on = self._may_resume() or self._lined_up or self._held_back
+        if self._held and self._must_wait and goes_on:
             return self._transport.get_extra_info("ssl_object") is None  # TLS cannot be half open
         self._flush()
         return False
@@ -130,13 +148,16 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, data: bytes) -> None:
         """Hand the frames of `data` to the session, keep the rest, write what was answered."""
-        session = self.session
+        session, usage = self.session, self._usage
+        before, began = usage.seconds, perf_counter()
         self._handling = True
         try:
             at, only_bytes_missing = session.receive(data)
         finally:
             self._handling = False
         self._flush()
+        if at and at > HEADER_BYTES + HEADER.unpack_from(data)[1]:  # several queries
+            self._turns.answered(usage, before, perf_counter() - began)
         if session.too_large is not None:
             return self._refuse_too_large(len(data) - at)
         if session.refused_seconds:
@@ -151,8 +172,11 @@ class Connection(asyncio.Protocol):
             self._await_bytes(data, at, left)
             return self._resume_reading()
         self._pause_reading_if_enough()
-        if self._may_resume():
-            self._loop.call_soon(self._resume)  # its turn was over
+        if self._may_resume():  # its turn was over
+            if self._turns.heard(usage, began):
+                self._loop.call_soon(self._resume)
+            else:
+                self._line_up()
         return None
 
     def _hold_back(self) -> None:
@@ -165,7 +189,10 @@ class Connection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         self._held_back = None
-        self._resume()
+        if self._held and not self._lined_up:
+            self._line_up(last=True)
+        else:
+            self._resume()
 
     def _await_bytes(self, data: bytes, at: int, left: int) -> None:
         self.partial_since = self.partial_since or self._loop.time()
@@ -186,7 +213,7 @@ class Connection(asyncio.Protocol):
     def _may_resume(self) -> bool:
         if self._closing or self._stopping or not self._client_reads:
             return False
-        return self._held_back is None and not self.session.full
+        return self._held_back is None and not self._lined_up and not self.session.full
 
     def _wake(self) -> None:
         """The session has replies outside of `receive`: they leave at the end of this turn of the loop."""
