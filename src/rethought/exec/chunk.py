@@ -237,9 +237,4 @@ def pieces(chunk: Chunk, size: int = PIECE_BYTES) -> Iterator[tuple[int, bytes]]
         piece = lot.joined()
         yield lot.count, piece
         at += step
-<<<<<<< HEAD
-        step = max(1, min(8 * step, step * PIECE_BYTES // (len(piece) + 1)))
-=======
         step = max(1, min(8 * step, step * size // (len(piece) + 1)))
-        yield len(lot), piece
->>>>>>> 0b789f6 (wip)
