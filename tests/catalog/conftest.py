@@ -24,6 +24,9 @@ class FieldRule:
     def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         return False
 
+    def reads(self, fields: Any) -> bool:
+        return True
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return [self.keys(doc) for doc in json.loads(b"[" + chunk + b"]")]
 

@@ -95,6 +95,9 @@ class FieldRule:
     def same(self, old: Any, new: Any) -> bool:
         return old.get(self.field) is new.get(self.field)
 
+    def reads(self, fields: Any) -> bool:
+        return self.field in fields
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return [self.keys(doc) for doc in json.loads(b"[" + chunk + b"]")]
 

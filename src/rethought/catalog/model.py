@@ -5,7 +5,7 @@ identity does not. `dropped` is true for good once it is gone, for whoever still
 these objects; terms, plans and feeds read them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rethought.catalog.records import FunctionRecord, IndexRecord, TableRecord
@@ -88,6 +88,8 @@ class Rule(Protocol):
 
     def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool: ...
 
+    def reads(self, fields: Set[str]) -> bool: ...
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]: ...
 
 
@@ -97,10 +99,11 @@ MakeRule = Callable[[IndexDefinition], Rule]
 class LazyRule:
     """A rule that is compiled when the first document needs it, so that opening costs nothing per index."""
 
-    __slots__ = ("_definition", "_make", "_rule", "keys", "keys_of_chunk", "same")
+    __slots__ = ("_definition", "_make", "_rule", "keys", "keys_of_chunk", "reads", "same")
 
     keys: Callable[[dict[str, Any]], list[bytes]]
     same: Callable[[dict[str, Any], dict[str, Any]], bool]
+    reads: Callable[[Set[str]], bool]
     keys_of_chunk: Callable[[bytes], list[list[bytes]]]
 
     def __init__(self, definition: IndexDefinition, make: MakeRule) -> None:
@@ -109,6 +112,7 @@ class LazyRule:
         self._rule: Rule | None = None
         self.keys = self._first_keys
         self.same = self._first_same
+        self.reads = self._first_reads
         self.keys_of_chunk = self._first_keys_of_chunk
 
     def _ready(self) -> Rule:
@@ -117,6 +121,7 @@ class LazyRule:
             rule = self._rule = self._make(self._definition)
         self.keys = rule.keys
         self.same = rule.same
+        self.reads = rule.reads
         self.keys_of_chunk = rule.keys_of_chunk
         return rule
 
@@ -125,6 +130,9 @@ class LazyRule:
 
     def _first_same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         return self._ready().same(old, new)
+
+    def _first_reads(self, fields: Set[str]) -> bool:
+        return self._ready().reads(fields)
 
     def _first_keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         return self._ready().keys_of_chunk(chunk)

@@ -39,6 +39,10 @@ def decode(data: bytes) -> Datum:
     return _decoder.decode(data)  # type: ignore[no-any-return]
 
 
+decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""The fields of an object that `encode` wrote, each as its bytes; `encode` takes them as they are."""
+
+
 class RepeatedKeys(dict[str, Any]):
     """A JSON object that names a key twice. `repeated` is the first such key; the last value won.
 

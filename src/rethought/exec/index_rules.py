@@ -6,7 +6,7 @@ a whole chunk in one decoding. Made by the server for the catalog (`rule_for`), 
 by index builds; the store knows only the three methods.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from operator import attrgetter
 from typing import Any, Final
 
@@ -70,6 +70,9 @@ class FieldRule:
         field = self._field
         return old.get(field, _MISSING) is new.get(field, _MISSING)
 
+    def reads(self, fields: Set[str]) -> bool:
+        return self._field in fields
+
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         entries = self._entries
         unset = msgspec.UNSET
@@ -98,6 +101,9 @@ class FieldsRule:
     def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         fields = self._fields
         return all([old.get(field, _MISSING) is new.get(field, _MISSING) for field in fields])
+
+    def reads(self, fields: Set[str]) -> bool:
+        return not fields.isdisjoint(self._fields)
 
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         names = self._names
@@ -128,6 +134,9 @@ class FunctionRule:
 
     def same(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         return False
+
+    def reads(self, fields: Set[str]) -> bool:
+        return True
 
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:
         docs = _decode_chunk(b"[" + chunk + b"]")

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.catalog.permissions import ADMIN
-from rethought.datum.jsonbytes import decode
+from rethought.datum.jsonbytes import decode, decode_parts
 from rethought.datum.keys import decode_key, index_bound, primary_bound, primary_key
-from rethought.datum.values import MAXVAL, MINVAL, document_bytes
+from rethought.datum.values import MAXVAL, MINVAL, TYPE_KEY, document_bytes
 from rethought.errors import OpFailedError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk
+from rethought.exec.functions import FLAT, Rows
 from rethought.exec.table import Change, Range, check_readable
 from rethought.store.model import Page
 from rethought.store.snapshot import EMPTY
@@ -409,6 +410,62 @@ class LocalTable:
         elif before is not None:
             new = old
         return old, new
+
+    def patch(
+        self,
+        env: "Env",
+        encoded: bytes,
+        value: Callable[[], Any] | None,
+        rows: Rows | None,
+        hard: bool,
+    ) -> str | None:
+        """Puts fields in the place of a row's: those of a value, or else what a function over rows makes of it. Gives
+        the counter of what came of it; None, and nothing is done, for a change that is not as plain as that."""
+        handle = self.handle
+        number = self.number
+        batch = env.writing(handle.db.group)
+        if handle.dropped:
+            self._check()
+        before = batch.get(number, encoded)
+        if before is None:
+            return "skipped"
+        pauses = env.pauses
+        old: dict[str, Any]
+        if value is not None:
+            fields = value()
+            if fields.__class__ is not dict:
+                return None
+            followed = batch.reads(number, fields.keys())
+            old = decode(before) if followed else decode_parts(before)  # type: ignore[assignment]
+        else:
+            assert rows is not None
+            old = decode(before)  # type: ignore[assignment]
+            fields = rows([old])[0]
+            if fields.__class__ is not dict:
+                return None
+            followed = batch.reads(number, fields.keys())
+        for item in fields.values():
+            if item.__class__ not in FLAT and not (
+                item.__class__ is list and FLAT.issuperset(map(type, item))
+            ):
+                return None
+        if (
+            env.pauses != pauses
+            or self.primary_key in fields
+            or TYPE_KEY in fields
+            or TYPE_KEY in old
+        ):
+            return None
+        new = {**old, **fields}
+        after = document_bytes(new)
+        if after == before:
+            return "unchanged"
+        if followed:
+            batch.put(number, encoded, before, after, old, new)
+        else:
+            batch.replace(number, encoded, before, after)
+        env.wrote(batch, hard)
+        return "replaced"
 
     def insert_new(self, env: "Env", doc: dict[str, Any], *, hard: bool) -> Any:
         document = document_bytes(doc)

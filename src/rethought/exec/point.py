@@ -5,12 +5,14 @@ to do with it. What always holds: rows, answers and errors are those of `exec.wr
 error of the row is counted there. Called by the write terms only.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from rethought.catalog.permissions import ADMIN
 from rethought.datum.jsonbytes import encode
 from rethought.datum.keys import primary_key
 from rethought.errors import QueryLogicError, ReqlError, ResourceLimitError
+from rethought.exec.functions import Rows
 from rethought.exec.local import LocalTable
 from rethought.exec.writes import (
     COUNTERS,
@@ -69,13 +71,40 @@ def rewrite_row(
     try:
         old, new = table.rewrite(env, encoded, change, hard)
     except ReqlError as error:
-        if error.error_type not in ROW_ERRORS:
-            raise
-        statistics = Statistics(env, WriteOptions(changes=False, hard=hard, hook=None))
-        statistics.failed(error, key, None)
-        return statistics.result()
+        return _failed(env, error, key, hard)
     counter = outcome(old, new)
     return _WRITTEN[counter] if whole else _COUNTED[counter].copy()
+
+
+def patch_row(
+    env: "Env",
+    table: LocalTable,
+    key: Any,
+    value: Callable[[], Any] | None,
+    rows: Rows | None,
+    durability: str | None,
+    whole: bool,
+) -> dict[str, Any] | bytes | None:
+    """UPDATE of one row, by a value or else by a function over rows; the answer. None, and nothing is written, when
+    there is more to it than fields that take the places of others."""
+    hard = is_hard(env, table, durability)
+    encoded = primary_key(key)
+    try:
+        counter = table.patch(env, encoded, value, rows, hard)
+    except ReqlError as error:
+        return _failed(env, error, key, hard)
+    if counter is None:
+        return None
+    return _WRITTEN[counter] if whole else _COUNTED[counter].copy()
+
+
+def _failed(env: "Env", error: ReqlError, key: Any, hard: bool) -> dict[str, Any]:
+    """The answer when a row could not be written."""
+    if error.error_type not in ROW_ERRORS:
+        raise error
+    statistics = Statistics(env, WriteOptions(changes=False, hard=hard, hook=None))
+    statistics.failed(error, key, None)
+    return statistics.result()
 
 
 def insert_document(

@@ -4,7 +4,7 @@ Plain data and protocols, no behaviour. Every module of the room imports this on
 `rethought.store`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Final, NamedTuple, NewType, Protocol
 
 TableId = NewType("TableId", int)
@@ -115,6 +115,10 @@ class IndexRule(Protocol):
 
     def same(self, old: Any, new: Any) -> bool:
         """Whether two documents have the same keys, when that shows at a glance."""
+        ...
+
+    def reads(self, fields: Set[str]) -> bool:
+        """Whether keys may depend on one of these top-level fields."""
         ...
 
     def keys_of_chunk(self, chunk: bytes) -> list[list[bytes]]:

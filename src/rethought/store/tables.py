@@ -4,6 +4,7 @@ What always holds: outside an open write batch this agrees with the file; after 
 file. The records under `store/` in `meta` are the truth at rest. Used inside the room only.
 """
 
+from collections.abc import Set
 from typing import Any, Final
 
 import apsw
@@ -61,6 +62,10 @@ class Index:
         if self.rule is None:
             raise InternalError("An index was written to before the store was told its rule.")
         return self.rule.keys(document)
+
+    def reads(self, fields: Set[str]) -> bool:
+        """Whether something may be to be done when these fields of a document change."""
+        return not self.ready or self.rule is None or self.rule.reads(fields)
 
     def stays(self, old: Any, new: Any) -> bool:
         """Whether nothing is to be done when one document takes the place of another."""

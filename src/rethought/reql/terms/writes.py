@@ -14,8 +14,8 @@ from rethought.errors import (
     ReqlError,
 )
 from rethought.exec.env import Env, Options
-from rethought.exec.functions import Function, constant_function
-from rethought.exec.point import is_plain, rewrite_row
+from rethought.exec.functions import Function, RowFunction, constant_function
+from rethought.exec.point import is_plain, patch_row, rewrite_row
 from rethought.exec.table import Table, TableSource
 from rethought.exec.values import (
     SingleSelection,
@@ -69,6 +69,7 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
         target = c.compile(term.args[0])
         body = term.args[1]
         line = c.line(term)
+        fields: ast.expr | None = None  # a value that is known to be no function
         if body.type == FUNC:
             function = c.function(body)
         else:
@@ -79,19 +80,23 @@ def _row_function(name: str) -> Callable[[Compiler, Term], Node]:
                 c.constant(int(value.determinism), line),
             ]
             known = value.kind in PLAIN and name == "update_"
+            if known:
+                fields = args[1]
             code = c.call("constant_function" if known else f"{name}constant", args[known:], line)
             function = Node(code, Kind.VALUE, value.determinism, True)
         proven = function.determinism <= Determinism.NOW
         one = plain and proven and term.args[0].type == GET
 
         def build(first: Node) -> Node:
-            later = c.lambda_([], function.code, line)
-            args: list[ast.expr] = [c.name("env", line), first.code, later]
+            args: list[ast.expr] = [c.name("env", line), first.code]
             if one:
+                later = c.lambda_([], function.code, line) if fields is None else fields
                 ends = [c.constant(durability, line), c.constant(term is c.root, line)]
-                code = c.call(f"{name}one", [*args, *ends], line)
+                form = "one" if fields is None else "fields"
+                code = c.call(f"{name}{form}", [*args, later, *ends], line)
             else:
-                code = c.call(name, [*args, c.constant(proven, line), c.options(term)], line)
+                later = c.lambda_([], function.code, line)
+                code = c.call(name, [*args, later, c.constant(proven, line), c.options(term)], line)
             return c.node(term, code, [first, function], Kind.DATUM)
 
         return c.grouped(term, target, build)
@@ -158,7 +163,29 @@ def update_one(
     env: Env, target: Any, function: Callable[[], Function], durability: str | None, whole: bool
 ) -> dict[str, Any] | bytes:
     """UPDATE of a GET, its function known to be deterministic."""
+    table = target.table
+    if is_plain(env, table):
+        chosen = function()
+        if chosen.__class__ is RowFunction:
+            answer = patch_row(env, table, target.key, None, chosen.rows, durability, whole)
+            if answer is not None:
+                return answer
+        return _rewrite_one(env, target, lambda: chosen, _updater, durability, whole)
     return _rewrite_one(env, target, function, _updater, durability, whole)
+
+
+def update_fields(
+    env: Env, target: Any, value: Callable[[], Any], durability: str | None, whole: bool
+) -> dict[str, Any] | bytes:
+    """UPDATE of a GET by a value that is no function."""
+    table = target.table
+    if is_plain(env, table):
+        answer = patch_row(env, table, target.key, value, None, durability, whole)
+        if answer is not None:
+            return answer
+    return _rewrite_one(
+        env, target, lambda: constant_function(value, 0), _updater, durability, whole
+    )
 
 
 def replace_(
@@ -338,6 +365,7 @@ TERMS: Final = (
         names={
             "update_": update_,
             "update_constant": update_constant,
+            "update_fields": update_fields,
             "update_one": update_one,
         },
     ),
