@@ -340,6 +340,81 @@ def test_a_plan_of_a_shape_serves_no_other_names(rooms: Database) -> None:
         assert [row["n"] is not None for row in rows] == [other == "right"] * 9
 
 
+# ---- rows that read others
+
+
+def _read(name: str, key: Any) -> Any:
+    return [16, [table(name), key]]
+
+
+keys_of_rows = st.one_of(
+    st.sampled_from([_field("id"), _field("a"), _field("b"), 3, "none", None]),
+    st.just([26, [[24, [_field("id"), 3]], 12]]),
+    st.just([92, [_field("a"), 0]]),
+    st.just([170, [_field("d"), "e"]]),
+    expressions,
+)
+of_others = st.tuples(tables, keys_of_rows).map(lambda read: _read(*read))
+read_bodies = st.one_of(
+    of_others,
+    st.tuples(of_others, names).map(lambda two: [170, list(two)]),
+    st.tuples(of_others, names).map(lambda two: [92, [[170, list(two)], "nothing"]]),
+    st.tuples(st.sampled_from([32, 33, 34]), of_others, names).map(lambda it: [it[0], [*it[1:]]]),
+    st.tuples(of_others, expressions).map(lambda two: [65, [[17, [two[1], 1]], two[0], two[1]]]),
+    st.tuples(of_others, of_others).map(lambda two: {"x": two[0], "y": {"z": two[1]}}),
+    st.tuples(of_others, of_others).map(lambda two: [17, list(two)]),
+    of_others.map(lambda read: [52, [read]]),
+    of_others.map(lambda read: _read(PLAIN, [170, [read, "a"]])),
+    of_others.map(lambda read: [35, [read, {"n": read}]]),
+)
+
+
+@often
+@given(name=tables, body=read_bodies, default=st.sampled_from([{}, {"default": True}]))
+def test_functions_that_read_other_rows(
+    rooms: Database, name: str, body: Any, default: Any
+) -> None:
+    rows = ordered(name)
+    for query in (
+        [38, [rows, func(body)]],
+        [39, [rows, func([17, [body, body]])], default],
+        [35, [rows, func({"d": body, "n": _field("id")})]],
+        [38, [rows, func([35, [var(), {"d": {"e": body}}]])]],
+        [43, [[144, [rows, func(body)]]]],
+    ):
+        quickly, slowly = both_ways(rooms, query)
+        assert quickly == slowly
+
+
+@quick
+@given(name=tables, read=st.tuples(tables, st.sampled_from(["id", "a", "b"])))
+def test_what_is_merged_reads_by_its_own_row(rooms: Database, name: str, read: Any) -> None:
+    """Through a variable of its own, or through r.row."""
+    for part in (
+        func({"o": _read(read[0], [170, [var(7), read[1]]])}, 7),
+        func({"o": _read(read[0], [170, [[13, []], read[1]]])}, 7),
+        func({"o": [92, [[170, [_read(read[0], [170, [[13, []], read[1]]]), "b"]], 0]]}, 7),
+    ):
+        quickly, slowly = both_ways(rooms, [35, [ordered(name), part]])
+        assert quickly == slowly
+
+
+def test_a_row_that_reads_a_table_that_is_not_there(rooms: Database) -> None:
+    body = [65, [[17, [_field("id"), 8]], _read("rows_none", _field("id")), 1]]
+    rows = [35, [ordered(PLAIN), func({"o": body})]]
+    assert "does not exist" in rooms.response(rows)["r"][0]
+    assert len(rooms.value([71, [rows, 8]])) == 8
+
+
+def test_large_documents_are_read_by_many_rows(rooms: Database) -> None:
+    rooms.value([56, [table(PLAIN), {"id": "large", "text": "x" * 2000, "d": {"e": 9}}]])
+    try:
+        rows = [35, [[182, [table(PLAIN), 0, 9]], func({"o": _read(PLAIN, "large")})]]
+        assert all(row["o"]["d"] == {"e": 9} for row in rooms.value(rows))
+    finally:
+        rooms.value([54, [[16, [table(PLAIN), "large"]]]])
+
+
 # ---- all of them
 
 KINDS = {

@@ -21,6 +21,7 @@ from rethought.exec.projection import attribute, projection
 from rethought.reql import runtime
 from rethought.reql.arglists import compile_spliced
 from rethought.reql.expressions import Expressions, at_line, code_of, fill, template
+from rethought.reql.fetching import Reads, compile_reads
 from rethought.reql.merging import compile_recipe
 from rethought.reql.nodes import (
     CHECKS,
@@ -34,6 +35,7 @@ from rethought.reql.nodes import (
     Variable,
     known_of,
 )
+from rethought.reql.parameters import parameters_of
 from rethought.reql.projecting import field_function, first_field, projected_fields
 from rethought.reql.spec import Arg, Determinism, Grouped, TermSpec, arity_message
 from rethought.reql.tree import (
@@ -41,11 +43,9 @@ from rethought.reql.tree import (
     FUNC,
     IMPLICIT_VAR,
     INTERNAL_VARS,
-    MAKE_ARRAY,
     MAKE_OBJ,
     VAR,
     Term,
-    datum,
 )
 
 UNIT_TERMS: Final = 200
@@ -432,8 +432,9 @@ class Compiler(Expressions):
             return self._call_function(term, numbers, body_term, want)
         number = numbers[0]
         before = self.terms
-        body = self._body(number, body_term, None, want, line)
-        rows = self.each(self.variable_name(number), body.code, line, closes=body.closes)
+        name = self.variable_name(number)
+        body = self.body(number, body_term, want, line, {number: Variable(name)})
+        rows = self.each([name], body.code, line, closes=body.closes)
         narrow: ast.expr = self.constant(None, line)
         recipe: ast.expr | None = None
         first: str | None = None
@@ -466,23 +467,35 @@ class Compiler(Expressions):
     ) -> ast.Tuple:
         """A body over projected rows: which fields, and the function."""
         names = tuple(sorted(fields))
+        attributes = {name: attribute(name) for name in names}
+        row = self.variable_name(number)
+        scope = {number: Variable(row, attributes)}
+        reads = Reads(self.specs, number)
+        if not self.profile:
+            body = reads.rest(body)
+            for read in reads.found:
+                scope[read.variable] = Variable(self.variable_name(read.variable))
         copies = self.copies
-        node = self._body(number, body, {name: attribute(name) for name in names}, want, line)
+        node = self.body(number, body, want, line, scope)
         self.copies = copies
-        rows = self.each(self.variable_name(number), node.code, line, closes=node.closes)
+        each = [variable.name for variable in scope.values()]
+        rows: ast.expr = self.each(each, node.code, line, closes=node.closes)
+        if reads.found:
+            rows = compile_reads(self, reads.found, attributes, rows, line)
         return self.tuple_([self.keep(projection(names), line), rows], line)
 
-    def _body(
-        self, number: int, term: Term, fields: dict[str, str] | None, want: Kind, line: int
+    def body(
+        self, number: int, term: Term, want: Kind, line: int, variables: dict[int, Variable]
     ) -> Node:
+        """What a function of one argument gives; `number` is its variable."""
         before = self.scope
-        self.scope = {**before, number: Variable(self.variable_name(number), fields)}
+        self.scope = before | variables
         bound = number > INTERNAL_VARS  # r.row is the variable of a client's function
         if bound:
             self.implicit.append(number)
         self.depth += 1
         try:
-            node = self.spread((number,), self.compile(term), line, SPREAD_MAX)
+            node = self.spread(list(variables), self.compile(term), line, SPREAD_MAX)
         finally:
             self.scope = before
             if bound:
@@ -527,31 +540,7 @@ class Compiler(Expressions):
 
     def parameters(self, term: Term) -> list[int]:
         """The variable numbers of a FUNC."""
-        if term.optargs:
-            raise CompileError("FUNC takes no optional arguments.", frames=term.path)
-        if len(term.args) != 2:
-            raise CompileError(
-                f"FUNC takes exactly two arguments (got {len(term.args)})", frames=term.path
-            )
-        first = term.args[0]
-        must_be = "*literal array of numbers*"
-        if first.type == MAKE_ARRAY:
-            if all(part.type == DATUM for part in first.args):
-                first = datum([self.pin(part) for part in first.args], first.path)
-            must_be = "*literal* array of numbers"
-        elif first.type == DATUM:
-            must_be = "literal *array* of numbers"
-        if first.type != DATUM or first.value.__class__ is not list:
-            raise CompileError(
-                f"CLIENT ERROR: FUNC variables must be a {must_be}.", frames=term.path
-            )
-        numbers = self.number(first)
-        if not all(number.__class__ is int for number in numbers):
-            raise CompileError(
-                "CLIENT ERROR: FUNC variables must be a literal array of *numbers*.",
-                frames=term.path,
-            )
-        return list(numbers)
+        return parameters_of(self, term)
 
     # ---- code objects
 

@@ -182,14 +182,17 @@ class Expressions:
         )
         return at_line(ast.Lambda(arguments, body), line)
 
-    def each(self, name: str, element: ast.expr, line: int, *, closes: bool) -> ast.expr:
-        """`lambda rows: [element for name in rows]`."""
+    def each(
+        self, names: Sequence[str], element: ast.expr, line: int, *, closes: bool
+    ) -> ast.Lambda:
+        """`lambda rows: [element for name in rows]`, or `for name, name in rows`."""
         if closes:  # a closure must not see the next row
-            inner = self.lambda_([name], element, line)
-            element = at_line(ast.Call(inner, [self.name(name, line)], []), line)
-        loop = ast.comprehension(
-            at_line(ast.Name(name, ast.Store()), line), self.name("rows", line), [], 0
-        )
+            inner = self.lambda_(names, element, line)
+            given: list[ast.expr] = [self.name(name, line) for name in names]
+            element = at_line(ast.Call(inner, given, []), line)
+        targets: list[ast.expr] = [at_line(ast.Name(name, ast.Store()), line) for name in names]
+        target = targets[0] if len(targets) == 1 else at_line(ast.Tuple(targets, ast.Store()), line)
+        loop = ast.comprehension(target, self.name("rows", line), [], 0)
         return self.lambda_(["rows"], at_line(ast.ListComp(element, [loop]), line), line)
 
     def inline(

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
 from rethought.exec.env import Env, Options
+from rethought.exec.fetching import fetched
 from rethought.exec.fields import MISSING
 from rethought.exec.functions import (
     FLAT,
@@ -96,7 +97,7 @@ def per_group(env: Env, value: Any, term: Callable[[Any], Any]) -> Any:
     if not isinstance(value, Grouped):
         return term(value)
     groups = []
-    for group, reduction in sorted_groups(value):
+    for group, reduction in sorted_groups(env, value):
         env.tick()
         result = term(reduction)
         if isinstance(result, Stream):
@@ -184,6 +185,7 @@ NAMES: Final[dict[str, Any]] = {
     "RowFunction": RowFunction,
     "Changes": Changes,
     "Recipe": Recipe,
+    "fetched": fetched,
     "as_function": as_function,
     "constant_function": constant_function,
     "default_": default,
