@@ -14,7 +14,6 @@ from rethought.errors import QueryLogicError
 
 _LINE_CHARACTERS: Final = 76
 _NOT_BASE64: Final = pattern(r"[^A-Za-z0-9+/=\s]")
-_SPACE: Final = pattern(r"\s+")
 
 
 def binary(data: bytes) -> dict[str, Datum]:
@@ -28,7 +27,10 @@ def binary_bytes(value: Datum) -> bytes:
 
 
 def _base64(data: bytes) -> str:
-    text = b2a_base64(data, newline=False).decode("ascii")
+    return _in_lines(b2a_base64(data, newline=False).decode("ascii"))
+
+
+def _in_lines(text: str) -> str:
     if len(text) <= _LINE_CHARACTERS:
         return text
     starts = range(0, len(text), _LINE_CHARACTERS)
@@ -45,13 +47,23 @@ def checked_binary(value: dict[str, Datum]) -> dict[str, Datum]:
         raise QueryLogicError("Invalid binary pseudotype: lacking `data` key.")
     if not isinstance(data, str):
         raise wrong_type("STRING", data)
-    canonical = _base64(from_base64(data))
+    canonical = _canonical(data)
     return value if canonical == data else {TYPE_KEY: BINARY, "data": canonical}
+
+
+def _canonical(text: str) -> str:
+    """The text, which is usually as it should be, or all of it in one line."""
+    try:
+        plain = b2a_base64(a2b_base64(text), newline=False).decode("ascii")
+    except ValueError:
+        return _base64(from_base64(text))
+    lines = _in_lines(plain)
+    return lines if text in (lines, plain) else _base64(from_base64(text))
 
 
 def from_base64(text: str) -> bytes:
     """The bytes of base64 text; line breaks are skipped and padding may be missing."""
-    digits = _SPACE.sub("", text)
+    digits = "".join(text.split())
     body = digits.rstrip("=")
     if "=" in body:
         raise QueryLogicError("Invalid base64 format, data found after padding character '='.")

@@ -7,7 +7,7 @@ the object it is (so it lies among objects, which keeps the order transitive). E
 Callers: everybody who compares, sorts, groups or finds duplicates.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from rethought.datum.binary import binary_bytes
@@ -62,7 +62,7 @@ def _object_key(value: dict[str, Datum]) -> OrderKey:
     return (_OBJECT, tuple([(key, order_key(value[key])) for key in sorted(value)]))
 
 
-def order_keys(values: list[Datum]) -> list[Any]:
+def order_keys(values: Sequence[Datum]) -> Sequence[Any]:
     """Keys to sort `values` by: the values themselves where Python orders them so, which is fastest: strings, numbers,
     arrays that have only strings or only numbers at each place."""
     kinds = set(map(type, values))
@@ -98,6 +98,13 @@ def hash_key(value: Datum) -> Hashable:
 
 HASHED_AS_THEMSELVES: Final = frozenset({str, int, float, type(None)})
 """Of these classes, and in tuples of values of them, Python tells equal what the protocol tells equal."""
+
+
+def hash_keys(values: Sequence[Datum]) -> Sequence[Any]:
+    """`hash_key` of each."""
+    if HASHED_AS_THEMSELVES.issuperset(map(type, values)):
+        return values
+    return [hash_key(value) for value in values]
 
 
 def compare(left: Datum, right: Datum) -> int:

@@ -36,6 +36,12 @@ def compact(value: Datum, pace: Pace | None = None) -> str:
 
     Raises ``Cannot convert `r.minval` to JSON.`` for a bound inside.
     """
+    if pace is not None and isinstance(value, list) and len(value) > _PACE_ITEMS:
+        lots = []
+        for at in range(0, len(value), _PACE_ITEMS):
+            lots.append(compact(value[at : at + _PACE_ITEMS])[1:-1])
+            pace()
+        return f"[{','.join(lots)}]"
     data = encode(value)
     if _CONTROL not in data and _EXPONENT.search(data) is None:
         return data.decode()

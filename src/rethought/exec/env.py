@@ -6,9 +6,9 @@ else. What always holds: all reads between two `end_batch` see one snapshot of e
 wrote there); whatever the query holds is given back in `end_batch`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from time import perf_counter, thread_time, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rethought.catalog.permissions import denied
 from rethought.datum.values import from_json
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rethought.exec.chance import Chance
     from rethought.exec.schedule import Scheduler
 
+
+Container = TypeVar("Container", bound=Sized)
 
 DEFAULT_DATABASE: Final = "test"
 LARGE_MIN: Final = 5_000
@@ -193,7 +195,7 @@ class Env:
         if self.scheduler is not None and len(things) > lot:
             self.scheduler.discard(things, lot)
 
-    def made(self, value: Any) -> Any:
+    def made(self, value: Container) -> Container:
         """The same array or object. A large one is freed in steps."""
         if len(value) >= LARGE_MIN:
             self.hold(value)

@@ -9,12 +9,13 @@ from collections import Counter, defaultdict
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
-from rethought.datum.order import HASHED_AS_THEMSELVES, hash_key, order_keys
+from rethought.datum.order import HASHED_AS_THEMSELVES, hash_key
 from rethought.errors import Frame, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.functions import Function, share
 from rethought.exec.ops import Operator, apply_all, functions_first
 from rethought.exec.reductions import SKIP, Reduction, keys_of
+from rethought.exec.sorting import SLOW_LOT, lots, picked, sort_keys, sort_positions
 from rethought.exec.values import DATUM_CLASSES, Grouped, Stream, need_datum
 
 if TYPE_CHECKING:
@@ -60,13 +61,16 @@ class GroupedStream:
             self._step(env, chunk, reduction, states, groups)
             check_groups(env, len(states))
         names = groups.names
-        return Grouped(
-            [
+        finished: list[tuple[Any, Any]] = []
+        for lot in lots(env, list(states.items()), SLOW_LOT):
+            finished += [
                 (names[key], reduction.finish(env, state))
-                for key, state in states.items()
+                for key, state in lot
                 if not reduction.skipped(state)
             ]
-        )
+        env.made(states)
+        env.made(names)
+        return Grouped(env.made(finished))
 
     def _step(
         self,
@@ -269,6 +273,10 @@ class _Arrays(dict[tuple[Any, ...], Any]):
         return mark
 
 
-def sorted_groups(grouped: Grouped) -> list[tuple[Any, Any]]:
-    keys = order_keys([name for name, _ in grouped.groups])
-    return [grouped.groups[at] for at in sorted(range(len(keys)), key=keys.__getitem__)]
+def sorted_groups(env: "Env", grouped: Grouped) -> list[tuple[Any, Any]]:
+    groups = grouped.groups
+    names = [name for name, _ in groups]
+    keys, plain = sort_keys(env, names)
+    order = list(range(len(names)))
+    order = sort_positions(env, order, keys.__getitem__, descending=False, plain=plain)
+    return picked(env, groups, order)

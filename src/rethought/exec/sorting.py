@@ -9,6 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from rethought.datum.order import order_key, order_keys
+
 if TYPE_CHECKING:
     from rethought.exec.env import Env
 
@@ -17,6 +19,8 @@ AT_ONCE_MAX: Final = 16_000
 SLOW: Final = 6
 """So many times longer takes what must be compared part by part."""
 RUNS_MAX: Final = 128
+PLAIN_KINDS: Final = ({str}, {int}, {float}, {int, float})
+"""What Python orders by itself as the protocol does, and fast."""
 LOT: Final = 20_000
 SLOW_LOT: Final = 1_000
 """So many values are looked at before others may have their turn; those that take longer to look at."""
@@ -102,11 +106,24 @@ def picked(env: "Env", items: list[Any], order: Sequence[int]) -> list[Any]:
     return rows
 
 
-def sorted_values(env: "Env", values: list[Any], key: Callable[[Any], Any]) -> list[Any]:
-    """The values in the order of what `key` gives for them."""
+def sort_keys(env: "Env", values: Sequence[Any]) -> tuple[Sequence[Any], bool]:
+    """Keys that Python orders as the protocol orders the values, and whether they are plain (see `sort_positions`)."""
+    if len(values) <= SLOW_LOT:
+        return order_keys(values), False
+    kinds: set[type] = set()
+    for lot in lots(env, values):
+        kinds.update(map(type, lot))
+    if kinds in PLAIN_KINDS:
+        return values, True
     keys: list[Any] = []
     for lot in lots(env, values, SLOW_LOT):
-        keys += map(key, lot)
+        keys += map(order_key, lot)
+    return env.made(keys), False
+
+
+def sorted_values(env: "Env", values: list[Any]) -> list[Any]:
+    """The values in their order."""
+    keys, plain = sort_keys(env, values)
     order = list(range(len(values)))
-    order = sort_positions(env, order, keys.__getitem__, descending=False, plain=False)
+    order = sort_positions(env, order, keys.__getitem__, descending=False, plain=plain)
     return picked(env, values, order)

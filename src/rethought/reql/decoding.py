@@ -18,34 +18,62 @@ LEVELS_MAX: Final = 8
 
 _decode: Final = msgspec.json.Decoder().decode
 _decode_parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Pace = Callable[[], None]
 
 
 def decode_in_steps(body: bytes, pace: Pace) -> Any:
     """As `decode_query`; `pace` is called between two parts of the query."""
-    if len(body) <= LOT_BYTES:
-        return decode_query(body)
+    value = decoded_in_steps(body, pace) if len(body) > LOT_BYTES else None
+    return decode_query(body) if value is None else value
+
+
+def decoded_in_steps(text: bytes, pace: Pace) -> Any:
+    """The value of a JSON text, None for null and for whatever is odd: the exact error, or repeated keys."""
     try:
-        return _decoded(body, LEVELS_MAX, pace)
-    except (ValueError, RecursionError):  # the exact error, or repeated keys, take the long way
-        return decode_query(body)
+        return _decoded(text, LEVELS_MAX, pace)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _decoded(text: "bytes | msgspec.Raw", levels: int, pace: Pace) -> Any:
-    if not levels or bytes(memoryview(text)[:1]) != b"[":
-        return _once(bytes(text))
-    values: list[Any] = []
+def _decoded(text: bytes, levels: int, pace: Pace) -> Any:
+    opening = text[:1]
+    if not levels or len(text) <= LOT_BYTES or opening not in (b"[", b"{"):
+        return _once(text)
+    if opening == b"{":
+        names, parts = _fields(text, pace)
+        return dict(zip(names, _values(parts, levels, pace), strict=True))
     parts = _decode_parts(text)
     pace()
+    return _values(parts, levels, pace)
+
+
+def _values(parts: list[msgspec.Raw], levels: int, pace: Pace) -> list[Any]:
+    values: list[Any] = []
     for lot in lots(parts):
         if len(lot[0]) > LOT_BYTES:
-            values.append(_decoded(lot[0], levels - 1, pace))
+            values.append(_decoded(bytes(lot[0]), levels - 1, pace))
         else:
             values += _once(joined(lot))
             pace()
     free_in_steps([parts], pace)
     return values
+
+
+def _fields(text: bytes, pace: Pace) -> tuple[list[str], list[msgspec.Raw]]:
+    """The names and the parts of an object. It has one colon for each, and those in names and parts; if there are more,
+    a name came twice."""
+    fields = _decode_fields(text)
+    pace()
+    names, parts = list(fields), list(fields.values())
+    colons = text.count(b":") - len(names)
+    for lot in lots(parts):
+        colons -= joined(lot).count(b":")
+        pace()
+    if colons != "".join(names).count(":") or rb"\u003" in text:
+        raise ValueError
+    return names, parts
 
 
 def lots(parts: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:

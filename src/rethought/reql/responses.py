@@ -77,7 +77,7 @@ def written(env: Env, chunk: Chunk) -> Iterator[bytes]:
 def _groups(env: Env, value: Grouped) -> Iterator[bytes]:
     """The same with groups; each may be long."""
     lot: list[Any] = []
-    for group, reduction in sorted_groups(value):
+    for group, reduction in sorted_groups(env, value):
         if reduction.__class__ is list and len(reduction) > GROUPS_LOT:
             if lot:
                 yield encode(lot)[1:-1]

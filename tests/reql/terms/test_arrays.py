@@ -1,8 +1,5 @@
 """Arrays: against Python's lists, and sets against a slow and obvious model. Single answers are cases."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +9,10 @@ from rethought.datum.order import equal
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.reql.terms import arrays
 from tests.datum.strategies import data, scalars
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000)
-small: Any = SimpleNamespace(array_limit=3)
+env = outside()
+small = outside(array_limit=3)
 
 lists = st.lists(data, max_size=5)
 # Few values, so that elements repeat.

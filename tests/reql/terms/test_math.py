@@ -3,7 +3,6 @@
 import math as maths
 import operator
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,13 +13,13 @@ from rethought.datum.kinds import Datum, Number, number
 from rethought.datum.order import compare
 from rethought.datum.values import from_json
 from rethought.errors import QueryLogicError
-from rethought.exec.chance import Chance
 from rethought.reql.spec import TermSpec
 from rethought.reql.terms import math
 from tests.datum.strategies import bounded_data, data, numbers
 from tests.reql.evaluation import Evaluator
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000, chance=Chance())
+env = outside()
 BY_TYPE = {spec.type: spec for spec in math.TERMS}
 COMPARISONS = [BY_TYPE[type_] for type_ in (17, 18, 19, 20, 21, 22)]
 SLOW = object()
@@ -156,7 +155,7 @@ def test_adding_arrays_joins_them_and_changes_neither(a: list[Datum], b: list[Da
 
 
 def test_joined_arrays_keep_the_query_s_limit() -> None:
-    small: Any = SimpleNamespace(array_limit=3)
+    small = outside(array_limit=3)
     with pytest.raises(Exception, match="Array over size limit `3`"):
         math.add(small, [1, 2], [3, 4])
     with pytest.raises(Exception, match="Array over size limit `3`"):

@@ -1,8 +1,6 @@
 """Identifiers, binary, literals. Single answers are cases."""
 
 import uuid
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,14 +8,14 @@ from hypothesis import strategies as st
 
 from rethought.datum.binary import binary_bytes
 from rethought.errors import QueryLogicError
-from rethought.exec.chance import Chance
 from rethought.reql.compiler import Compiler
 from rethought.reql.spec import Determinism
 from rethought.reql.terms import SPECS, misc
 from rethought.reql.tree import Term, datum
 from tests.datum.strategies import strings
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000, chance=Chance())
+env = outside()
 
 
 def term(type_: int, *args: Term, path: tuple[int, ...] = (), **optargs: Term) -> Term:

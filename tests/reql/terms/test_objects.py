@@ -1,6 +1,5 @@
 """Objects: keys and values belong together. Single answers are cases."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from rethought.datum.kinds import TYPE_KEY, Datum
 from rethought.errors import ResourceLimitError
 from rethought.reql.terms import objects
 from tests.datum.strategies import data, strings
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000)
+env = outside()
 
 documents = st.dictionaries(strings.filter(lambda key: key != TYPE_KEY), data, max_size=5)
 
@@ -32,7 +32,7 @@ def test_keys_are_in_the_order_of_their_bytes(document: dict[str, Datum]) -> Non
 
 
 def test_keys_and_values_keep_the_query_s_array_limit() -> None:
-    small: Any = SimpleNamespace(array_limit=1)
+    small: Any = outside(array_limit=1)
     for run in (objects.keys, objects.values):
         with pytest.raises(ResourceLimitError, match="Array over size limit `1`"):
             run(small, {"a": 1, "b": 2})

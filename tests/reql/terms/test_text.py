@@ -13,8 +13,9 @@ from rethought.datum.text import compact
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.reql.terms import text
 from rethought.reql.terms.json_faults import DEPTH, first_fault
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000, tick=lambda: None, making=lambda size: None)
+env = outside()
 
 
 def refusal(call: Any, *args: Any) -> str:
@@ -87,7 +88,7 @@ def test_split_refuses_odd_limits_and_separators() -> None:
 
 
 def test_split_stays_within_the_array_limit() -> None:
-    small: Any = SimpleNamespace(array_limit=3)
+    small = outside(array_limit=3)
     assert text.split(small, "a b c") == ["a", "b", "c"]
     with pytest.raises(ResourceLimitError, match="Array over size limit `3`"):
         text.split(small, "a b c d")

@@ -11,8 +11,9 @@ from rethought.datum.kinds import Datum
 from rethought.reql.terms import times
 from tests.datum.strategies import zones
 from tests.reql.evaluation import Evaluator
+from tests.reql.outside import outside
 
-env: Any = SimpleNamespace(array_limit=100_000)
+env = outside()
 
 within_calendar = st.builds(
     time.make_time, st.integers(-(10**10), 10**11).map(lambda ms: ms / 8), zones

@@ -21,6 +21,7 @@ from rethought.exec.reductions import (
     Sum,
     reduce_stream,
 )
+from rethought.exec.sorting import SLOW_LOT, lots
 from rethought.exec.table import Selection, need_whole
 from rethought.exec.values import (
     Grouped,
@@ -326,7 +327,10 @@ def ungroup(env: Env, value: Any) -> list[Any]:
         value = value.collect(env)
     if not isinstance(value, Grouped):
         raise wrong_value("GROUPED_DATA", value, 0)
-    return [{"group": name, "reduction": part} for name, part in sorted_groups(value)]
+    rows: list[Any] = []
+    for lot in lots(env, sorted_groups(env, value), SLOW_LOT):
+        rows += [{"group": name, "reduction": part} for name, part in lot]
+    return env.made(rows)
 
 
 TERMS: Final = (

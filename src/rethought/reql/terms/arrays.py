@@ -6,11 +6,12 @@ found by the term itself, so the error blames the term, not the argument.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rethought.datum.order import hash_key
+from rethought.datum.order import hash_keys
 from rethought.datum.values import Datum
 from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.exec.sorting import SLOW_LOT, lots
 from rethought.reql.checks import array_of, int_of, within_array_limit
 from rethought.reql.spec import Arg, TermSpec, between, exactly
 
@@ -72,7 +73,7 @@ def change_at(env: "Env", array: Array, index: int, value: Later) -> Array:
     at = position(index, size)
     new = value()
     within(at, at + 1, size)
-    return [*array[:at], new, *array[at + 1 :]]
+    return env.made([*array[:at], new, *array[at + 1 :]])
 
 
 def delete_at(env: "Env", array: Array, index: int, *end: Later) -> Array:
@@ -81,13 +82,13 @@ def delete_at(env: "Env", array: Array, index: int, *end: Later) -> Array:
     start = position(index, size)
     if not end:
         within(start, start + 1, size)
-        return [*array[:start], *array[start + 1 :]]
+        return env.made([*array[:start], *array[start + 1 :]])
     stop = position(int_of(end[0]()), size)
     within(start, start, size)
     within(stop, stop, size)
     if start > stop:
         raise QueryLogicError(f"Start index `{start}` is greater than end index `{stop}`.")
-    return [*array[:start], *array[stop:]]
+    return env.made([*array[:start], *array[stop:]])
 
 
 # ---- as sets
@@ -105,26 +106,47 @@ def set_union(env: "Env", left: Datum, right: Datum) -> Array:
 
 def set_intersection(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what both have, in the order of the second."""
-    wanted = {hash_key(value) for value in array_of(left)}
-    return _distinct(env, [value for value in array_of(right) if hash_key(value) in wanted])
+    wanted = _found(env, array_of(left))
+    return _distinct(env, _chosen(env, array_of(right), lambda key: key in wanted))
 
 
 def set_difference(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what only the first has."""
-    unwanted = {hash_key(value) for value in array_of(right)}
-    return _distinct(env, [value for value in array_of(left) if hash_key(value) not in unwanted])
+    unwanted = _found(env, array_of(right))
+    return _distinct(env, _chosen(env, array_of(left), lambda key: key not in unwanted))
+
+
+def _found(env: "Env", values: Array) -> dict[Any, None]:
+    """What tells the values apart."""
+    found: dict[Any, None] = {}
+    for lot in lots(env, values, SLOW_LOT):
+        found.update(dict.fromkeys(hash_keys(lot)))
+    return env.made(found)
+
+
+def _chosen(env: "Env", values: Array, wanted: Callable[[Any], bool]) -> Array:
+    chosen: Array = []
+    for lot in lots(env, values, SLOW_LOT):
+        chosen += [value for key, value in zip(hash_keys(lot), lot, strict=True) if wanted(key)]
+    return chosen
 
 
 def _distinct(env: "Env", values: Array) -> Array:
-    first: dict[object, Datum] = {}
-    for value in values:
-        first.setdefault(hash_key(value), value)
-    return _limited(env, list(first.values()))
+    return _limited(env, list(firsts(env, values).values()))
+
+
+def firsts(env: "Env", values: Array) -> dict[Any, Datum]:
+    """The first of equal values, by what tells them apart."""
+    first: dict[Any, Datum] = {}
+    for lot in lots(env, values, SLOW_LOT):
+        for key, value in zip(hash_keys(lot), lot, strict=True):
+            first.setdefault(key, value)
+    return env.made(first)
 
 
 def _limited(env: "Env", array: Array) -> Array:
     within_array_limit(env, len(array))
-    return array
+    return env.made(array)
 
 
 # ---- the table

@@ -43,8 +43,10 @@ LARGE_CHARS: Final = 1 << 16
 def eq(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     """DATUM... -> BOOL: each equals its neighbour."""
     if not more:
+        if left.__class__ is list and len(left) > ARGS_LOT:
+            return compared(env, left, right) == 0
         return equal(left, right)
-    return all(equal(one, other) for one, other in pairwise((left, right, *more)))
+    return _holds(env, equal, left, right, *more)
 
 
 def ne(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
@@ -54,26 +56,48 @@ def ne(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
 
 def lt(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     if not more:
-        return compare(left, right) < 0
-    return all(compare(one, other) < 0 for one, other in pairwise((left, right, *more)))
+        return compared(env, left, right) < 0
+    return _holds(env, lambda one, other: compare(one, other) < 0, left, right, *more)
 
 
 def le(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     if not more:
-        return compare(left, right) <= 0
-    return all(compare(one, other) <= 0 for one, other in pairwise((left, right, *more)))
+        return compared(env, left, right) <= 0
+    return _holds(env, lambda one, other: compare(one, other) <= 0, left, right, *more)
 
 
 def gt(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     if not more:
-        return compare(left, right) > 0
-    return all(compare(one, other) > 0 for one, other in pairwise((left, right, *more)))
+        return compared(env, left, right) > 0
+    return _holds(env, lambda one, other: compare(one, other) > 0, left, right, *more)
 
 
 def ge(env: "Env", left: Datum, right: Datum, *more: Datum) -> bool:
     if not more:
-        return compare(left, right) >= 0
-    return all(compare(one, other) >= 0 for one, other in pairwise((left, right, *more)))
+        return compared(env, left, right) >= 0
+    return _holds(env, lambda one, other: compare(one, other) >= 0, left, right, *more)
+
+
+def compared(env: "Env", left: Datum, right: Datum) -> int:
+    """-1, 0 or 1; long arrays a lot at a time."""
+    if not isinstance(left, list) or not isinstance(right, list) or len(left) <= ARGS_LOT:
+        return compare(left, right)
+    for at in range(0, len(left), ARGS_LOT):
+        order = compare(left[at : at + ARGS_LOT], right[at : at + ARGS_LOT])
+        if order:
+            return order
+        env.tick()
+    return -(len(left) < len(right))
+
+
+def _holds(env: "Env", test: "Callable[[Datum, Datum], bool]", *values: Datum) -> bool:
+    """Whether all neighbours pass."""
+    for at, pair in enumerate(pairwise(values), 1):
+        if not test(*pair):
+            return False
+        if at % ARGS_LOT == 0:
+            env.tick()
+    return True
 
 
 def compile_comparison(c: "Compiler", term: "Term") -> "Node":
@@ -158,7 +182,7 @@ def add_pair(env: "Env", left: Datum, right: Datum) -> Datum:
         if right.__class__ is not list:
             raise wrong_type("ARRAY", right)
         within_array_limit(env, len(left) + len(right))  # type: ignore[arg-type]
-        joined: list[Datum] = [*left, *right]  # type: ignore[misc]
+        joined: list[Datum] = env.made([*left, *right])  # type: ignore[misc]
         return joined
     return number(number_of(left) + number_of(right))  # raises: one of them is no number
 
@@ -179,7 +203,9 @@ def sub(env: "Env", *values: Datum) -> Datum:
 def mul(env: "Env", *values: Datum) -> Datum:
     """NUMBER... -> NUMBER | ARRAY, NUMBER -> ARRAY (in either order)"""
     product = values[0]
-    for value in values[1:]:
+    for at, value in enumerate(values[1:], 1):
+        if at % ARGS_LOT == 0:
+            env.tick()
         if product.__class__ in NUMBERS and value.__class__ in NUMBERS:
             product = times(product, value)
         elif product.__class__ is list:
@@ -205,7 +231,8 @@ def repeated(env: "Env", array: list[Datum], count: Datum) -> list[Datum]:
     within_array_limit(env, len(array) * times)
     if array and times > 1:
         check_weight(env, array, times)
-    return array * times if array else []
+    product: list[Datum] = env.made(array * times) if array else []
+    return product
 
 
 def div(env: "Env", *values: Datum) -> Datum:

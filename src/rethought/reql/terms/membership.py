@@ -6,7 +6,7 @@ What always holds: equality is `datum.order`'s; `distinct` of an index reads the
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from rethought.datum.order import compare, equal, hash_key, order_key
+from rethought.datum.order import compare, equal, hash_keys
 from rethought.errors import NonExistenceError, QueryLogicError, ReqlError, ResourceLimitError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.env import Env, Options, too_many
@@ -153,6 +153,7 @@ def offsets_of_(env: Env, value: Any, wanted: Any) -> Any:
     def chunks(env: Env) -> Iterator[Chunk]:
         position = 0
         for chunk in stream.chunks(env, settled=True):
+            env.tick()
             found = [position + at for at, row in enumerate(chunk.datums()) if test(row)]
             position += chunk.count
             if found:
@@ -181,8 +182,11 @@ def difference_(env: Env, left: Any, right: Callable[[], Any]) -> Any:
     def kept(rows: list[Any]) -> list[bool]:
         stream = as_stream(right(), 1)
         stream.refuse_endless()
-        removed = {hash_key(row) for row in stream.rows(env)}
-        return [hash_key(row) not in removed for row in rows]
+        removed: set[Any] = set()
+        for chunk in stream.chunks(env):
+            env.tick()
+            removed.update(hash_keys(chunk.datums()))
+        return [key not in removed for key in hash_keys(rows)]
 
     rest = Filter(RowFunction(kept, None, _BOOLEAN, None))
     return transform(env, need_sequence(env, left, 0), rest)
@@ -206,11 +210,15 @@ def distinct(env: Env, value: Any, opts: Options) -> Any:
     stream = as_stream(value)
     stream.refuse_endless()
     seen: dict[Any, Any] = {}
-    for row in stream.rows(env):
-        seen.setdefault(hash_key(row), row)
+    for chunk in stream.chunks(env):
+        env.tick()
+        rows = chunk.datums()
+        for key, row in zip(hash_keys(rows), rows, strict=True):
+            seen.setdefault(key, row)
         if len(seen) > env.array_limit:
             raise ResourceLimitError(too_many(env.array_limit))
-    return sorted_values(env, list(seen.values()), order_key)
+    env.made(seen)
+    return env.made(sorted_values(env, list(seen.values())))
 
 
 def _distinct_index(env: Env, value: Selection, index: Any) -> Stream:

@@ -28,14 +28,14 @@ def keys(env: "Env", value: Datum) -> list[Datum]:
     """OBJECT -> ARRAY: sorted"""
     document = plain_object(value, "keys")
     within_array_limit(env, len(document))
-    return list(sorted(document))
+    return env.made(list[Datum](sorted(document)))
 
 
 def values(env: "Env", value: Datum) -> list[Datum]:
     """OBJECT -> ARRAY: in the order of the keys"""
     document = plain_object(value, "values")
     within_array_limit(env, len(document))
-    return [document[key] for key in sorted(document)]
+    return env.made([document[key] for key in sorted(document)])
 
 
 def object_(env: "Env", *parts: Any) -> Datum:
@@ -56,7 +56,7 @@ def object_(env: "Env", *parts: Any) -> Datum:
                 f"(got {truncated(result[key])} and {truncated(value)} as values)"
             )
         result[key] = value
-    return made_of_parts(result)
+    return made_of_parts(env.made(result))
 
 
 TERMS: Final = (

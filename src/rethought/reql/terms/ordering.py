@@ -217,7 +217,7 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
         for chunk in chunks:
             env.tick()
             items.extend(chunk.documents() if encoded else chunk.datums())
-        rows = picked(env, items, order)
+        rows = env.made(picked(env, items, order))
     finally:
         env.discard(items)
         env.discard(chunks, 1)
@@ -228,7 +228,7 @@ def sort_sequence(env: Env, sequence: Any, keys: list[SortKey]) -> Any:
 
 
 def sort_rows(env: Env, rows: list[Any], keys: list[SortKey]) -> list[Any]:
-    return picked(env, rows, _order_of(env, [of_rows(rows)], len(rows), keys))
+    return env.made(picked(env, rows, _order_of(env, [of_rows(rows)], len(rows), keys)))
 
 
 def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) -> Sequence[int]:

@@ -193,6 +193,10 @@ def is_empty(env: Env, value: Any) -> bool:
 # ---- chance
 
 
+FEW: Final = 500
+"""So many rows are drawn before others may have their turn."""
+
+
 def sample(env: Env, value: Any, count: int) -> Any:
     """SEQUENCE, NUMBER -> ARRAY of that many rows, each equally likely"""
     if count < 0:
@@ -201,7 +205,9 @@ def sample(env: Env, value: Any, count: int) -> Any:
         raise ResourceLimitError(too_many(env.array_limit))
     value = need_sequence(env, value, 0)
     if value.__class__ is list:
-        return env.chance.sample(value, min(count, len(value)))
+        if count < FEW:
+            return env.chance.sample(value, min(count, len(value)))
+        return _drawn(env, value.copy(), min(count, len(value)))
     value.refuse_endless()
     chosen: list[Any] = []
     for seen, row in enumerate(value.rows(env), 1):
@@ -209,10 +215,22 @@ def sample(env: Env, value: Any, count: int) -> Any:
             chosen.append(row)
         elif (place := env.chance.randrange(seen)) < count:
             chosen[place] = row
-    env.chance.shuffle(chosen)
+    chosen = _drawn(env, chosen, len(chosen))
     if value.table is not None:
         return Stream(Rows(chosen), table=value.table, array=True)
     return chosen
+
+
+def _drawn(env: Env, rows: list[Any], count: int) -> list[Any]:
+    """So many of the rows, each equally likely, in any order."""
+    for at in range(count):
+        place = at + env.chance.randrange(len(rows) - at)
+        rows[at], rows[place] = rows[place], rows[at]
+        if at % FEW == 0:
+            env.tick()
+    del rows[count:]
+    drawn: list[Any] = env.made(rows)
+    return drawn
 
 
 # ---- range

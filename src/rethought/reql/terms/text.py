@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import re2
@@ -22,7 +21,9 @@ from rethought.datum.text import compact, pretty
 from rethought.datum.values import Datum, from_json, is_pseudotype, wrong_type
 from rethought.errors import NonExistenceError, QueryLogicError, ResourceLimitError
 from rethought.exec.env import too_many
+from rethought.exec.sorting import lots
 from rethought.reql.checks import within_array_limit
+from rethought.reql.decoding import LOT_BYTES, decoded_in_steps
 from rethought.reql.spec import Arg, TermSpec, between, exactly
 from rethought.reql.terms.json_faults import DEPTH, first_fault
 
@@ -116,6 +117,7 @@ def split(
         pieces = _characters(env, text, cuts_max)
     if len(pieces) > env.array_limit:
         raise ResourceLimitError(too_many(env.array_limit))
+    env.made(pieces)
     return pieces  # type: ignore[return-value]
 
 
@@ -180,7 +182,12 @@ def _characters(env: "Env", text: str, most: int) -> list[str]:
         starts.append(at)
         if len(starts) > most:
             break
-    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+    env.made(starts)
+    starts.append(len(text))
+    pieces: list[str] = []
+    for lot in lots(env, range(len(starts) - 1)):
+        pieces += [text[starts[at] : starts[at + 1]] for at in lot]
+    return pieces
 
 
 # ---- case
@@ -216,9 +223,11 @@ def json_of(env: "Env", text: str) -> Datum:
         raise QueryLogicError("Encountered unescaped null byte in JSON string.")
     data = text.encode()
     try:
-        value = decode(data)
-        if has_repeated_keys(data, value):
-            _refuse_repeated_keys(text)
+        value = decoded_in_steps(data, env.tick) if len(data) > LOT_BYTES else None
+        if value is None:
+            value = decode(data)
+            if has_repeated_keys(data, value):
+                _refuse_repeated_keys(text)
         env.tick()
         value = _canonical(env, value)
     except RecursionError:
@@ -227,6 +236,8 @@ def json_of(env: "Env", text: str) -> Datum:
         raise _not_json(data, first_fault(text, env.tick)) from None
     if data.count(b",") >= env.array_limit:
         _check_arrays(env, value)
+    if len(data) > LOT_BYTES:
+        env.hold([value])
     return value
 
 
