@@ -172,7 +172,7 @@ class Stream:
             from rethought.exec.weight import check_weight
 
             check_weight(env, out)  # one large value many times over
-        return env.made(out)  # type: ignore[no-any-return]
+        return env.made(out)
 
     def refuse_endless(self, at: tuple[Frame, ...] = (0,)) -> None:
         """For terms that need every row; `at` is where the blame is."""
