@@ -36,6 +36,9 @@ Done = Callable[[Reply | None], None]
 
 ALONE_MIN: Final = 10_000
 """An array of so many elements is freed in steps. It is in no plan that is kept: no such query is that short."""
+FREED_AT_ONCE_BYTES: Final = 1 << 17
+"""What a query of so many bytes was decoded to is gone in half a millisecond; looking for what is large in it takes
+longer."""
 
 
 def run_in_place(env: Env, plan: Plan, params: tuple[Any, ...]) -> Reply | None:
@@ -178,7 +181,7 @@ class Query:
                     return
                 plan, self.params = found
                 self.plan = plan
-                if plan.match is None:  # it is not kept
+                if plan.match is None and len(env.body) > FREED_AT_ONCE_BYTES:  # it is not kept
                     env.large = [plan.parts, *self.params]
                 del found
             if plan.profile:
