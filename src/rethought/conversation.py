@@ -71,8 +71,15 @@ class Turns(Protocol):
     def answered(self, usage: Any, seconds_before: float, spent: float) -> None:
         """Several queries have been looked at; that took so long, and so much the client had used before."""
 
-    def line_up(self, usage: Any, call: Callable[[], None], *, last: bool = False) -> None:
-        """Calls when it is the client's turn. `last`: it ran into a limit, so those that did not come first."""
+    def line_up(self, usage: Any, call: Callable[[], None], *, first: bool | None = None) -> None:
+        """Calls when it is the client's turn: `first` among those that use little, or after them, else by its usage."""
+
+    def near(self, now: float) -> bool:
+        """Whether somebody is there who uses little, so that nobody is to work long at a stretch."""
+
+    @property
+    def strangers(self) -> Any:
+        """What those used whom nobody knows yet."""
 
 
 class Client(Protocol):

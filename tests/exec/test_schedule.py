@@ -320,6 +320,24 @@ def test_slices_are_short_while_somebody_else_is_there_who_uses_little() -> None
     scheduled(check)
 
 
+def test_two_who_use_little_are_somebody_else_to_each_other() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        one, other, now = Usage(), Usage(), perf_counter()
+        short = scheduler.slice_seconds / SHORT
+        scheduler.heard(one, now)
+        scheduler.heard(other, now)
+        assert scheduler.slice_of(client(one), now) == short
+        assert scheduler.slice_of(client(other), now) == short
+        scheduler.heard(one, now)
+        assert scheduler.slice_of(client(other), now) == short
+        later = now + NEAR_S / 2
+        scheduler.heard(one, later)
+        assert scheduler.slice_of(client(other), now + 1.01 * NEAR_S) == short
+        assert scheduler.slice_of(client(one), now + 1.01 * NEAR_S) == scheduler.slice_seconds
+
+    scheduled(check)
+
+
 def test_what_is_left_of_a_short_turn_is_the_next_slice() -> None:
     async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
         scheduler.heard(Usage(), perf_counter())
@@ -352,7 +370,7 @@ def test_connections_have_their_turns_as_queries_do() -> None:
         order: list[str] = []
         ended = asyncio.get_running_loop().create_future()
         scheduler.line_up(much(), lambda: order.append("much"))
-        scheduler.line_up(Usage(), lambda: ended.set_result(None), last=True)
+        scheduler.line_up(Usage(), lambda: ended.set_result(None), first=False)
         scheduler.line_up(Usage(), lambda: order.append("little"))
         assert order == []
         await ended

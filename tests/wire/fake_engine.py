@@ -75,6 +75,8 @@ class FakeClient(str):
 class FakeTurns:
     """It is everybody's turn, until a test says that all have to wait for theirs."""
 
+    strangers = None
+
     def __init__(self) -> None:
         self.now = True
         self.line: list[Callable[[], None]] = []
@@ -85,7 +87,12 @@ class FakeTurns:
     def answered(self, usage: object, seconds_before: float, spent: float) -> None:
         pass
 
-    def line_up(self, usage: object, call: Callable[[], None], *, last: bool = False) -> None:
+    def near(self, now: float) -> bool:
+        return not self.now
+
+    def line_up(
+        self, usage: object, call: Callable[[], None], *, first: bool | None = None
+    ) -> None:
         if self.now:
             call()
         else:

@@ -234,3 +234,40 @@ def test_a_port_scan_leaves_nothing_behind(server: WireServer) -> None:
         assert client.ask(1, [1, "now"])["t"] == 1
         while server.on_loop(lambda: len(server.listener._members)) != 1:
             pass
+
+
+def test_a_login_has_its_turns_while_somebody_is_there_who_must_not_wait(
+    server: WireServer,
+) -> None:
+    turns = server.engine.scheduler
+    turns.now = False
+    with Raw(server.port) as client:
+        client.send(struct.pack("<II", V0_4, 0))
+        while not server.on_loop(lambda: bool(turns.line)):
+            pass
+        client.send(struct.pack("<I", JSON))  # which may come before its turn or after
+        assert not server.listener.connections
+        server.on_loop(turns.turn)
+        while not server.listener.connections:
+            server.on_loop(lambda: turns.line and turns.turn())
+        assert client.until_nul() == b"SUCCESS"
+
+
+def test_somebody_who_says_much_before_it_is_heard_is_refused_at_once(server: WireServer) -> None:
+    server.engine.scheduler.now = False
+    with Raw(server.port) as client:
+        client.send(struct.pack("<I", V1_0) + b"x" * 100_000)
+        assert b"Limited read buffer size" in client.rest()
+
+
+def test_the_turn_of_a_login_that_was_given_up_does_nothing(server: WireServer) -> None:
+    turns = server.engine.scheduler
+    turns.now = False
+    with Raw(server.port) as client:
+        client.send(struct.pack("<III", V0_4, 0, JSON))
+        while not server.on_loop(lambda: bool(turns.line)):
+            pass
+    while server.on_loop(lambda: bool(server.listener._members)):
+        pass
+    server.on_loop(turns.turn)
+    assert not server.listener.connections

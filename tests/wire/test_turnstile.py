@@ -5,7 +5,7 @@ import pytest
 from rethought.limits import Limits
 from rethought.wire.connection import Connection
 from rethought.wire.turnstile import Turnstile
-from tests.wire.client import Client, frame
+from tests.wire.client import HEADER, Client, frame
 from tests.wire.conftest import WireServer, wire_server
 
 PATIENT = Limits(refused_share=0.001, refused_wait_seconds=60.0, shutdown_seconds=0.05)
@@ -17,11 +17,18 @@ def test_the_wait_pays_for_the_work() -> None:
     assert turnstile.wait(200.0, 0.0) == 0.0
 
 
-def test_those_who_come_together_wait_for_each_other_and_not_for_ever() -> None:
+def test_those_who_come_together_wait_for_each_other() -> None:
     turnstile = Turnstile(share=0.5, seconds_max=3.0)
-    assert [turnstile.wait(0.0, 0.5) for _ in range(5)] == [1.0, 2.0, 3.0, 3.0, 3.0]
+    assert [turnstile.wait(0.0, 0.5) for _ in range(3)] == [1.0, 2.0, 3.0]
     assert turnstile.wait(2.0, 0.5) == 2.0
     assert turnstile.wait(10.0, 0.5) == 1.0
+
+
+def test_nobody_waits_for_ever_and_those_who_wait_longest_come_back_one_by_one() -> None:
+    turnstile = Turnstile(share=0.5, seconds_max=4.0)
+    waits = [turnstile.wait(0.0, 0.5) for _ in range(10)]
+    assert waits == [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0, 4.0]
+    assert turnstile.wait(0.0, 100.0) == 4.0
 
 
 def test_without_a_share_nobody_waits() -> None:
@@ -72,4 +79,29 @@ def test_what_a_client_sent_before_it_left_is_done_when_its_wait_is_over() -> No
         client.send(frame(1, [1, "limit", 0.001]) + frame(2, [1, "now"]))
         client.sock.shutdown(1)
         assert [client.response()[0] for _ in range(2)] == [1, 2]
+        assert client.rest() == b""
+
+
+def test_a_query_that_is_too_large_is_read_as_fast_as_its_client_pays_for_it() -> None:
+    limits = Limits(
+        refused_share=0.001, refused_wait_seconds=60.0, query_bytes=1000, shutdown_seconds=0.05
+    )
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        client.sock.settimeout(0.2)
+        client.send(HEADER.pack(1, 50_000_000))
+        try:
+            while True:
+                client.sock.send(b"x" * 1_000_000)
+        except TimeoutError:
+            pass
+        assert held_back(server) == 1
+        with Client(server.port) as other:
+            assert other.ask(1, [1, "now"])["r"] == ["now"]
+
+
+def test_without_a_share_it_is_read_to_its_end_at_once() -> None:
+    limits = Limits(refused_share=0.0, query_bytes=1000, shutdown_seconds=0.05)
+    with wire_server(limits=limits) as server, Client(server.port) as client:
+        client.send(frame(1, b"[1," + b"x" * 5_000_000))
+        assert client.response()[1]["t"] == 16
         assert client.rest() == b""

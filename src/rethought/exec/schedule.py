@@ -121,8 +121,10 @@ class Scheduler:
         self._discarded: list[tuple[list[Any], int]] = []  # containers, and the size of a lot
         self._scheduled = False
         self._used = 0.0  # seconds of work since the last turn began
+        self.strangers = Usage()  # whom nobody knows yet
         self._near = NOBODY  # who was last there of those that use little
         self._near_until = 0.0
+        self._before_until = 0.0  # how long somebody else is there, who was there before
         self._allowed = slice_seconds  # of work in a turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
@@ -166,7 +168,7 @@ class Scheduler:
 
     def slice_of(self, client: Any, now: float) -> float:
         """How long a client works at a stretch: less while somebody is near who uses little, and is not that client."""
-        if now > self._near_until or (client is not None and self._near is client.usage):
+        if not self._others_near(NOBODY if client is None else client.usage, now):
             return self.slice_seconds
         short = self.slice_seconds / SHORT
         return max(short - self._used, short / 2)
@@ -174,12 +176,17 @@ class Scheduler:
     def heard(self, usage: Usage, now: float) -> bool:
         """A client has sent something: whether that is looked at now, or when it is its turn."""
         if usage.seconds < LITTLE_S or self._little(usage, now):
-            self._near_until = now + NEAR_S
             if self._near is not usage:
                 self._near = usage
+                self._before_until = self._near_until
                 self._allowed = self.slice_seconds / SHORT
+            self._near_until = now + NEAR_S
             return True
-        return now > self._near_until or self._near is usage
+        return not self._others_near(usage, now)
+
+    def _others_near(self, usage: Usage, now: float) -> bool:
+        """Whether somebody else is there who uses little."""
+        return now < (self._before_until if usage is self._near else self._near_until)
 
     def answered(self, usage: Usage, seconds_before: float, spent: float) -> None:
         """Several queries that it sent have been looked at, when it had used so much. What fits into a short slice does
@@ -187,13 +194,18 @@ class Scheduler:
         if spent > self.slice_seconds / SHORT:
             usage.seconds = seconds_before + spent
 
-    def line_up(self, usage: Usage, call: Work, *, last: bool = False) -> None:
-        """Calls when it is the client's turn; `last`: as for one that used much."""
-        self._line_up(usage, Errand(call), last=last)
+    def near(self, now: float) -> bool:
+        """Whether somebody is there who uses little, so that nobody is to work long at a stretch."""
+        return now < self._near_until
 
-    def _line_up(self, usage: Usage, work: Task, *, last: bool = False) -> None:
-        little = not last and self._little(usage, perf_counter())
-        (self._first if little else self._then).add(usage, work)
+    def line_up(self, usage: Usage, call: Work, *, first: bool | None = None) -> None:
+        """Calls when it is the client's turn: `first` among those that use little, or after them, else by its usage."""
+        self._line_up(usage, Errand(call), first)
+
+    def _line_up(self, usage: Usage, work: Task, first: bool | None = None) -> None:
+        if first is None:
+            first = self._little(usage, perf_counter())
+        (self._first if first else self._then).add(usage, work)
         self._schedule()
 
     def _little(self, usage: Usage, now: float) -> bool:
@@ -259,7 +271,7 @@ class Scheduler:
         self._scheduled = False
         self._used = 0.0
         first, then = self._first, self._then
-        self._allowed = allowed = self.slice_seconds / (SHORT if self._others_near() else 1)
+        self._allowed = allowed = self._turn_seconds()
         owed = self._passed_over
         if owed:
             self._run(*then.next())
@@ -273,12 +285,14 @@ class Scheduler:
         if first or then or self._discarded:
             self._schedule()
 
-    def _others_near(self) -> bool:
-        """Whether somebody is near who uses little, besides those whose turn it is."""
+    def _turn_seconds(self) -> float:
+        """How much work others can wait for, other than those whose turn it is."""
         near = self._near
-        if perf_counter() > self._near_until:
-            return False
-        return self._first.of_others(near) or self._then.of_others(near) or bool(self._discarded)
+        others_wait = self._first.of_others(near) or self._then.of_others(near)
+        short = self._others_near(
+            NOBODY if others_wait or self._discarded else near, perf_counter()
+        )
+        return self.slice_seconds / SHORT if short else self.slice_seconds
 
     def discard(self, things: list[Any], lot: int = LOT) -> None:
         """Takes a list that nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""

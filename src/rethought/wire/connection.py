@@ -95,9 +95,9 @@ class Connection(asyncio.Protocol):
             self._pause_reading_if_enough()
         return None
 
-    def _line_up(self, *, last: bool = False) -> None:
+    def _line_up(self, *, first: bool | None = None) -> None:
         self._must_wait = self._lined_up = True
-        self._turns.line_up(self._usage, self._have_turn, last=last)
+        self._turns.line_up(self._usage, self._have_turn, first=first)
 
     def _have_turn(self) -> None:
         self._lined_up = False
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
     def _let_go(self) -> None:
         self._held_back = None
         if self._held and not self._lined_up:
-            self._line_up(last=True)
+            self._line_up(first=False)
         else:
             self._resume()
 
@@ -261,7 +261,11 @@ class Connection(asyncio.Protocol):
         return True
 
     def _pause_reading_if_enough(self) -> None:
-        if self._reading and self.held_bytes > self._limits.read_ahead_bytes:
+        if self.held_bytes > self._limits.read_ahead_bytes:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
             self._reading = False
             self._transport.pause_reading()
 
@@ -278,23 +282,35 @@ class Connection(asyncio.Protocol):
         _, size = self.session.too_large
         if size > self._limits.query_drain_bytes or left >= size:
             return self._drained()
-        self._drain_bytes = size - left
+        self._drain_bytes = size
         self.partial_since = self._loop.time()
-        return self._resume_reading()
+        return self._drain(left)
 
     def _drain(self, got: int) -> None:
+        """Reading is work, too: the next bytes are read when that is paid for."""
         self._drain_bytes -= got
         if self._drain_bytes <= 0:
             self._drain_bytes = 0
-            self._drained()
+            return self._drained()
+        cost = got * DRAIN_SECONDS_PER_BYTE
+        wait = self._listener.reading.wait(self._loop.time(), cost)
+        if not wait:
+            return self._resume_reading()
+        self._pause_reading()
+        if self._held_back is None:
+            self._held_back = self._loop.call_later(wait, self._drain_on)
+        return None
+
+    def _drain_on(self) -> None:
+        self._held_back = None
+        if not self._stopping:
+            self._resume_reading()
 
     def _drained(self) -> None:
         """Whoever sends queries that are too large waits for the answer, as others do for their next query."""
-        assert self.session.too_large is not None
-        _, size = self.session.too_large
-        drained = 0 if size > self._limits.query_drain_bytes else size
-        cost = LOGIN_SECONDS + drained * DRAIN_SECONDS_PER_BYTE
-        wait = self._listener.turnstile.wait(self._loop.time(), cost)
+        if self._held_back is not None:
+            self._held_back.cancel()
+        wait = self._listener.turnstile.wait(self._loop.time(), LOGIN_SECONDS)
         self._must_wait = True
         self.partial_since = 0.0
         self._held_back = self._loop.call_later(wait, self._send_too_large)
@@ -335,6 +351,4 @@ class Connection(asyncio.Protocol):
             return
         self._must_wait = self._stopping = True
         self._drain_bytes = 0
-        if self._reading:
-            self._reading = False
-            self._transport.pause_reading()
+        self._pause_reading()

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, cast
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, cast
 
 from rethought.auth.verifier import check_password
 from rethought.wire.connection import LOGIN_SECONDS, Connection
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rethought.wire")
 
+UNHEARD_BYTES_MAX: Final = 1 << 16
+"""Somebody who says so much before it is heard is heard at once, and refused for it."""
+
 
 class Greeting(asyncio.Protocol):
     """Stands at the door; hands its transport to a `Connection` when the client is let in."""
@@ -38,6 +42,7 @@ class Greeting(asyncio.Protocol):
             None  # the users its certificate is for, where that counts
         )
         self.address = ""
+        self._unheard = b""  # what is looked at when it is its turn
         self._handshake: Handshake
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -45,7 +50,6 @@ class Greeting(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's, but behave like them.
         self._transport = cast(asyncio.Transport, transport)
-        keep_alive(self._transport)
         listener = self._listener
         self.address, _ = listener.peer_of(self._transport)
         turn_away = listener.reason_to_turn_away(self.address)
@@ -66,6 +70,24 @@ class Greeting(asyncio.Protocol):
             self._transport.abort()  # not even worth a word
 
     def data_received(self, data: bytes) -> None:
+        if self._unheard:
+            self._unheard += data
+            if len(self._unheard) > UNHEARD_BYTES_MAX:
+                self._have_turn()
+            return
+        turns = self._listener.engine.scheduler
+        if turns.near(perf_counter()) and len(data) <= UNHEARD_BYTES_MAX:
+            self._unheard = data
+            turns.line_up(turns.strangers, self._have_turn, first=True)
+        else:
+            self._hear(data)
+
+    def _have_turn(self) -> None:
+        data, self._unheard = self._unheard, b""
+        if data:
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
         if self._transport is None:
             return
         try:
@@ -148,6 +170,7 @@ class Greeting(asyncio.Protocol):
 
     def _accept(self, step: Accepted, transport: asyncio.Transport) -> None:
         transport.write(step.data)
+        keep_alive(transport)
         connection = Connection(self._listener, transport, step.user, serial=step.serial)
         transport.set_protocol(connection)
         self._transport = None

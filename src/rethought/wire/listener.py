@@ -48,6 +48,8 @@ class Listener:
         self.loop = loop
         self.throttle = Throttle(limits.login_delay_seconds, limits.guesses_per_user)
         self.turnstile = Turnstile(limits.refused_share, limits.refused_wait_seconds)
+        # Reading what is thrown away has a share of its own: it is done a piece at a time, and each would wait anew.
+        self.reading = Turnstile(limits.refused_share, limits.refused_wait_seconds)
         self.tls = tls  # for new connections; may be replaced by another one
         self.tls_failures = 0
         self._users_in_certificates = users_in_certificates
