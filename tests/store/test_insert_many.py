@@ -1,6 +1,7 @@
 """Documents inserted together: what one after the other leaves, and the same commits."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tests.store.support import (
     key_of,
     put,
 )
+
+Open = Callable[..., Opened]
 
 BUILT, BUILDING = FieldRule("a"), FieldRule("b")
 
@@ -133,8 +136,8 @@ def test_rows_with_numbers_that_a_build_has_passed_are_looked_at_again(
     home.close()
 
 
-def many(count: int) -> tuple[list[bytes], list[bytes], list[Any]]:
-    docs = [{"id": number, "a": number, "p": "x" * 900} for number in range(1_000, 1_000 + count)]
+def many(start: int, stop: int) -> tuple[list[bytes], list[bytes], list[Any]]:
+    docs = [{"id": number, "a": number, "p": "x" * 900} for number in range(start, stop)]
     return [key_of(doc["id"]) for doc in docs], [encode(doc) for doc in docs], docs
 
 
@@ -158,12 +161,12 @@ def test_on_a_full_disk_nothing_of_them_is_there() -> None:
         disk.space = 30_000
         ticket = group.write().ticket(False)
         with pytest.raises(OpFailedError, match="the disk is full"):
-            group.write().insert_many(table, *many(500))
+            group.write().insert_many(table, *many(1_000, 1_500))
         assert isinstance(ticket.error, OpFailedError)
         disk.space = None
         assert (all_documents(group, table), group.snapshot().size(table)) == before
         assert len(index_entries(group, table, index)) == 50
-        assert group.write().insert_many(table, *many(500)) == 500
+        assert group.write().insert_many(table, *many(1_000, 1_500)) == 500
         group.flush()
         assert list(filter(None, check_file(home.path, home.options, {index: BUILT}))) == []
         home.close()
@@ -176,6 +179,64 @@ def test_a_transaction_may_not_grow_too_large_by_them(tmp_path: Path) -> None:
     table = group.create_table()
     group.flush()
     with pytest.raises(ResourceLimitError, match="The transaction is too large"):
-        group.write().insert_many(table, *many(50))
+        group.write().insert_many(table, *many(0, 50))
     assert all_documents(group, table) == {}
     home.close()
+
+
+def test_a_batch_lingers_while_whoever_asked_for_it_goes_on(opened: Open) -> None:
+    home = opened()
+    group = home.group
+    table = group.create_table()
+    group.flush()
+    seq = group.seq
+    mine = object()
+    for start in (0, 10, 20):
+        keys, news, docs = many(start, start + 10)
+        batch = group.write()
+        assert batch.only_of(mine)
+        batch.insert_many(table, keys, news, docs)
+        batch.linger(mine)
+        home.loop.turn()
+        assert group.write() is batch
+    home.loop.settle()
+    assert group.seq == seq + 1
+    assert len(all_documents(group, table)) == 30
+
+
+def test_a_batch_with_others_in_it_does_not_linger(opened: Open) -> None:
+    home = opened()
+    group = home.group
+    table = group.create_table()
+    group.flush()
+    seq = group.seq
+    mine = object()
+    batch = group.write()
+    batch.insert_many(table, *many(0, 10))
+    batch.linger(mine)
+    home.loop.turn()
+    put(group, table, b"other", {"id": "other"})
+    assert not batch.only_of(mine)
+    home.loop.turn()
+    assert group.seq == seq + 1
+    put(group, table, b"others", {"id": "others"})
+    assert not group.write().only_of(mine)
+
+
+def test_a_batch_lingers_only_so_long(opened: Open) -> None:
+    home = opened()
+    group = home.group
+    table = group.create_table()
+    group.flush()
+    seq = group.seq
+    mine = object()
+    for start in range(0, 200, 10):
+        batch = group.write()
+        batch.insert_many(table, *many(start, start + 10))
+        batch.linger(mine)
+        home.loop.turn()
+    assert group.seq - seq == 2
+    group.write().insert_many(table, *many(1_000, 1_400))
+    group.write().linger(mine)
+    home.loop.turn()  # it is too large
+    assert group.seq - seq == 3

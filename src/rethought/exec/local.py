@@ -478,9 +478,9 @@ class LocalTable:
         env.wrote(batch, hard)
         return None
 
-    def insert_many(self, env: "Env", docs: list[dict[str, Any]], *, hard: bool) -> int:
+    def insert_many(self, env: "Env", docs: list[dict[str, Any]], *, hard: bool, more: bool) -> int:
         """Stores documents in this order, up to the first whose key is taken; how many. None when one of them is no
-        document that can be stored."""
+        document that can be stored. `more`: others follow."""
         pkey = self.primary_key
         try:
             documents = list(map(document_bytes, docs))
@@ -489,6 +489,7 @@ class LocalTable:
             return 0
         batch = env.writing(self.group)
         self._check()
+        lingers = more and batch.only_of(env)
         try:
             stored: int = batch.insert_many(self.number, keys, documents, docs)
         except ReqlError:
@@ -496,6 +497,8 @@ class LocalTable:
             raise
         if stored:
             env.wrote(batch, hard)
+            if lingers:
+                batch.linger(env)
         return stored
 
     def sync(self, env: "Env") -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Set
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
 
@@ -76,8 +76,11 @@ class WriteBatch:
         "_execute",
         "_found",
         "_hard",
+        "_known",
+        "_lingered",
         "_soft",
         "_tables",
+        "_whose",
         "_writer",
         "before",
         "changes",
@@ -102,6 +105,9 @@ class WriteBatch:
         self.tickets: list[Ticket] = []
         self._soft: Ticket | None = None
         self._hard: Ticket | None = None
+        self._whose: object = None  # of whom all changes are so far, if somebody asked for time
+        self._known = -1  # the changes there were then
+        self._lingered = 0
         self.depth = 0  # open savepoints; while there are any, the batch does not commit
         self.failed: ReqlError | None = None
 
@@ -303,6 +309,24 @@ class WriteBatch:
 
     # ---- waiting
 
+    def linger(self, whose: object) -> None:
+        """Called by somebody who has written much and goes on at the next turn: one commit of all of it writes a page
+        of an index once. Nobody else is kept waiting: it counts as long as there are no other changes."""
+        self._whose = whose
+        self._known = len(self.changes)
+
+    def only_of(self, whose: object) -> bool:
+        """Whether all changes so far are of somebody who asked for time."""
+        changes = len(self.changes)
+        return not changes or (self._whose is whose and self._known == changes)
+
+    def lingers(self) -> bool:
+        """Whether the batch does not commit at this turn."""
+        if self._known != len(self.changes) or self.size > LINGER_BYTES or self.failed is not None:
+            return False
+        self._lingered += 1
+        return self._lingered <= LINGER_TURNS
+
     def ticket(self, hard: bool) -> Ticket:
         ticket = self._hard if hard else self._soft
         if ticket is not None:
@@ -368,6 +392,10 @@ class WriteBatch:
             self.views.append(self._writer.view())
         return self.views[0]
 
+
+LINGER_TURNS: Final = 8
+LINGER_BYTES: Final = 1 << 18
+"""A batch that lingers is no larger than what commits in a moment."""
 
 ENDED = "a write batch is used after its end"
 TOO_LARGE = "The transaction is too large: a write may change a few hundred megabytes at once."

@@ -195,8 +195,12 @@ class Writer:
 
     def _turn(self) -> None:
         self._scheduled = False
-        if self.batch is not None:
-            self.commit()
+        batch = self.batch
+        if batch is not None:
+            if batch.lingers():
+                self.schedule()
+            else:
+                self.commit()
 
     def commit(self) -> None:
         """Commits the open batch now. Never raises for a failed write: its tickets say so."""

@@ -83,7 +83,7 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
             at += len(part)
             room -= len(part)
             if together:
-                part = _insert_together(env, table, part, statistics)
+                part = _insert_together(env, table, part, statistics, at < len(documents))
             for row in part:
                 if is_object(row):
                     insert_row(env, table, row, conflict, statistics)
@@ -97,16 +97,17 @@ INSERT_BATCH: Final = 128
 
 
 def _insert_together(
-    env: Env, table: Any, rows: list[Any], statistics: InsertStatistics
+    env: Env, table: Any, rows: list[Any], statistics: InsertStatistics, more: bool
 ) -> list[Any]:
-    """Inserts documents in one go, as many as have nothing special about them; gives those that are left."""
+    """Inserts documents in one go, as many as have nothing special about them; gives those that are left. `more`:
+    others follow these."""
     pkey = table.primary_key
     for row in rows:
         if row.__class__ is not dict or "$reql_type$" in row:
             return rows
     if not all([pkey in row for row in rows]):
         rows = [_with_key(env, pkey, row, statistics) for row in rows]
-    stored = table.insert_many(env, rows, hard=statistics.options.hard)
+    stored = table.insert_many(env, rows, hard=statistics.options.hard, more=more)
     if statistics.options.changes is False:
         statistics.counts["inserted"] += stored
     else:
