@@ -22,6 +22,7 @@ from rethought.reql import runtime
 from rethought.reql.arglists import compile_spliced
 from rethought.reql.expressions import Expressions, at_line, code_of, fill, template
 from rethought.reql.fetching import Reads, compile_reads
+from rethought.reql.holding import hold
 from rethought.reql.merging import compile_recipe
 from rethought.reql.nodes import (
     CHECKS,
@@ -432,6 +433,11 @@ class Compiler(Expressions):
             return self._call_function(term, numbers, body_term, want)
         number = numbers[0]
         before = self.terms
+        scope = self.scope
+        held: dict[int, Variable] = {}
+        if self.shortcuts and self.depth == 0 and not self.profile:
+            body_term = hold(self, body_term, held)
+            self.scope = scope | held
         name = self.variable_name(number)
         body = self.body(number, body_term, want, line, {number: Variable(name)})
         rows = self.each([name], body.code, line, closes=body.closes)
@@ -460,6 +466,11 @@ class Compiler(Expressions):
             ],
             line,
         )
+        self.scope = scope
+        if held:
+            cells: list[ast.expr] = [at_line(ast.List([], ast.Load()), line) for _ in held]
+            with_cells = self.lambda_([cell.name for cell in held.values()], code, line)
+            code = at_line(ast.Call(with_cells, cells, []), line)
         return Node(code, Kind.VALUE, body.determinism, True)
 
     def narrowed(

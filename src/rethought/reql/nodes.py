@@ -16,6 +16,7 @@ class Known(Enum):
     INT = auto()
     NUMBER = auto()
     STRING = auto()
+    TIME = auto()
 
 
 NUMERIC: Final = frozenset({Known.INT, Known.NUMBER})
@@ -25,6 +26,7 @@ SATISFIES: Final = {
     Arg.STRING: (Known.STRING,),
     Arg.NUMBER: tuple(NUMERIC),
     Arg.INT: (Known.INT,),
+    Arg.TIME: (Known.TIME,),
 }
 """What an argument of some kind may be known to be; then it needs no check."""
 
@@ -90,5 +92,6 @@ CHECKS: Final = {
     Arg.ARRAY: "a if a.__class__ is list else slow",
     Arg.INT_DATUM: "a if a.__class__ is int else slow",
     Arg.ARRAY_DATUM: "a if a.__class__ is list else slow",
+    Arg.TIME: 'a if a.__class__ is dict and a.get("$reql_type$") == "TIME" else slow',
 }
 """The usual case of a kind of argument; what is no such thing goes to `need_...`."""

@@ -47,6 +47,8 @@ def comparison(operator: str, left: Operand, right: Operand, *, simple: bool) ->
             return quick
     compared = f"a {operator} b"
     known = (left[0], right[0])
+    if Known.TIME in known:
+        return _instants(operator, known)
     if all(one in NUMERIC for one in known) or known == (Known.STRING, Known.STRING):
         return compared
     if right[0] in NUMERIC:
@@ -64,6 +66,17 @@ def comparison(operator: str, left: Operand, right: Operand, *, simple: bool) ->
             " else a.__class__ in NUMBERS and b.__class__ in NUMBERS)"
         )
     return f"{compared} if {test} else slow"
+
+
+def _instants(operator: str, known: tuple[Known | None, Known | None]) -> str:
+    """Times compare by their instants."""
+    compared = f'a["epoch_time"] {operator} b["epoch_time"]'
+    tests = [
+        f'{name}.__class__ is dict and {name}.get("$reql_type$") == "TIME"'
+        for name, kind in zip("ab", known, strict=True)
+        if kind is not Known.TIME
+    ]
+    return f"{compared} if {' and '.join(tests)} else slow" if tests else compared
 
 
 def _equality(operator: str, left: Operand, right: Operand) -> str | None:

@@ -18,6 +18,7 @@ from rethought.reql.compiler import (
     Node,
 )
 from rethought.reql.expressions import at_line
+from rethought.reql.holding import keep
 from rethought.reql.spec import (
     ANY_NUMBER,
     Arg,
@@ -386,6 +387,6 @@ TERMS: Final = (
         "args",
         exactly(1),
         run=args_alone,
-        names={"not_spliced": not_spliced, "splice": splice},
+        names={"hold": keep, "not_spliced": not_spliced, "splice": splice},
     ),
 )

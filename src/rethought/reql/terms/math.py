@@ -295,6 +295,8 @@ def _result(number: int, left: "Known | None", right: "Known | None") -> "Known 
         return Known.NUMBER
     if number == ADD and Known.STRING in (left, right):
         return Known.STRING
+    if number in (ADD, SUB) and left is Known.TIME and right in NUMERIC:
+        return Known.TIME
     return None
 
 
@@ -417,6 +419,7 @@ def _whole_bound(which: str, value: Number) -> int:
 EQ: Final = 17
 NE: Final = 18
 ADD: Final = 24
+SUB: Final = 25
 DIV: Final = 27
 
 _SIGNS: Final = {

@@ -10,6 +10,7 @@ from rethought.datum import time
 from rethought.datum.values import Datum, Number
 from rethought.errors import QueryLogicError
 from rethought.reql.checks import blamed, int_of, is_open_bound, narrow, number_of, string_of
+from rethought.reql.nodes import Known
 from rethought.reql.spec import Arg, Determinism, TermSpec, between, exactly
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ _NAMES: Final = (
     (125, "december", 12),
 )
 
+_DURING: Final = (
+    'b["epoch_time"] <= a["epoch_time"] < c["epoch_time"]'
+    ' if a["$reql_type$"] == b["$reql_type$"] == c["$reql_type$"] == "TIME" else slow'
+)
+
 TERMS: Final = (
     TermSpec(
         99,
@@ -131,9 +137,10 @@ TERMS: Final = (
         run=iso8601,
         args=(Arg.STRING,),
         optargs=("default_timezone",),
+        known=Known.TIME,
     ),
-    TermSpec(101, "epoch_time", exactly(1), run=epoch_time, args=(Arg.NUMBER,)),
-    TermSpec(103, "now", exactly(0), run=now, determinism=Determinism.NOW),
+    TermSpec(101, "epoch_time", exactly(1), run=epoch_time, args=(Arg.NUMBER,), known=Known.TIME),
+    TermSpec(103, "now", exactly(0), run=now, determinism=Determinism.NOW, known=Known.TIME),
     TermSpec(104, "in_timezone", exactly(2), run=in_timezone, args=(Arg.TIME,)),
     TermSpec(
         105,
@@ -143,8 +150,9 @@ TERMS: Final = (
         args=(Arg.TIME, Arg.TIME, Arg.TIME),
         optargs=("left_bound", "right_bound"),
         boolean=True,
+        inline=_DURING,
     ),
-    TermSpec(136, "time", between(4, 7), run=time_, eager=1),
+    TermSpec(136, "time", between(4, 7), run=time_, eager=1, known=Known.TIME),
     *(
         TermSpec(type_, name, exactly(1), run=_of_time(part), args=(Arg.TIME,))
         for type_, name, part in _PARTS
