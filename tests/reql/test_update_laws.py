@@ -80,6 +80,31 @@ def test_an_update_of_one_row_ends_as_the_long_way(
     assert written() == written(LONG)
 
 
+@settings(max_examples=40)
+@given(body=bodies, options=st.sampled_from([{}, {"durability": "soft"}]))
+def test_an_update_of_many_rows_ends_as_one_after_the_other(
+    rooms: Database, body: Any, options: dict[str, Any]
+) -> None:
+    def written() -> str:
+        rooms.value([INSERT, [T, term(DOCUMENTS)], {"conflict": "replace", "durability": "soft"}])
+        answer = rooms.response([UPDATE, [T, body], options])
+        entries = [rooms.value([ORDER_BY, [T], {"index": index}]) for index in INDEXES]
+        return repr((answer, rooms.value([ORDER_BY, [T, "id"]]), entries))
+
+    rooms.value([54, [T]])
+    with pytest.MonkeyPatch.context() as patch:
+        together = written()
+        patch.setattr(LocalTable, "patch", lambda *_: None)
+        assert together == written()
+
+
+def test_many_rows_are_updated_the_short_way(rooms: Database, ways: list[Any]) -> None:
+    rooms.value([INSERT, [PLAIN, term(DOCUMENTS)], {"conflict": "replace"}])
+    rooms.value([UPDATE, [PLAIN, {"new": 1}]])
+    rooms.value([UPDATE, [PLAIN, func({"new": [24, [[170, [var(), "id"]], 5]]})]])
+    assert ways == ["no index", "replaced"] * 2 * len(DOCUMENTS)
+
+
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Notes what the short way came to, and which batches were told that no index has to follow."""
