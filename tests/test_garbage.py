@@ -40,7 +40,18 @@ def state(**values: object) -> State:
         (state(new=NEW_EASY + 1, waited_s=PATIENCE_S, quiet=False), Look.NOT),
         (state(new=NEW_MIN, passed=OLD_MIN), Look.ALL),
         (state(new=NEW_MIN, passed=OLD_MIN, old=10 * OLD_MIN), Look.NEW),
-        (state(new=NEW_MIN, grown_from=100, held=GROWTH_BYTES + 101, quiet=False), Look.ALL),
+        (state(new=NEW_MIN, grown_from=100, held=GROWTH_BYTES + 101), Look.ALL),
+        (state(new=NEW_MIN, grown_from=100, held=GROWTH_BYTES + 101, quiet=False), Look.NOT),
+        (
+            state(
+                new=NEW_MIN,
+                grown_from=100,
+                held=GROWTH_BYTES + 101,
+                quiet=False,
+                grown_s=PATIENCE_S,
+            ),
+            Look.ALL,
+        ),
         (
             state(
                 new=NEW_MIN, grown_from=GROWTH_BYTES, held=GROWTH_BYTES * 2 - MEGABYTES, quiet=False
@@ -107,15 +118,19 @@ def test_circles_that_were_old_when_they_broke_go_too(collector: Callable[..., C
     assert left(made) == 0
 
 
-def test_while_queries_are_under_way_circles_go_when_the_process_has_grown(
-    collector: Callable[..., Collector],
+def test_while_queries_are_under_way_circles_go_when_the_process_has_been_large_for_a_while(
+    collector: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = 100 * MEGABYTES
+    now = 1000.0
+    monkeypatch.setattr("rethought.garbage.perf_counter", lambda: now)
     looking = collector(quiet=False, held=lambda: held)
     made = circles(NEW_EASY)
     assert looking.look() is Look.NOT
     assert left(made) == NEW_EASY
     held += GROWTH_BYTES + MEGABYTES
+    assert looking.look() is Look.NOT
+    now += PATIENCE_S
     assert looking.look() is Look.ALL
     assert left(made) == 0
     circles(NEW_MIN)

@@ -2,8 +2,8 @@
 
 Left alone, Python looks whenever so many containers were made. Here those are rows that queries decode: looking at them
 finds nothing and holds up everybody for as long as a hundred slices. What always holds: the interpreter never looks by
-itself; it looks when no query is under way, or when the process has grown so much that it must; what the server was
-built of it never looks at. Queries leave no such garbage (a test sees to it), connections leave a little each.
+itself; it looks when no query is under way, or when the process has been so large for a while that it must; what the
+server was built of it never looks at. Queries leave no such garbage (a test sees to it), connections leave a little each.
 Started by `server.py`.
 """
 
@@ -31,7 +31,8 @@ OLD_MIN: Final = 25_000
 
 GROWTH: Final = 2.0
 GROWTH_BYTES: Final = 256 << 20
-"""When the process has grown by both since the last look, all are looked at at once."""
+"""When the process has grown by both since the last look, all are looked at: what a large query holds would take half a
+second to look at, so not before it is over, unless that lasts."""
 
 
 class Look(Enum):
@@ -45,7 +46,7 @@ class Look(Enum):
 class State:
     """What a decision needs to know."""
 
-    __slots__ = ("grown_from", "held", "new", "old", "passed", "quiet", "waited_s")
+    __slots__ = ("grown_from", "grown_s", "held", "new", "old", "passed", "quiet", "waited_s")
 
     def __init__(self) -> None:
         self.new = 0  # containers made and still there, since the last look
@@ -53,16 +54,21 @@ class State:
         self.waited_s = 0.0  # since there was a reason to look
         self.old = 0  # containers there were when all were last looked at
         self.passed = 0  # containers that came through a look at new ones since
+        self.grown_s = 0.0  # since the process has grown
         self.held = 0  # bytes of the process, now
         self.grown_from = 0  # and after the last look
+
+
+def has_grown(state: State) -> bool:
+    return state.held > max(state.grown_from * GROWTH, state.grown_from + GROWTH_BYTES)
 
 
 def decide(state: State) -> Look:
     """See the constants."""
     if state.new < NEW_MIN:
         return Look.NOT
-    if state.held > max(state.grown_from * GROWTH, state.grown_from + GROWTH_BYTES):
-        return Look.ALL
+    if has_grown(state):
+        return Look.ALL if state.quiet or state.grown_s >= PATIENCE_S else Look.NOT
     if not state.quiet or (state.new > NEW_EASY and state.waited_s < PATIENCE_S):
         return Look.NOT
     passed = state.passed + state.new
@@ -81,6 +87,7 @@ class Collector:
         self._held = held
         self._timer: TimerHandle | None = None
         self._reason_since = 0.0
+        self._grown_since = 0.0
 
     def start(self) -> None:
         """From here on looking is done here only."""
@@ -112,10 +119,12 @@ class Collector:
         state.waited_s = now - self._reason_since
         state.quiet = self._quiet()
         state.held = self._held()
+        self._grown_since = (self._grown_since or now) if has_grown(state) else 0.0
+        state.grown_s = now - self._grown_since
         what = decide(state)
         if what is Look.NOT:
             return what
-        self._reason_since = 0.0
+        self._reason_since = self._grown_since = 0.0
         if what is Look.NEW:
             state.passed += max(0, state.new - gc.collect(1))
         else:

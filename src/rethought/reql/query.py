@@ -34,6 +34,7 @@ from rethought.reql.responses import (
 
 Done = Callable[[Reply | None], None]
 
+LONG_BYTES: Final = 1 << 20
 ALONE_MIN: Final = 10_000
 """An array of so many elements is freed in steps. It is in no plan that is kept: no such query is that short."""
 FREED_AT_ONCE_BYTES: Final = 1 << 17
@@ -175,6 +176,8 @@ class Query:
             env.check_alive()
             plan = self.plan
             if plan is None:
+                if len(env.body) > LONG_BYTES:  # to receive it took a turn already
+                    env.scheduler.pause(env)
                 found = env.engine.compiled(env.body, env.tick)
                 if isinstance(found, Reply):
                     self._finish(found)

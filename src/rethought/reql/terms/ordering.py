@@ -374,7 +374,9 @@ def interleaved(env: Env, value: Any, path: tuple[Frame, ...]) -> Any:
 
 
 def union_(env: Env, interleave: Any, *values: Any) -> Any:
-    sequences = [need_sequence(env, value, at) for at, value in enumerate(values)]
+    sequences: list[Any] = []
+    for lot in lots(env, values, SLOW_LOT):
+        sequences += [need_sequence(env, value, at) for at, value in enumerate(lot, len(sequences))]
     if not sequences:
         return []
     if isinstance(interleave, tuple) and interleave:
