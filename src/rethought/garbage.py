@@ -3,8 +3,8 @@
 Left alone, Python looks whenever so many containers were made. Here those are rows that queries decode: looking at them
 finds nothing and holds up everybody for as long as a hundred slices. What always holds: the interpreter never looks by
 itself; it looks when no query is under way, or when the process has been so large for a while that it must; what the
-server was built of it never looks at. Queries leave no such garbage (a test sees to it), connections leave a little each.
-Started by `server.py`.
+server was built of it never looks at. Queries leave no such garbage (a test sees to it), connections leave a little
+each. Started by `server.py`.
 """
 
 import gc
