@@ -43,6 +43,8 @@ def contains(c: Compiler, term: Term) -> Node:
         plain = first.kind in PLAIN and all(part.kind in PLAIN for part in wanted)
         if plain and short:
             return _contains_literal(c, term, first, wanted[0])
+        if plain and len(wanted) == 1 and c.is_literal(term.args[0], list):
+            return _in_literal(c, term, first, wanted[0])
         if plain and len(wanted) == 1 and is_simple(wanted[0].code):
             quick = call_term(c, term, "contains_one", [first, *wanted])
             return Node(quick.code, Kind.BOOL, quick.determinism, quick.closes)
@@ -68,6 +70,21 @@ def _contains_literal(c: Compiler, term: Term, first: Node, wanted: Node) -> Nod
         },
         line,
         unset=("a",) if first.unset else (),
+    )
+    return c.node(term, code, [first, wanted], Kind.BOOL)
+
+
+def _in_literal(c: Compiler, term: Term, first: Node, wanted: Node) -> Node:
+    """Whether a literal array holds a value: that it is an array needs no check before the value is evaluated."""
+    line = c.line(term)
+    code = c.inline(
+        "b in a if b.__class__ is str else slow",
+        {
+            "a": first.code,
+            "b": wanted.code,
+            "slow": c.call("contains_one", [c.name("env", line)], line),
+        },
+        line,
     )
     return c.node(term, code, [first, wanted], Kind.BOOL)
 
