@@ -1,10 +1,12 @@
 """How a client fares among hundreds of others that do nothing but run into their limits.
 
 `python -m bench.crowd` starts a server, gives users limits, and measures single `get`s of one well-behaved client:
-alone, among the crowd (`bench.abuse`: every kind of excess, a share of the clients each), and alone again. It prints
-the median and the 99th percentile of each, that also in time that the server's loop worked (which other programs of
-the machine do not change much), and how much of the two processes' time the crowd and the server took.
-What always holds: the crowd is a process of its own, and gone at the end; figures of several rounds are medians.
+alone, among the crowd (`bench.abuse`: every kind of excess, a share of the clients each), and right after it has left.
+It prints the median and the 99th percentile of each, that also without the time that the server or the client was
+ready to work and had no processor (on a busy machine that is other programs' doing), and how much of the two processes'
+time the crowd and the server took.
+What always holds: the crowd is a process of its own, and gone at the end; the client is alone when the server has come
+to rest; figures of several rounds are medians.
 """
 
 import argparse
@@ -28,6 +30,9 @@ from tools.serverprocess import running
 
 DOCUMENTS: Final = 20_000
 BATCH: Final = 500
+REST_SHARE: Final = 0.02
+"""Of a processor's time: a server that takes no more of it is at rest."""
+REST_S_MAX: Final = 20.0
 USERS: Final[dict[str, dict[str, float]]] = {
     "crowd_free": {},
     "crowd_queries": {"queries_per_second": 100},
@@ -52,33 +57,48 @@ class Figures:
     median: float
     p99: float
     worst: float
-    worked_p99: (
-        float  # what the loop's thread worked meanwhile: other programs of the machine do not count
-    )
+    undisturbed_p99: float  # without the time that one of the two had no processor
 
 
 def witness(port: int, pid: int, count: int, pause_s: float) -> Figures:
     """Single gets, with a pause between them as a client has that does something with the answer."""
     client = Connection(port)
-    taken, worked = [], []
+    taken, undisturbed = [], []
     for number in range(count):
         body = start(term("get", table(), number * 7919 % DOCUMENTS))
-        before = on_processor_s(pid)
+        before = without_processor_s(pid) + without_processor_s(os.getpid())
         begin = time.perf_counter()
         client.ask(body)
         taken.append(time.perf_counter() - begin)
-        worked.append(on_processor_s(pid) - before)
+        waited = without_processor_s(pid) + without_processor_s(os.getpid()) - before
+        undisturbed.append(max(0.0, taken[-1] - waited))
         time.sleep(pause_s)
     client.close()
     taken.sort()
-    worked.sort()
+    undisturbed.sort()
     last = int(0.99 * (count - 1))
-    return Figures(taken[count // 2], taken[last], taken[-1], worked[last])
+    return Figures(taken[count // 2], taken[last], taken[-1], undisturbed[last])
 
 
 def on_processor_s(pid: int) -> float:
     """What the main thread of a process has worked."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def without_processor_s(pid: int) -> float:
+    """How long the main thread of a process was ready to work and waited for a processor. The system counts that when
+    the wait ends, while the time that a thread works is counted in ticks, too coarse for one query."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+def come_to_rest(pid: int) -> None:
+    """Waits until a process has next to nothing to do."""
+    end = time.perf_counter() + REST_S_MAX
+    while time.perf_counter() < end:
+        before = cpu_seconds(pid)
+        time.sleep(1)
+        if cpu_seconds(pid) - before < REST_SHARE:
+            return
 
 
 def prepare(port: int) -> None:
@@ -130,18 +150,23 @@ def shares(clients: int, only: list[str]) -> dict[str, int]:
 
 
 def show(label: str, figures: Figures) -> None:
-    cells = (figures.median, figures.p99, figures.worst, figures.worked_p99)
+    cells = (figures.median, figures.p99, figures.worst, figures.undisturbed_p99)
     print(f"{label:24s}" + "".join(f"{value * 1e6:14,.0f}" for value in cells), flush=True)
 
 
-def measure(given: argparse.Namespace, port: int, pid: int) -> float:
-    """Prints the table; returns the ratio of the 99th percentiles."""
+def median_of(name: str, rounds: list[Figures]) -> float:
+    return float(statistics.median(getattr(each, name) for each in rounds))
+
+
+def measure(given: argparse.Namespace, port: int, pid: int) -> None:
+    """Prints the table, and the ratios of the 99th percentiles."""
     counts = shares(given.clients, given.only)
     pause_s = given.pause_ms / 1000
-    print(f"{'µs':24s}{'median':>14s}{'99th':>14s}{'worst':>14s}{'99th, work':>14s}")
-    alone, among = [], []
+    print(f"{'µs':24s}{'median':>14s}{'99th':>14s}{'worst':>14s}{'undisturbed':>14s}")
+    alone, among, after = [], [], []
     seen: dict[str, int] = {}
     for _ in range(given.rounds):
+        come_to_rest(pid)
         alone.append(witness(port, pid, given.gets, pause_s))
         show("alone", alone[-1])
         with crowd(port, counts) as counted:
@@ -154,15 +179,14 @@ def measure(given: argparse.Namespace, port: int, pid: int) -> float:
         print(f"  server {used / seconds:.0%} of a core, crowd {share:.0%}", flush=True)
         for name, count in counted["seen"].items():
             seen[name] = seen.get(name, 0) + count
-    alone.append(witness(port, pid, given.gets, pause_s))
-    show("alone", alone[-1])
+        after.append(witness(port, pid, given.gets, pause_s))
+        show("after it", after[-1])
     for name, count in sorted(seen.items()):
         print(f"  {name:32s}{count:12,d}")
-    ratio = statistics.median(each.p99 for each in among) / statistics.median(
-        each.p99 for each in alone
-    )
-    print(f"99th percentile among the crowd / alone: {ratio:.2f}", flush=True)
-    return ratio
+    for label, figures in (("among the crowd", among), ("after it", after)):
+        ratio = median_of("p99", figures) / median_of("p99", alone)
+        undisturbed = median_of("undisturbed_p99", figures) / median_of("undisturbed_p99", alone)
+        print(f"99th percentile {label} / alone: {ratio:.2f}, undisturbed {undisturbed:.2f}")
 
 
 def main(arguments: list[str] | None = None) -> int:
