@@ -17,6 +17,7 @@ Pace = Callable[[], None]
 """Called between pieces of long work, so that others may have their turn."""
 
 _PACE_ITEMS: Final = 256
+_FEW_ITEMS: Final = 16
 _PACE_CHARS: Final = 1 << 16
 
 PRETTY_MAX: Final = 1 << 18
@@ -36,11 +37,14 @@ def compact(value: Datum, pace: Pace | None = None) -> str:
 
     Raises ``Cannot convert `r.minval` to JSON.`` for a bound inside.
     """
-    if pace is not None and isinstance(value, list) and len(value) > _PACE_ITEMS:
+    if pace is not None and isinstance(value, list) and len(value) > _FEW_ITEMS:
         lots = []
-        for at in range(0, len(value), _PACE_ITEMS):
-            lots.append(compact(value[at : at + _PACE_ITEMS])[1:-1])
+        at, size = 0, 1
+        while at < len(value):
+            lots.append(compact(value[at : at + size])[1:-1])
             pace()
+            at += size
+            size = max(1, min(8 * size, size * _PACE_CHARS // (len(lots[-1]) + 1)))
         return f"[{','.join(lots)}]"
     data = encode(value)
     if _CONTROL not in data and _EXPONENT.search(data) is None:

@@ -26,6 +26,7 @@ log = logging.getLogger("rethought.query")
 GROUPS_LOT: Final = 200
 
 ATOM: Final = b'{"t":1,"r":['
+GROUPED: Final = ATOM + b'{"$reql_type$":"GROUPED_DATA","data":['
 SEQUENCE: Final = b'{"t":2,"r":['
 PARTIAL: Final = b'{"t":3,"r":['
 NO_NOTES: Final = b'],"n":[]}'
@@ -42,7 +43,7 @@ def respond(env: Env, value: Any) -> bytes:
     if kind in DATUM_CLASSES:
         check_answer(value)
         if kind is list and len(value) > ROWS_AT_FIRST:
-            return b"%b[%b]]}" % (ATOM, b",".join(written(env, of_rows(value))))
+            return enclosed(ATOM + b"[", list(written(env, of_rows(value))), b"]]}")
         return ATOM + encode(value) + b"]}"
     if isinstance(value, Stream):
         limit = env.array_limit
@@ -54,16 +55,24 @@ def respond(env: Env, value: Any) -> bytes:
                 parts.extend(written(env, chunk))
         if count > limit:
             value.to_list(env)
-        return ATOM + b"[" + b",".join(parts) + b"]]}"
+        return enclosed(ATOM + b"[", parts, b"]]}")
     if isinstance(value, GroupedStream):
         value = value.collect(env, ())  # no term asked for it
     if isinstance(value, Grouped):
-        groups = b",".join(_groups(env, value))
-        return b'%b{"$reql_type$":"GROUPED_DATA","data":[%b]}]}' % (ATOM, groups)
+        return enclosed(GROUPED, list(_groups(env, value)), b"]}]}")
     raise QueryLogicError(
         f"Query result must be of type DATUM, GROUPED_DATA, or STREAM (got {value_type(value)}).",
         frames=(),
     )
+
+
+def enclosed(start: bytes, parts: list[bytes], end: bytes) -> bytes:
+    """The parts, joined by commas, between start and end. What is long is copied once."""
+    if not parts:
+        return start + end
+    parts[0] = start + parts[0]
+    parts[-1] += end
+    return b",".join(parts)
 
 
 def written(env: Env, chunk: Chunk) -> Iterator[bytes]:

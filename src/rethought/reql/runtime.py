@@ -5,7 +5,7 @@ name, so the deepest generated frame of a traceback names the term that failed. 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from rethought.errors import Frame, NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec import values
+from rethought.exec.chunk import Chunk
 from rethought.exec.env import Env, Options
 from rethought.exec.fetching import fetched
 from rethought.exec.fields import MISSING
@@ -81,6 +82,26 @@ def backtrace(error: ReqlError) -> tuple[Frame, ...]:
     if isinstance(found, Rewritten):
         return tuple(found)
     return (*found, 0) if read else (*found, *error.at)
+
+
+def read_as(chunks: Iterator[Chunk], argument: int) -> Iterator[Chunk]:
+    """The rows of a term's argument that is not its first. When what made them is to blame, it stands there."""
+    try:
+        yield from chunks
+    except ReqlError as error:
+        if error.of_stream and not _is_generated(error.__traceback__):
+            error.of_stream = False
+            error.at = (argument,)
+        raise
+
+
+def _is_generated(trace: TracebackType | None) -> bool:
+    """Whether generated code was under way."""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith("<reql"):
+            return True
+        trace = trace.tb_next
+    return False
 
 
 _AT_ONCE: Final = frozenset({transform.__code__, values.finish.__code__})

@@ -24,6 +24,7 @@ from rethought.exec.values import (
 )
 from rethought.exec.writes import InsertStatistics, is_object, missing_key, shown_of, write_row
 from rethought.reql.compiler import Compiler, Kind, Node
+from rethought.reql.runtime import read_as
 from rethought.reql.spec import Arg, Determinism, TermSpec, exactly
 from rethought.reql.terms.write_options import OPTIONS, WRITES, Wanted
 from rethought.reql.tree import Term
@@ -69,7 +70,7 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
     empty = True
     together = table.__class__ is LocalTable and conflict is None and options.hook is None
     room = INSERT_BATCH
-    for chunk in stream.chunks(env):
+    for chunk in read_as(stream.chunks(env), 1):
         env.tick()
         empty = False
         documents = chunk.datums()

@@ -335,8 +335,10 @@ def _bitwise(operation: Callable[[int, int], int]) -> Callable[..., int]:
     def run(env: "Env", *values: int) -> int:
         """NUMBER... -> NUMBER: of integers from -2**53 up to but not including 2**53."""
         total = values[0]
-        for value in values[1:]:
+        for at, value in enumerate(values[1:], 1):
             total = operation(_bits(total), _bits(value))
+            if at % ARGS_LOT == 0:
+                env.tick()
         return total
 
     return run

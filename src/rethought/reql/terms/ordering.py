@@ -243,6 +243,7 @@ def _order_of(env: Env, chunks: list[Chunk], count: int, keys: list[SortKey]) ->
                 env.tick()
                 share(chunk, functions)
                 for column, key in zip(columns, keys, strict=True):
+                    env.tick()
                     column.extend(keys_of(key.function, chunk))
         except ReqlError:
             return _careful_order([row for chunk in chunks for row in chunk.datums()], keys)

@@ -122,6 +122,7 @@ def _slice(
         low, high = _positions(len(value), start, end, left_open, right_closed)
         if value.__class__ is list:
             within_array_limit(env, high - low)
+            return env.made(value[low:high])
         return value[low:high]
     if isinstance(value, Stream):
         if value.array:

@@ -157,7 +157,8 @@ def _words(env: "Env", text: str, most: int) -> list[str]:
             break
         pieces += found
         at = blank.end()
-    return pieces + _words_of(text[at:] if at else text, most - len(pieces))
+    pieces += _words_of(text[at:] if at else text, most - len(pieces))
+    return pieces
 
 
 def _words_of(text: str, most: int) -> list[str]:
@@ -222,6 +223,7 @@ def json_of(env: "Env", text: str) -> Datum:
     if "\0" in text:
         raise QueryLogicError("Encountered unescaped null byte in JSON string.")
     data = text.encode()
+    env.tick()
     try:
         value = decoded_in_steps(data, env.tick) if len(data) > LOT_BYTES else None
         if value is None:
