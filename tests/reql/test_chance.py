@@ -1,12 +1,15 @@
 """Whatever a query leaves to chance comes from the engine's one source."""
 
+import json
 import random
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.reql.database import Database
-from tests.reql.queries import table, term
+from tests.reql.queries import func, table, term
 
 QUERIES: tuple[Any, ...] = (
     [151, []],
@@ -35,3 +38,11 @@ def test_the_same_seed_gives_the_same_answers(tmp_path: Path) -> None:
     assert answers(tmp_path / "second", 7) == first
     other = answers(tmp_path / "third", 8)
     assert all(one != another for one, another in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "chosen", [[169, []], [151, [2**53]], [51, [[169, []], "binary"]]], ids=str
+)
+def test_every_row_has_its_own(database: Database, chosen: Any) -> None:
+    found = database.value([38, [[173, [20]], func({"a": chosen})]])
+    assert len({json.dumps(row) for row in found}) == 20

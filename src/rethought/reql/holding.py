@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rethought.reql.compiler import Compiler
 
 _FIRST_HELD: Final = INTERNAL_VARS - 1_000
-_UNFIT: Final = frozenset({VAR, IMPLICIT_VAR, FUNC, ARGS, 12, 137, 92, 64})
-"""Variables, functions, r.args, r.error, r.literal, default and do: what depends on where it stands."""
+_UNFIT: Final = frozenset({VAR, IMPLICIT_VAR, FUNC, ARGS, 12, 137, 92, 64, 169})
+"""Variables, functions, r.args, r.error, r.literal, default and do: what depends on where it stands; and r.uuid, which
+the original counts as deterministic."""
 
 
 def hold(c: "Compiler", term: Term, held: dict[int, Variable]) -> Term:
