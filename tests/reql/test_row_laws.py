@@ -328,6 +328,12 @@ def test_pairs_with_fewer_fields_on_their_sides(
         assert quickly == slowly
 
 
+def test_objects_merged_into_one_field_are_merged_with_each_other(rooms: Database) -> None:
+    parts = [{"d": {"x": _field("id")}}, {"d": {"y": 1, "z": _field("id")}}]
+    rows = rooms.value([38, [ordered(PLAIN), func([35, [[34, [var(), "d"]], *parts]])]])
+    assert [row["d"] for row in rows] == [{"x": at, "y": 1, "z": at} for at in range(9)]
+
+
 def test_a_plan_of_a_shape_serves_no_other_names(rooms: Database) -> None:
     for name in ("a", "b", "c"):
         rows = rooms.value([34, [ordered(PLAIN), {"d": name}, name]])

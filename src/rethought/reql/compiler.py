@@ -451,7 +451,7 @@ class Compiler(Expressions):
                 first = first_field(number, body_term)
                 first = None if first is None else attribute(first)
                 narrow = self.narrowed(number, body_term, fields, want, line)
-            recipe = compile_recipe(self, number, body_term, want, line, sides=bool(fields))
+            recipe = compile_recipe(self, number, body_term, fields, want, line)
         flags = int(body.determinism) | (8 if body.kind is Kind.BOOL else 0)
         code = self.call(
             "RowFunction",

@@ -8,14 +8,13 @@ import ast
 from typing import TYPE_CHECKING, Final
 
 from rethought.datum.kinds import TYPE_KEY
-from rethought.datum.paths import Paths, parse_paths
-from rethought.errors import QueryLogicError
+from rethought.datum.paths import Paths
 from rethought.exec.functions import FLAT
 from rethought.exec.reshaping import Changes, Cut, Other, Recipe
 from rethought.reql.expressions import at_line
 from rethought.reql.nodes import Kind, Node
-from rethought.reql.projecting import FIELD_TERMS, are_plain, fields_read, is_row
-from rethought.reql.spec import TermSpec, at_least
+from rethought.reql.projecting import FIELD_TERMS, are_plain, fields_read, is_row, literal_paths
+from rethought.reql.spec import TermSpec, exactly
 from rethought.reql.tree import DATUM, FUNC, IMPLICIT_VAR, MAKE_OBJ, Term, subtree
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ _Merge = tuple[Term, set[str]]
 
 
 def compile_recipe(
-    c: "Compiler", number: int, body: Term, want: Kind, line: int, *, sides: bool
+    c: "Compiler", number: int, body: Term, fields: set[str] | None, want: Kind, line: int
 ) -> ast.expr | None:
-    """The recipe of a body, None for any other body; with `sides` only one that asks for a side of a pair."""
+    """The recipe of a body, None for any other. A body that can do with some `fields` of its row has one for pairs:
+    of any other rows it makes its values from those in less time."""
     if body.type == ROW_GUARD:
         body = body.args[0]
     steps: list[_Merge | Cut | Other] = []
@@ -51,14 +51,15 @@ def compile_recipe(
     side = _side_of(number, body)
     if side is not None:
         pinned.append(body.args[1])
-    elif sides or not is_row(body, {number}):
+    elif not is_row(body, {number}) or (fields and not fields <= {_LEFT, _RIGHT}):
         return None
     if not steps or Other() in steps[1:] or (steps[0] == Other() and side != _LEFT):
         return None
     made: list[ast.expr] = []
     for step in steps:
         if isinstance(step, tuple):
-            parts = c.narrowed(number, *step, want, line)
+            merge, fields = step
+            parts = c.narrowed(number, merge, fields, want, line)
             made.append(c.call(Changes.__name__, parts.elts, line))
         else:
             made.append(c.keep(step, line))
@@ -83,11 +84,8 @@ def _side_of(number: int, term: Term) -> str | None:
 
 def _cut(number: int, body: Term, pinned: list[Term]) -> list[Cut] | None:
     names = body.args[1:]
-    if any(name.type != DATUM for name in names):
-        return None
-    try:
-        paths = parse_paths([name.value for name in names])
-    except QueryLogicError:
+    paths = literal_paths(body)
+    if paths is None:
         return None
     keep = body.type == _PLUCK
     if keep and _names_kind(paths):
@@ -107,23 +105,18 @@ def _merges(number: int, body: Term, pinned: list[Term]) -> list[_Merge | Other]
     if _side_of(number, parts[0]) == _RIGHT:
         pinned.append(parts.pop(0).args[1])
         steps.append(Other())
-    fields: set[str] = set()
     for at, part in enumerate(parts):
-        numbers = {number}
+        numbers, made = {number}, part
         if part.type == FUNC:
             parameter = _parameter(part)
             if at or steps or parameter is None or not is_row(row, {number}):
                 return None  # it sees what was merged before
             numbers.add(parameter)
-            part = part.args[1]
-        found = fields_read(numbers, part) if _is_object(part) else None
-        if found is None:
+            made = part.args[1]
+        fields = fields_read(numbers, made) if _is_object(made) else None
+        if fields is None or not are_plain(fields):
             return None
-        fields |= found
-    if not are_plain(fields):
-        return None
-    if parts:
-        steps.append((Term(CHANGES.type, [row, *parts], {}, body.path, CHANGES), fields))
+        steps.append((Term(CHANGES.type, [row, part], {}, body.path, CHANGES), fields))
     return steps
 
 
@@ -156,21 +149,16 @@ def _has_object(value: object) -> bool:
 
 
 def _changes(c: "Compiler", term: Term) -> Node:
-    line = c.line(term)
-    row, *parts = term.args
-    code: ast.expr | None = None
-    for part in parts:
-        scope, implicit = c.scope, c.implicit
-        if part.type == FUNC:
-            (number,) = c.parameters(part)
-            outer = c.implicit[-1] if row.type == IMPLICIT_VAR else row.args[0].value
-            c.scope = {**scope, number: scope[outer]}
-            c.implicit = [*implicit, number]
-            part = part.args[1]
-        found = _object(c, part)
-        c.scope, c.implicit = scope, implicit
-        code = found if code is None else at_line(ast.BinOp(code, ast.BitOr(), found), line)
-    assert code is not None
+    row, part = term.args
+    scope, implicit = c.scope, c.implicit
+    if part.type == FUNC:
+        (number,) = c.parameters(part)
+        outer = implicit[-1] if row.type == IMPLICIT_VAR else row.args[0].value
+        c.scope = {**scope, number: scope[outer]}
+        c.implicit = [*implicit, number]
+        part = part.args[1]
+    code = _object(c, part)
+    c.scope, c.implicit = scope, implicit
     return Node(code, Kind.DATUM)
 
 
@@ -188,4 +176,4 @@ def _object(c: "Compiler", part: Term) -> ast.expr:
     return at_line(ast.Dict(keys, values), line)
 
 
-CHANGES: Final = TermSpec(-3, "merge", at_least(2), compile=_changes)
+CHANGES: Final = TermSpec(-3, "merge", exactly(2), compile=_changes)

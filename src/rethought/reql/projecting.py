@@ -4,6 +4,8 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from rethought.datum.paths import Paths, parse_paths
+from rethought.errors import QueryLogicError
 from rethought.reql.runtime import Rewritten
 from rethought.reql.spec import TermSpec
 from rethought.reql.tree import (
@@ -23,7 +25,8 @@ _PLAIN_NAME: Final = re.compile(
 )  # the projecting decoder takes no others
 FIELD_TERMS: Final = (31, 170)
 """get_field and bracket."""
-_PICKING_TERMS: Final = (32, 33)
+HAS_FIELDS: Final = 32
+_PICKING_TERMS: Final = (HAS_FIELDS, 33)
 """has_fields and pluck."""
 
 
@@ -50,15 +53,26 @@ def fields_read(numbers: Container[int], body: Term) -> set[str] | None:
                 fields.add(field.value)
                 continue
         if term.type in _PICKING_TERMS and term.args and is_row(term.args[0], numbers):
-            names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
-            if len(names) == len(term.args) - 1 and all(name.__class__ is str for name in names):
-                fields.update(names)
+            paths = literal_paths(term)
+            if paths:
+                fields.update(paths)
                 continue
         if is_row(term, numbers) or term.type in (FUNC, ARGS):
             return None
         pending.extend(term.args)
         pending.extend(term.optargs.values())
     return fields
+
+
+def literal_paths(term: Term) -> "Paths | None":
+    """What a term that picks fields is told to look at, None where that is no literal or refused."""
+    names = [arg.value for arg in term.args[1:] if arg.type == DATUM]
+    if len(names) < len(term.args) - 1:
+        return None
+    try:
+        return parse_paths(names, deepest=term.type == HAS_FIELDS)
+    except QueryLogicError:
+        return None
 
 
 _IN_ORDER: Final = frozenset(range(17, 29)) | {65, 66, 67, 97, 141, 142, 149}

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from rethought.datum.kinds import BINARY, LITERAL, TYPE_KEY
 from rethought.datum.merging import merge_objects
-from rethought.datum.paths import has_fields, pluck, without
+from rethought.datum.paths import Paths, has_fields, has_paths, pluck, pluck_paths, without
 from rethought.datum.values import type_name
 from rethought.errors import Frame, QueryLogicError
 from rethought.exec.env import Env
@@ -19,6 +19,7 @@ from rethought.exec.fields import object_of
 from rethought.exec.functions import FLAT, Function
 from rethought.reql.compiler import PLAIN, Compiler, Kind, Node
 from rethought.reql.expressions import at_line, is_simple
+from rethought.reql.projecting import literal_paths
 from rethought.reql.spec import Arg, Grouped, TermSpec, at_least
 from rethought.reql.terms.fields import (
     over_array,
@@ -26,7 +27,7 @@ from rethought.reql.terms.fields import (
     projected_attribute,
 )
 from rethought.reql.terms.sequences import function_or_constant
-from rethought.reql.tree import DATUM, FUNC, MAKE_OBJ, Term, subtree
+from rethought.reql.tree import DATUM, FUNC, MAKE_OBJ, Term, datum, subtree
 
 
 def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
@@ -35,7 +36,7 @@ def _row_term(mode: str) -> Callable[[Compiler, Term], Node]:
     def compile_(c: Compiler, term: Term) -> Node:
         names = term.args[1:]
         plain = 0 < len(names) <= NAMES_INLINE_MAX and all(c.is_literal(arg, str) for arg in names)
-        if plain and term.type in (_HAS_FIELDS, _PLUCK):
+        if term.type in (_HAS_FIELDS, _PLUCK):
             projected = _projected(c, term)
             if projected is not None:
                 return projected
@@ -110,28 +111,49 @@ def without_names(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 
 
 def _projected(c: Compiler, term: Term) -> Node | None:
-    """`row.pluck("a", "b")` or `row.has_fields("a", "b")` of a projected row, None of a whole one."""
-    row, *fields = term.args
+    """`row.pluck("a", "b")` or `row.has_fields("a", {"b": "c"})` of a projected row, None of a whole one."""
+    paths = literal_paths(term)
+    row = term.args[0]
+    if not paths:
+        return None
+    fields = [datum(name, term.path) for name in paths]
     attributes = [projected_attribute(c, term, row, field) for field in fields]
     if any(attribute is None for attribute in attributes):
         return None
+    for arg in term.args[1:]:
+        c.pin(arg)
     line = c.line(term)
+    values = {f"f{at}": code for at, code in enumerate(attributes) if code is not None}
+    keys = {f"k{at}": c.constant(name, line) for at, name in enumerate(paths)}
+    both = f"({', '.join(keys)},), ({', '.join(values)},)"
+    if any(below is not None for below in paths.values()):
+        name = "had" if term.type == _HAS_FIELDS else "plucked_paths"
+        code = c.inline(
+            f"{name}(paths, {both})", {"paths": c.keep(paths, line), **keys, **values}, line
+        )
+        return Node(code, Kind.BOOL if term.type == _HAS_FIELDS else Kind.DATUM)
     if term.type == _HAS_FIELDS:
         tests = [
             c.inline("a is not UNSET and a is not None", {"a": attribute}, line)
-            for attribute in attributes
-            if attribute is not None
+            for attribute in values.values()
         ]
         code = tests[0] if len(tests) == 1 else at_line(ast.BoolOp(ast.And(), tests), line)
         return Node(code, Kind.BOOL)
-    keys = {f"k{at}": c.constant(c.pin(field), line) for at, field in enumerate(fields)}
-    values = {f"f{at}": code for at, code in enumerate(attributes) if code is not None}
     there = " and ".join(f"{value} is not UNSET" for value in values)
     pairs = ", ".join(map("{}: {}".format, keys, values))
-    both = f"({', '.join(keys)},), ({', '.join(values)},)"
     # All values are looked at before the first choice, so that each is bound.
     code = c.inline(f"{{{pairs}}} if {there} else plucked({both})", {**keys, **values}, line)
     return Node(code, Kind.DATUM)
+
+
+def plucked_paths(paths: Paths, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    """What is at these paths of a projected row."""
+    return pluck_paths(plucked(names, values), paths)
+
+
+def had(paths: Paths, names: tuple[str, ...], values: tuple[Any, ...]) -> bool:
+    """Whether there is something at all these paths of a projected row."""
+    return has_paths(plucked(names, values), paths)
 
 
 def plucked(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
@@ -314,7 +336,7 @@ TERMS: Final = (
         compile=_row_term("filter"),
         args=(Arg.DATUM,),
         grouped=Grouped.STREAM,
-        names={"has_fields_one": has_fields_one},
+        names={"has_fields_one": has_fields_one, "had": had},
     ),
     TermSpec(
         33,
@@ -324,7 +346,12 @@ TERMS: Final = (
         compile=_row_term("map"),
         args=(Arg.DATUM,),
         grouped=Grouped.STREAM,
-        names={"pluck_one": pluck_one, "plucked": plucked, "plucked_from": plucked_from},
+        names={
+            "plucked_paths": plucked_paths,
+            "pluck_one": pluck_one,
+            "plucked": plucked,
+            "plucked_from": plucked_from,
+        },
     ),
     TermSpec(
         34,
