@@ -19,6 +19,8 @@ _UNFIT: Final = frozenset({VAR, IMPLICIT_VAR, FUNC, ARGS, 12, 137, 92, 64, 169})
 """Variables, functions, r.args, r.error, r.literal, default and do: what depends on where it stands; and r.uuid, which
 the original counts as deterministic."""
 
+_UUID: Final = 169
+
 
 def hold(c: "Compiler", term: Term, held: dict[int, Variable]) -> Term:
     """The same body; terms that are evaluated once have a place in `held`."""
@@ -42,7 +44,7 @@ def _is_constant(term: Term) -> bool:
     spec = term.spec
     if spec is None or term.type in _UNFIT or not spec.datum or spec.effect is not Effect.NONE:
         return False
-    if spec.determinism > Determinism.NOW:
+    if spec.determinism > Determinism.NOW or (term.type == _UUID and not term.args):
         return False
     return all(map(_is_constant, (*term.args, *term.optargs.values())))
 
