@@ -1,6 +1,7 @@
 """A query leaves nothing behind that refers to itself: the interpreter's collector has nothing to find."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rethought.limits import Limits
 from tests.faults.inside import TABLE, Inside, inside
 
 TIMES = 100
+MANY = 2_000
 OLDER: Term = row(term("gt", field("n"), 50))
 BY_NAME: Term = [15, ["things"]]
 QUERIES: dict[str, bytes] = {
@@ -32,7 +34,7 @@ QUERIES: dict[str, bytes] = {
     "eq_join": start(term("count", term("eq_join", TABLE, "id", TABLE))),
     "insert": start(term("insert", TABLE, {"id": 1})),
     "update": start(term("update", term("get", TABLE, 1), row({"n": term("add", field("n"), 1)}))),
-    "of many terms": start(term("add", *([term("add", 1, 2)] * 2_000))),
+    "of many terms": start(term("add", *([term("add", 1, 2)] * MANY))),
     "of many arguments": start(term("count", array(*([array(1)] * 500))), array_limit=1000),
     "with spliced arguments": start(term("add", [154, [array(*range(500))]])),
     "batches": start(term("filter", TABLE, OLDER), max_batch_rows=2),
@@ -73,3 +75,17 @@ def test_a_query_leaves_no_circle(name: str, node: Inside) -> None:
         finally:
             gc.enable()
     assert found < TIMES
+
+
+def test_a_long_query_leaves_nothing_behind(node: Inside) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    with Connection(node.port) as client:
+        for _ in range(2):
+            ask(client, "of many terms")
+        before = node.on_loop(kept)
+        for _ in range(5):
+            ask(client, "of many terms")
+        assert node.on_loop(kept) - before < MANY

@@ -567,7 +567,7 @@ class Compiler(Expressions):
         """What the code names, and nothing else: a function that could name itself would be garbage that only the
         interpreter's collector finds, with all the literals of its query."""
         base, constants = runtime.base_namespace(self.specs), self.constants
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {runtime.PATHS: self.paths}
         pending = [code]
         while pending:
             part = pending.pop()
@@ -581,11 +581,6 @@ class Compiler(Expressions):
 
 
 _NOT_PROFILED: Final = frozenset({VAR, IMPLICIT_VAR, FUNC})
-
-
-def finished(compiler: Compiler, function: Callable[..., Any]) -> Callable[..., Any]:
-    runtime.register_paths(compiler.filename, compiler.paths)
-    return function
 
 
 __all__ = ["PLAIN", "PSEUDOTYPE_KEYS", "Compiler", "Kind", "Node", "Variable"]

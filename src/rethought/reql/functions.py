@@ -12,7 +12,7 @@ from rethought.exec.functions import Function, RowFunction, Rows
 from rethought.exec.values import need_function
 from rethought.limits import DEFAULT_LIMITS
 from rethought.reql.compiled import tree_literal
-from rethought.reql.compiler import Compiler, finished
+from rethought.reql.compiler import Compiler
 from rethought.reql.terms import SPECS
 from rethought.reql.tree import TreeBuilder
 
@@ -53,7 +53,7 @@ def compile_function(term_json: Any, *, project: bool = False) -> Function:
         tree = TreeBuilder(SPECS, tree_literal).build(term_json, None, ())
         compiler = Compiler(SPECS, parametrize=False)
         node = compiler.function(tree, project=True) if project else compiler.compile(tree)
-        run = finished(compiler, compiler.code(node.code))
+        run = compiler.code(node.code)
     except CompileError as error:
         raise QueryLogicError(error.message) from None
     found = need_function(_env, run(_env, ()), None)

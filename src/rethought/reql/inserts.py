@@ -16,7 +16,7 @@ from rethought.exec.env import DEFAULT_DATABASE, Env, MustWait, Options
 from rethought.exec.point import insert_document, is_plain
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
-from rethought.reql.compiler import Compiler, finished
+from rethought.reql.compiler import Compiler
 from rethought.reql.decoding import LOT_BYTES, joined, lots
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
@@ -290,7 +290,7 @@ def _compile(table: Any, home: str | None) -> Plan:
     if home is not None:
         database = TreeBuilder(SPECS, tree_literal).build([_DB, [home]], None, ())
         options["db"] = compiler.code(compiler.compile(database).code)
-    find_table = finished(compiler, compiler.code(compiler.compile(tree).code))
+    find_table = compiler.code(compiler.compile(tree).code)
 
     def run(env: Env, params: tuple[Any, ...]) -> Any:
         documents, given = params

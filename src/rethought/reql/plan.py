@@ -21,7 +21,7 @@ from rethought.exec.env import DEFAULT_DATABASE
 from rethought.exec.freeing import free_in_steps
 from rethought.limits import Limits
 from rethought.reql.compiled import Match, Plan, tree_literal
-from rethought.reql.compiler import Compiler, finished
+from rethought.reql.compiler import Compiler
 from rethought.reql.decoding import decode_in_steps
 from rethought.reql.inserts import INSERT_PREFIX, InsertPlans
 from rethought.reql.recognition import matcher
@@ -190,7 +190,7 @@ def compile_query(
     flags = {name: _static(compiler, settings, name) for name in _STATIC}
     functions: dict[str, Callable[..., Any]] = {}
     codes = {name: compiler.compile(term) for name, term in settings.items() if name not in _STATIC}
-    run = finished(compiler, compiler.code(node.code))
+    run = compiler.code(node.code)
     for name, code in codes.items():
         functions[name] = compiler.code(code.code)
     plan = Plan(
@@ -211,7 +211,7 @@ def compile_query(
     params = tuple(term.value for term in compiler.params)
     if pace is not None and body is None:
         del tree, builder, node, codes, settings
-        plan.parts = list(compiler.constants.values())
+        plan.parts = [compiler.paths, *compiler.constants.values()]
         compiler.forget(pace)
     match = None if body is None else matcher(body, compiler)
     return plan, params, match

@@ -4,7 +4,6 @@ What always holds: generated functions carry the number of the term in each line
 name, so the deepest generated frame of a traceback names the term that failed. Only the compiler refers to `NAMES`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final
@@ -43,15 +42,8 @@ from rethought.reql.spec import TermSpec
 
 # ---- backtraces
 
-_PATHS_MAX: Final = 10_000
-_paths: OrderedDict[str, list[tuple[Frame, ...]]] = OrderedDict()
-
-
-def register_paths(filename: str, paths: list[tuple[Frame, ...]]) -> None:
-    """Remembers where the terms of a plan stand."""
-    _paths[filename] = paths
-    if len(_paths) > _PATHS_MAX:
-        _paths.popitem(last=False)
+PATHS: Final = "paths of terms"
+"""The name that generated code has where its terms stand by. No code can ask for it."""
 
 
 class Rewritten(tuple[Frame, ...]):
@@ -72,7 +64,7 @@ def backtrace(error: ReqlError) -> tuple[Frame, ...]:
     while trace is not None:
         code = trace.tb_frame.f_code
         if code.co_filename.startswith("<reql"):
-            paths = _paths.get(code.co_filename)
+            paths = trace.tb_frame.f_globals.get(PATHS)
             if paths is not None and trace.tb_lineno < len(paths):
                 found = paths[trace.tb_lineno]
                 read = error.of_stream
@@ -252,4 +244,4 @@ def base_namespace(specs: dict[int, TermSpec]) -> dict[str, Any]:
     return _base
 
 
-__all__ = ["NAMES", "backtrace", "register_paths"]
+__all__ = ["NAMES", "PATHS", "backtrace"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rethought.errors import CompileError, Frame, QueryLogicError
 from rethought.exec.env import Env
 from rethought.exec.sorting import SLOW_LOT, lots
-from rethought.reql.compiler import UNIT_TERMS, Compiler, finished
+from rethought.reql.compiler import UNIT_TERMS, Compiler
 from rethought.reql.nodes import Node, Variable
 from rethought.reql.spec import Determinism, TermSpec
 from rethought.reql.tree import ARGS, Term, datum, worst_of
@@ -45,9 +45,9 @@ def splice(
         node = compiler.compile(known)
     except CompileError as error:
         raise QueryLogicError(error.message, frames=error.frames) from None
-    function = finished(compiler, compiler.code(node.code, [var.name for var in scope.values()]))
+    function = compiler.code(node.code, [var.name for var in scope.values()])
     if len(args) > UNIT_TERMS:
-        env.hold(list(compiler.constants.values()))
+        env.hold([compiler.paths, *compiler.constants.values()])
         compiler.scrap.append(args)
         del known, node, args
         compiler.forget(env.tick)
