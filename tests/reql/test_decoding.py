@@ -66,6 +66,29 @@ def test_repeated_keys_are_found() -> None:
     assert isinstance(value[1][1][1], RepeatedKeys)
 
 
+KEYS = st.sampled_from(["a", "b", "a:", "\\u003a", "\\u0061", "ü"])
+OBJECTS = st.recursive(
+    st.sampled_from(["1", '"x:y"', "[1,2,3,4,5,6]"]),
+    lambda below: st.lists(st.tuples(KEYS, below), max_size=4).map(
+        lambda pairs: "{" + ",".join(f'"{key}" : {value}' for key, value in pairs) + "}"
+    ),
+    max_leaves=20,
+)
+
+
+@given(text=OBJECTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("small_lots")
+def test_objects_have_the_same_fields_and_repeat_the_same_keys(text: str) -> None:
+    def shown(value: Any) -> Any:
+        if isinstance(value, dict):
+            return type(value), [(key, shown(part)) for key, part in value.items()]
+        return value
+
+    body = text.encode()
+    assert shown(decode_in_steps(body, lambda: None)) == shown(decode_query(body))
+
+
 def test_a_long_query_is_decoded_a_lot_at_a_time() -> None:
     rows = [{"n": number, "text": "x" * 50} for number in range(20_000)]
     body = json.dumps([1, [43, [[2, rows]]], {"array_limit": 10**6}]).encode()

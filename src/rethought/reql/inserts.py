@@ -17,7 +17,7 @@ from rethought.exec.point import insert_document, is_plain
 from rethought.limits import Limits
 from rethought.reql.compiled import Plan, tree_literal
 from rethought.reql.compiler import Compiler
-from rethought.reql.decoding import LOT_BYTES, joined, lots
+from rethought.reql.decoding import LOT_BYTES, decoded_in_steps, joined, lots
 from rethought.reql.literals import NotLiteralError, literal_in_steps, literal_of
 from rethought.reql.terms import SPECS
 from rethought.reql.terms.inserting import insert_
@@ -225,11 +225,14 @@ def _documents_in_steps(rows: msgspec.Raw, pace: Callable[[], None]) -> Any:
 
 def _lot_in_steps(lot: list[msgspec.Raw], pace: Callable[[], None]) -> list[Any]:
     text = joined(lot)
-    values = _decode(text)
-    if has_repeated_keys(text, values):
-        raise NotLiteralError
     if len(text) <= 2 * LOT_BYTES:
+        values = _decode(text)
+        if has_repeated_keys(text, values):
+            raise NotLiteralError
         return [literal_of(value) for value in values]
+    values = decoded_in_steps(text, pace)
+    if values is None:
+        raise NotLiteralError
     return [literal_in_steps(value, pace) for value in values]
 
 
