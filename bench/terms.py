@@ -13,10 +13,12 @@ Term = Any  # the JSON of a term: a list, an object or a literal
 
 _TYPE: Final = {
     "make_array": 2, "var": 10, "db": 14, "table": 15, "get": 16, "eq": 17, "ne": 18, "lt": 19, "gt": 21, "ge": 22,
-    "add": 24, "sub": 25, "mul": 26, "mod": 28, "pluck": 33, "merge": 35, "reduce": 37, "map": 38, "concat_map": 40,
+    "add": 24, "sub": 25, "mul": 26, "mod": 28, "pluck": 33, "without": 34, "merge": 35,
+    "reduce": 37, "map": 38, "concat_map": 40,
     "filter": 39, "order_by": 41, "distinct": 42, "count": 43, "union": 44, "eq_join": 50, "zip": 72,
     "update": 53, "delete": 54, "insert": 56,
     "db_create": 57, "db_drop": 58, "db_list": 59, "table_create": 60, "table_drop": 61,
+    "epoch_time": 101, "now": 103, "args": 154,
     "branch": 65, "or": 66, "and": 67, "func": 69, "limit": 71, "desc": 74, "index_create": 75, "get_all": 78,
     "contains": 93, "default": 92,
     "index_wait": 140, "upcase": 141, "group": 144, "sum": 145, "avg": 146, "max": 148,

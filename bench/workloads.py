@@ -337,6 +337,31 @@ JOINED_BY_FUNCTION: Final = term(
     ),
 )
 JOINED: Final = term("count", term("eq_join", term("limit", table(), JOINED_MAX), "age", table()))
+PAIRS: Final = term("eq_join", term("limit", table(), JOINED_MAX), "age", table())
+JOINED_WHOLE: Final = term(
+    "map",
+    PAIRS,
+    row(term("merge", field("left"), {"other": field("right")})),
+)
+JOINED_CUT: Final = term("zip", term("without", PAIRS, {"right": array("id", "address")}))
+READ_BY_KEY: Final = term(
+    "merge",
+    term("limit", table(), JOINED_MAX),
+    row({"other": term("bracket", term("get", table(), field("age")), "name")}),
+)
+WITHOUT: Final = term("without", table(), "tags", {"address": "street"})
+TIME_FILTER: Final = term(
+    "count",
+    term(
+        "filter",
+        table(),
+        row(term("gt", term("epoch_time", field("score")), term("sub", term("now"), 3600))),
+    ),
+)
+KEYS: Final = 1_000
+BY_KEYS: Final = term(
+    "count", term("get_all", table(), term("args", array(*range(0, 7 * KEYS, 7))))
+)
 FEED: Final = term("changes", table("writes"), include_states=True)
 FILTERED_FEED: Final = term(
     "changes",
@@ -390,6 +415,13 @@ ROWS: Final = (
     Row("eq_join on an index, zip, count", "rows/s", joined_by_index),
     Row("eq_join by function, zip, count", "docs/s", over_rows(JOINED_BY_FUNCTION, JOINED_MAX)),
     Row("eq_join, count", "docs/s", over_rows(JOINED, JOINED_MAX)),
+    Row("eq_join, whole pairs", "docs/s", over_rows(PAIRS, JOINED_MAX)),
+    Row("eq_join, one side merged into the other", "docs/s", over_rows(JOINED_WHOLE, JOINED_MAX)),
+    Row("eq_join, without, zip", "docs/s", over_rows(JOINED_CUT, JOINED_MAX)),
+    Row("merge with a row read by key", "docs/s", over_rows(READ_BY_KEY, JOINED_MAX)),
+    Row("without to the client", "docs/s", over_rows(WITHOUT)),
+    Row("filter by time, count", "docs/s", over_rows(TIME_FILTER)),
+    Row("get_all of 1,000 keys, count", "keys/s", over_rows(BY_KEYS, KEYS)),
     Row("changes, 1 subscriber", "changes/s", followed(FEED, 1, 5000)),
     Row("changes, 50 subscribers", "changes/s", followed(FEED, 50, 1000)),
     Row("changes, 500 subscribers", "changes/s", followed(FEED, 500, 200)),
