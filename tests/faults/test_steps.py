@@ -86,5 +86,10 @@ def test_a_large_query_looks_at_the_clock(name: str, node: Inside) -> None:
 @pytest.mark.parametrize("name", OVER_ARRAYS)
 def test_a_term_over_a_large_array_looks_at_the_clock(name: str, node: Inside) -> None:
     query, given = OVER_ARRAYS[name]
-    before = sum(looks_of(node, part) for part in given)
-    assert looks_of(node, query) - before >= MANY // STEP
+    before = sum(looks_of(node, type_of(part)) for part in given)
+    assert looks_of(node, type_of(query)) - before >= MANY // STEP
+
+
+def type_of(value: Term) -> Term:
+    """A short answer, so that there are no looks while it is written."""
+    return [52, [value]]
