@@ -1,4 +1,5 @@
-"""The open write batch of a group: all writes of one turn of the loop, which commit together.
+"""The open write batch of a group: all writes of one turn of the loop, which commit together; of some turns when all of
+it is one long insert (`WriteBatch.linger`).
 
 What always holds: a write has its document, its index entries, its journal entry and its counters in the same
 transaction, or none of them; reading through the batch sees what was written through it. When SQLite refuses a write

@@ -1,7 +1,8 @@
 """The single writer of a group: opens write batches, commits them, tells everybody, undoes what fails.
 
-Purpose: all writes of one turn of the loop become one SQLite transaction with one journal row; then listeners hear of
-it, then soft writers, then, after one sync of the log for all that wait, hard writers.
+Purpose: all writes of one turn of the loop become one SQLite transaction with one journal row (those of a long insert
+that is alone in its batch: of some turns); then listeners hear of it, then soft writers, then, after one sync of the
+log for all that wait, hard writers.
 Invariants:
   1. Documents, index entries, counters and the journal row of a batch commit together or not at all.
   2. Sequence numbers of commits have no gap and no repeat; `seq` is the newest committed one.
