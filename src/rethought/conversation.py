@@ -71,6 +71,9 @@ class Turns(Protocol):
     def answered(self, usage: Any, seconds_before: float, spent: float) -> None:
         """Several queries have been looked at; that took so long, and so much the client had used before."""
 
+    def left(self, usage: Any) -> None:
+        """A client is gone."""
+
     def line_up(self, usage: Any, call: Callable[[], None], *, first: bool | None = None) -> None:
         """Calls when it is the client's turn: `first` among those that use little, or after them, else by its usage."""
 

@@ -7,8 +7,10 @@ from rethought.exec.env import SHORT_LOT
 from rethought.exec.local import PAGE, PAGE_GROWTH, PAGE_MIN, PAGE_S, LocalTable
 
 
-def sizes(row_s: float, pages: int, *, hurried: bool = False, first: int = 200) -> list[int]:
-    """The sizes asked for by somebody who works so long on each row."""
+def sizes(
+    row_s: float, pages: int, *, hurried: bool = False, first: int = 200, held_up: int = 0
+) -> list[int]:
+    """The sizes asked for by somebody who works so long on each row, and is held up at one page."""
     asked: list[int] = []
     clock = 0.0
     env: Any = SimpleNamespace(row_s=0.0, snapshot=lambda _: None, hurried=hurried)
@@ -26,7 +28,7 @@ def sizes(row_s: float, pages: int, *, hurried: bool = False, first: int = 200) 
         return SimpleNamespace(count=limit, after=None if len(asked) == pages else 1)
 
     for page in LocalTable(handle)._pages(env, read, first):
-        clock += page.count * row_s
+        clock += page.count * row_s + (len(asked) == held_up) * 60.0
     return asked
 
 
@@ -40,6 +42,10 @@ def test_a_page_takes_no_longer_than_others_can_wait() -> None:
 
 def test_costly_rows_come_in_pages_of_a_least_size() -> None:
     assert sizes(1.0, 5)[1:] == [PAGE_MIN] * 4
+
+
+def test_what_took_long_once_makes_pages_smaller_for_a_moment() -> None:
+    assert sizes(1e-9, 6, held_up=3)[2:] == [PAGE, PAGE // PAGE_GROWTH, PAGE, PAGE]
 
 
 def test_pages_are_smaller_from_the_first_while_others_wait() -> None:

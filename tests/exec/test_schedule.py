@@ -338,6 +338,41 @@ def test_two_who_use_little_are_somebody_else_to_each_other() -> None:
     scheduled(check)
 
 
+def test_nobody_makes_room_for_somebody_who_has_begun_to_use_much() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        one, other, now = Usage(), Usage(), perf_counter()
+        scheduler.heard(one, now)
+        scheduler.heard(other, now)
+        for usage in (one, other):
+            usage.round, usage.seconds = much().round, 100 * LITTLE_S
+        assert not scheduler.heard(one, now)  # as yet nobody knows about the other
+        assert scheduler.heard(other, now)
+        assert scheduler.heard(one, now)
+        assert scheduler.slice_of(client(much()), now) == scheduler.slice_seconds
+
+    scheduled(check)
+
+
+def test_nobody_makes_room_for_somebody_who_is_gone() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        one, other, now = Usage(), Usage(), perf_counter()
+        heavy, short = client(much()), scheduler.slice_seconds / SHORT
+        scheduler.heard(one, now)
+        scheduler.heard(other, now)
+        scheduler.left(other)
+        assert scheduler.slice_of(heavy, now) == short
+        assert scheduler.slice_of(client(one), now) == scheduler.slice_seconds
+        scheduler.left(one)
+        assert scheduler.slice_of(heavy, now) == scheduler.slice_seconds
+        scheduler.heard(one, now)
+        scheduler.heard(other, now)
+        scheduler.left(one)
+        scheduler.left(other)
+        assert scheduler.slice_of(heavy, now) == scheduler.slice_seconds
+
+    scheduled(check)
+
+
 def test_what_is_left_of_a_short_turn_is_the_next_slice() -> None:
     async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
         scheduler.heard(Usage(), perf_counter())

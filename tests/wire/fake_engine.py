@@ -84,6 +84,9 @@ class FakeTurns:
     def heard(self, usage: object, now: float) -> bool:
         return self.now
 
+    def left(self, usage: object) -> None:
+        pass
+
     def answered(self, usage: object, seconds_before: float, spent: float) -> None:
         pass
 

@@ -28,6 +28,7 @@ PAGE_MIN: Final = 100
 PAGE_S: Final = 0.002
 """So long may the work with a page take, and that much less in a short slice."""
 PAGE_GROWTH: Final = 4
+"""A page is at most so many times larger or smaller than the last: one may have taken long for other reasons."""
 TALLY: Final = 10_000
 """So many keys are counted at once."""
 _END: Final = object()
@@ -229,7 +230,7 @@ class LocalTable:
             if after is None:
                 return
             check_readable(env, self.handle)
-            limit = page_size(env, min(PAGE, PAGE_GROWTH * limit))
+            limit = max(limit // PAGE_GROWTH, page_size(env, min(PAGE, PAGE_GROWTH * limit)))
 
     def _index_chunks(self, env: "Env", selected: Range, index: Any, first: int) -> Iterator[Chunk]:
         if selected.keys is not None:

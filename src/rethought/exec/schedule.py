@@ -124,7 +124,8 @@ class Scheduler:
         self.strangers = Usage()  # whom nobody knows yet
         self._near = NOBODY  # who was last there of those that use little
         self._near_until = 0.0
-        self._before_until = 0.0  # how long somebody else is there, who was there before
+        self._before = NOBODY  # somebody else, who was there before
+        self._before_until = 0.0
         self._allowed = slice_seconds  # of work in a turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
@@ -177,16 +178,25 @@ class Scheduler:
         """A client has sent something: whether that is looked at now, or when it is its turn."""
         if usage.seconds < LITTLE_S or self._little(usage, now):
             if self._near is not usage:
+                self._before, self._before_until = self._near, self._near_until
                 self._near = usage
-                self._before_until = self._near_until
                 self._allowed = self.slice_seconds / SHORT
             self._near_until = now + NEAR_S
             return True
-        return not self._others_near(usage, now)
+        self.left(usage)  # it was one of them, perhaps
+        return now >= self._near_until
 
     def _others_near(self, usage: Usage, now: float) -> bool:
         """Whether somebody else is there who uses little."""
         return now < (self._before_until if usage is self._near else self._near_until)
+
+    def left(self, usage: Usage) -> None:
+        """A client is gone, or uses much: nobody has to make room for it."""
+        if usage is self._near:
+            self._near, self._near_until = self._before, self._before_until
+            self._before_until = 0.0
+        elif usage is self._before:
+            self._before_until = 0.0
 
     def answered(self, usage: Usage, seconds_before: float, spent: float) -> None:
         """Several queries that it sent have been looked at, when it had used so much. What fits into a short slice does

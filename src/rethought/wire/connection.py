@@ -88,8 +88,9 @@ class Connection(asyncio.Protocol):
         elif self._must_wait:
             self._hold(data)
             return self._pause_reading_if_enough()
-        if self._turns.heard(self._usage, perf_counter()):
-            return self._handle(data)
+        now = perf_counter()
+        if self._turns.heard(self._usage, now):
+            return self._handle(data, now)
         if self._hold(data):
             self._line_up()
             self._pause_reading_if_enough()
@@ -132,6 +133,7 @@ class Connection(asyncio.Protocol):
             self._held_back.cancel()
         self._take_held()
         self.session.close()
+        self._turns.left(self._usage)
         self._listener.engine.gone(self._client)
         self._listener.forget(self)
 
@@ -146,10 +148,10 @@ class Connection(asyncio.Protocol):
 
     # To the session and back
 
-    def _handle(self, data: bytes) -> None:
+    def _handle(self, data: bytes, began: float) -> None:
         """Hand the frames of `data` to the session, keep the rest, write what was answered."""
         session, usage = self.session, self._usage
-        before, began = usage.seconds, perf_counter()
+        before = usage.seconds
         self._handling = True
         try:
             at, only_bytes_missing = session.receive(data)
@@ -208,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._must_wait = False
         if not self._held:
             return self._resume_reading()
-        self._handle(self._take_held())
+        self._handle(self._take_held(), perf_counter())
 
     def _may_resume(self) -> bool:
         if self._closing or self._stopping or not self._client_reads:
