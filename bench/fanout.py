@@ -18,11 +18,13 @@ from typing import Final
 
 from bench.client import CONTINUE, HEADER, BenchmarkError, Connection
 from bench.server import Server, measured
-from bench.terms import Term, field, literal, row, start, table, term
+from bench.terms import Term, array, field, literal, row, start, table, term
 from bench.workloads import empty_tables
 
 FEED: Final = start(term("changes", table("writes")))
 LATE_S_MAX: Final = 60.0
+ROWS: Final = 200
+"""In the table that idle subscriptions follow."""
 
 
 class Crowd:
@@ -131,6 +133,18 @@ def where(comparison: str, name: str, value: Term) -> Term:
     return term("filter", table(), row(term(comparison, field(name), value)))
 
 
+def behind(number: int) -> Term:
+    """Of the rows of the table, those with an age above one that is different for each number."""
+    return term("between", table(), number % 100 + number / 100_000, term("maxval"), index="age")
+
+
+def first(limit: int, rows: Term, predicate: Term | None = None) -> Term:
+    ordered = term("order_by", rows, index="age")
+    return term(
+        "limit", ordered if predicate is None else term("filter", ordered, predicate), limit
+    )
+
+
 IDLE: Final[dict[str, Callable[[int], bytes]]] = {
     "get": lambda n: followed_as(term("get", table(), n)),
     "get_all of 5 keys": lambda n: followed_as(term("get_all", table(), *range(5 * n, 5 * n + 5))),
@@ -161,6 +175,23 @@ IDLE: Final[dict[str, Callable[[int], bytes]]] = {
             3,
         )
     ),
+    "first 10 behind a bound": lambda n: followed_as(first(10, behind(n))),
+    "first n": lambda n: followed_as(first(1 + abs(n) % 1000, table())),
+    "first 10 of a filter": lambda n: followed_as(
+        first(10, table(), row(term("lt", field("score"), 20_000 + n)))
+    ),
+    "first 10, offsets": lambda n: followed_as(first(10, behind(n)), include_offsets=True),
+    "first 10, initial": lambda n: followed_as(first(10, behind(n)), include_initial=True),
+    "first 10, tokens": lambda n: followed_as(first(10, behind(n)), include_resume_tokens=True),
+    "filter with a default": lambda n: followed_as(
+        term("filter", table(), row(term("gt", field("age"), 2000 + n)), default=True)
+    ),
+    "filter, global options": lambda n: start(
+        term("changes", where("gt", "age", 2000 + n)), durability="soft", array_limit=1000
+    ),
+    "get, global options": lambda n: start(
+        term("changes", term("get", table(), n)), max_batch_rows=500
+    ),
     "table": lambda _: followed_as(table()),
     "get, initial": lambda n: followed_as(
         term("get", table(), n), include_initial=True, include_states=True
@@ -184,6 +215,9 @@ def idle(server: Server, name: str, subscribers: int, connections: int, writes: 
         empty_tables(client, "docs", "writes")
         client.value(start(term("index_create", table(), "age")))
         client.drain(start(term("index_wait", table(), "age")))
+        client.value(
+            start(term("insert", table(), array(*map(literal, range(ROWS))), durability="soft"))
+        )
         crowds = [Crowd(stack.enter_context(Connection(server.port))) for _ in range(connections)]
         warm_up = Crowd(stack.enter_context(Connection(server.port)))
         for number in range(200):  # whatever is compiled or opened once

@@ -22,7 +22,7 @@ _TYPE: Final = {
     "branch": 65, "or": 66, "and": 67, "func": 69, "limit": 71, "desc": 74, "index_create": 75, "get_all": 78,
     "contains": 93, "default": 92,
     "index_wait": 140, "upcase": 141, "group": 144, "sum": 145, "avg": 146, "max": 148,
-    "changes": 152, "bracket": 170, "wait": 177, "between": 182, "coerce_to": 51, "funcall": 64,
+    "changes": 152, "bracket": 170, "wait": 177, "between": 182, "coerce_to": 51, "funcall": 64, "maxval": 181,
 }  # fmt: skip
 
 

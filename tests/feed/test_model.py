@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rethinkdb import r
 
-from rethought.feed import opening
+from rethought.feed import limited, opening
 from tests.feed.node import Feed, Node, QueryError
 from tests.feed.test_live import AGGREGATES
 from tests.feed.test_resume_laws import TIMELESS
@@ -37,6 +37,8 @@ RANGES: dict[str, Callable[[Any], Any]] = {
 LIMITS: dict[str, Callable[[Any], Any]] = {
     **ORDERED,
     "least": lambda t: t.order_by(index="x").limit(1),
+    "first with a value": lambda t: t.order_by(index="x").filter({"g": "a"}).limit(2),
+    "first on a side": lambda t: t.order_by(index=r.desc("id")).filter(r.row["x"] > 1).limit(3),
     "most of a range": lambda t: t.between(1, 4, index="x").order_by(index=r.desc("x")).limit(1),
 }
 
@@ -217,8 +219,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a reading takes many steps, and writes come in between."""
+    """So that a reading takes many steps, and writes come in between; and that first rows are let go of."""
     monkeypatch.setattr(opening, "PAGE", 2)
+    monkeypatch.setattr(limited, "KEPT_ROWS_MAX", 3)
+    monkeypatch.setattr(limited, "LATELY", 2)
 
 
 def play(home: Home, seed: int) -> None:

@@ -42,12 +42,11 @@ def test_a_mangled_token_is_refused(token: list[Mark], data: st.DataObject) -> N
 TABLE = b"a" * 16
 
 
-def origin(index: str | None = None, number: int = 0, form: int = 0) -> Origin:
+def origin(index: str | None = None, number: int = 0) -> Origin:
     return Origin(
         TABLE,
         index,
         None,
-        form,
         epoch_of=lambda seq: 1 if seq < 8 else 2,
         index_number=lambda: number,
     )
@@ -92,7 +91,7 @@ def test_a_mark_must_fit_the_feed() -> None:
     with pytest.raises(OpFailedError, match="of another index than `x` is now"):
         resume.check(indexed, origin("x", 8), *journal)
     with pytest.raises(OpFailedError, match="of another query"):
-        resume.check(Mark(TABLE, 1, 5, 0, 3, 44, 2), origin(form=45), *journal)
+        resume.check(Mark(TABLE, 1, 5, 0, 3, 44, 2), origin(), *journal, form=45)
     with pytest.raises(OpFailedError, match="of another query"):
         resume.check_parts([indexed], 2)
 

@@ -14,7 +14,7 @@ import pytest
 from rethinkdb import r
 
 from rethought.conversation import Reply
-from rethought.feed import catchup, opening
+from rethought.feed import catchup, limited, opening
 from rethought.limits import Limits
 from rethought.reql.feed_sources import feeds_of
 from tests.asking import ask
@@ -65,9 +65,11 @@ EXPECTED: Final[dict[str, Callable[[Any], Any]]] = {
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that reading and catching up take many steps, and writes come in between."""
+    """So that reading and catching up take many steps, and writes come in between; first rows are let go of."""
     monkeypatch.setattr(opening, "PAGE", 2)
     monkeypatch.setattr(catchup, "COMMITS", 3)
+    monkeypatch.setattr(limited, "KEPT_ROWS_MAX", 2)
+    monkeypatch.setattr(limited, "LATELY", 1)
 
 
 class Home:

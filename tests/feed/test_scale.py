@@ -12,6 +12,7 @@ from rethinkdb import r
 from rethought.feed import hub
 from rethought.feed.channel import RangeChannel
 from rethought.feed.hub import Hub
+from rethought.feed.limit import LimitChannel
 from rethought.limits import Limits
 from rethought.reql.feed_sources import feeds_of
 from rethought.wire.session import HEADER, Session
@@ -110,6 +111,16 @@ SOME: dict[str, Callable[[Any, int], Any]] = {
     "region": lambda t, n: t.get_intersecting(
         r.polygon([n, 0], [n, 0.5], [n + 0.5, 0.5]), index="place"
     ),
+    "first": lambda t, n: t.between(20 * n, 20 * n + 20).order_by(index="id").limit(3),
+    "last by index": lambda t, n: (
+        t.between(20 * n, 20 * n + 9, index="x").order_by(index=r.desc("x")).limit(3)
+    ),
+    "first with a value": lambda t, n: t.order_by(index="x").filter({"x": 20 * n}).limit(3),
+    "first on a side": lambda t, n: (
+        t.order_by(index="id")
+        .filter((r.row["x"] > 20 * n - 1) & (r.row["x"] < 20 * n + 1))
+        .limit(3)
+    ),
 }
 """Parts of a table that do not overlap; the first row of each is number 0 with x = 0 (20 times as much of the next)."""
 
@@ -128,7 +139,8 @@ def test_a_change_asks_only_those_whom_it_concerns(
     node.run(table.index_create("place", geo=True))
     node.run(table.index_wait())
     feeds = [node.feed(SOME[kind](table, number).changes()) for number in range(100)]
-    asked: list[RangeChannel] = []
+    asked: list[RangeChannel | LimitChannel] = []
+    run = LimitChannel.run
     batch = RangeChannel.batch
     hit = RangeChannel.hit
     monkeypatch.setattr(
@@ -137,10 +149,13 @@ def test_a_change_asks_only_those_whom_it_concerns(
     monkeypatch.setattr(
         RangeChannel, "hit", lambda each, *rest: (asked.append(each), hit(each, *rest))[1]
     )
+    monkeypatch.setattr(
+        LimitChannel, "run", lambda each, *rest: (asked.append(each), run(each, *rest))[1]
+    )
     node.run(table.insert(document(-7, -7)))
     node.settle()
     assert asked == []
-    row = document(40 if kind in ("get_all", "between") else 2, 2)
+    row = document(40 if kind in ("get_all", "between", "first") else 2, 2)
     node.run(table.insert(row))
     assert [feed.take() for feed in feeds] == [
         [{"new_val": row, "old_val": None}] if number == 2 else [] for number in range(100)
@@ -171,7 +186,69 @@ IDLE: dict[str, Callable[[Any, int], Any]] = {
     "with tokens and states": lambda t, n: t.get(n).changes(
         include_resume_tokens=True, include_states=True
     ),
+    "get_all of 5 keys": lambda t, n: t.get_all(*range(5 * n, 5 * n + 5)).changes(),
+    "get_all of 5 keys by index": lambda t, n: t.get_all(
+        *range(5 * n, 5 * n + 5), index="x"
+    ).changes(),
+    "between by index": lambda t, n: t.between(10 * n, 10 * n + 5, index="x").changes(),
+    "filter with a default": lambda t, n: t.filter(r.row["x"] > 1000 + n, default=True).changes(),
+    "filter with an error by default": lambda t, n: t.filter(
+        r.row["x"] > 1000 + n, default=r.error()
+    ).changes(),
+    "object with a default": lambda t, n: t.filter({"x": n}, default=True).changes(),
+    "filter by now": lambda t, n: t.filter(r.row["x"] > r.now() + n).changes(),
+    "function of two arguments": lambda t, n: t.map(
+        lambda row: row["y"].reduce(lambda one, other: one + other + n)
+    ).changes(),
+    "variable outside": lambda t, n: r.expr(n).do(
+        lambda x: t.filter(lambda row: row["x"] > x).changes()
+    ),
+    "with global options": lambda t, n: t.filter(r.row["x"] > 1000 + n).changes(),
+    "with a database": lambda t, n: t.filter(r.row["x"] > 1000 + n).changes(),
+    "row with global options": lambda t, n: t.get(n).changes(),
+    "squash": lambda t, n: t.get(n).changes(squash=True),
+    "union": lambda t, n: t.get_all(n).union(t.get_all(n, index="x")).changes(),
+    "first": lambda t, n: t.order_by(index="x").limit(1 + n % 20).changes(),
+    "first behind a bound": lambda t, n: (
+        t.between(n / 1000, r.maxval, index="x").order_by(index="x").limit(10).changes()
+    ),
+    "last before a bound": lambda t, n: (
+        t.between(r.minval, 40 - n / 1000).order_by(index=r.desc("id")).limit(10).changes()
+    ),
+    "first with a value": lambda t, n: (
+        t.order_by(index="x").filter({"name": "user", "x": n % 40}).limit(10).changes()
+    ),
+    "first on a side": lambda t, n: (
+        t.order_by(index="x").filter(r.row["x"] < 1000 + n).limit(10).changes()
+    ),
+    "first, mapped": lambda t, n: (
+        t.order_by(index="id").map({"x": r.row["x"] + n}).limit(10).changes()
+    ),
+    "first, initial": lambda t, n: (
+        t.between(n / 1000, 9, index="x")
+        .order_by(index="x")
+        .limit(10)
+        .changes(include_initial=True)
+    ),
+    "first with offsets": lambda t, n: (
+        t.between(n / 1000, 9, index="x")
+        .order_by(index="x")
+        .limit(10)
+        .changes(include_offsets=True)
+    ),
+    "first with tokens": lambda t, n: (
+        t.between(n / 1000, 9, index="x")
+        .order_by(index="x")
+        .limit(10)
+        .changes(include_resume_tokens=True)
+    ),
 }
+OPTIONS: dict[str, dict[str, Any]] = {
+    "with global options": {"array_limit": 1000, "durability": "soft"},
+    "with a database": {"db": r.db("test")},
+    "row with global options": {"max_batch_rows": 500},
+}
+IDLE_BYTES_MAX = 1000
 
 
 @pytest.mark.parametrize("kind", IDLE)
@@ -180,6 +257,7 @@ def test_an_idle_subscription_takes_less_than_a_kilobyte(
 ) -> None:
     """With its cursor, its token and its query's text."""
     table = new_table("x")
+    node.run(table.insert([{"id": id, "name": "user", "x": id, "y": [1] * 50} for id in range(40)]))
     client = node.engine.client("admin", "127.0.0.1", 0)
     limits = Limits(cursors_max=2000)
     session = Session(node.engine, client, limits, wake=lambda: None)
@@ -187,7 +265,8 @@ def test_an_idle_subscription_takes_less_than_a_kilobyte(
     def follow_rows(first: int, count: int) -> None:
         for number in range(first, first + count):
             query = IDLE[kind](table, number)
-            body = json.dumps([1, query, {}], default=lambda part: part.build())
+            options = OPTIONS.get(kind, {})
+            body = json.dumps([1, query, options], default=lambda part: part.build())
             send(session, number, body.encode())
             while number not in session._live:
                 node.settle()
@@ -206,7 +285,7 @@ def test_an_idle_subscription_takes_less_than_a_kilobyte(
     assert len(feeds_of(node.engine).subscriptions()) == 910
     session.close()
     assert not node.followed
-    assert taken / 870 < 1024
+    assert taken / 870 < IDLE_BYTES_MAX
 
 
 def test_filters_that_differ_in_constants_are_one_transformation(
@@ -228,6 +307,75 @@ def test_filters_that_differ_in_constants_are_one_transformation(
     for feed in (*feeds, *objects):
         feed.close()
     assert not feeds_of(node.engine).transforms
+
+
+ALIKE: dict[str, Callable[[Any, int], Any]] = {
+    "default": lambda t, n: t.filter(r.row["x"] > n, default=n % 2 == 0),
+    "error by default": lambda t, n: t.has_fields("x").filter(r.row["x"] > n, default=r.error()),
+    "object with a default": lambda t, n: t.filter({"x": n}, default=n % 2 == 0),
+    "object that is made": lambda t, n: t.filter({"y": r.literal({"z": n})}),
+    "constant": lambda t, n: t.filter(n % 2 == 0),
+    "function of two arguments": lambda t, n: t.filter(
+        lambda row: row["m"].reduce(lambda one, other: one + other + n) > 6
+    ),
+    "two functions": lambda t, n: t.filter(r.row["x"] > n).map(
+        {"id": r.row["id"], "more": r.row["x"].default(0) + n}
+    ),
+    "variable outside": lambda t, n: t,
+    "time of the query": lambda t, n: t.filter(
+        lambda row: r.now() - n < r.epoch_time(row["x"] + 2e9)
+    ),
+    "arguments": lambda t, _: t.filter(r.row["x"] > 2).pluck(r.args(["id", "x"])),
+    "first rows": lambda t, n: t.order_by(index="x").filter(r.row["x"] > n, default=False).limit(9),
+}
+GLOBAL_OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"array_limit": 100, "durability": "soft"},
+    {"default": True},
+]
+
+
+@pytest.mark.parametrize("options", GLOBAL_OPTIONS, ids=lambda options: "-".join(options) or "none")
+@pytest.mark.parametrize("name", ALIKE)
+def test_feeds_that_differ_in_data_share_what_is_compiled_and_nothing_else(
+    node: Node, new_table: NewTable, name: str, options: dict[str, Any]
+) -> None:
+    table = new_table("x")
+    if name == "variable outside":
+        queries = [r.expr(n).do(lambda x: table.filter(lambda row: row["x"] > x)) for n in range(5)]
+        feeds = [
+            node.feed(
+                r.expr(n).do(lambda x: table.filter(lambda row: row["x"] > x).changes()), **options
+            )
+            for n in range(5)
+        ]
+    else:
+        queries = [ALIKE[name](table, n) for n in range(5)]
+        feeds = [node.feed(query.changes(), **options) for query in queries]
+    assert len(feeds_of(node.engine).transforms) == 1
+    rows = [{"id": id, "x": id, "y": {"z": id}, "m": [id, 1]} for id in range(6)]
+    node.run(table.insert([*rows, {"id": 6}, {"id": 7, "y": {"z": 1, "more": 2}, "m": [1]}]))
+
+    def text(row: Any) -> str:
+        return json.dumps(row, sort_keys=True)
+
+    for query, feed in zip(queries, feeds, strict=True):
+        there = [text(row) for row in node.run(query, **options)]
+        assert sorted(text(row["new_val"]) for row in feed.take()) == sorted(there)
+        feed.close()
+    assert not feeds_of(node.engine).transforms
+    assert not node.followed
+
+
+def test_feeds_with_other_global_options_do_not_share(node: Node, new_table: NewTable) -> None:
+    table = new_table()
+    query = table.filter(r.row["x"] > 1)
+    feeds = [node.feed(query.changes(), default=given) for given in (True, False, True)]
+    assert len(feeds_of(node.engine).transforms) == 2
+    node.run(table.insert([{"id": 1}, {"id": 2, "x": 2}]))
+    assert [numbers(feed) for feed in feeds] == [[1, 2], [2], [1, 2]]
+    for feed in feeds:
+        feed.close()
 
 
 VALUES = [

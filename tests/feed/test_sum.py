@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rethinkdb import r
 
-from rethought.feed import opening
+from rethought.feed import limited, opening
 from tests.feed.node import Feed, Node
 
 QUERIES: dict[str, Callable[[Any], Any]] = {
@@ -68,8 +68,10 @@ forms = st.fixed_dictionaries(
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a reading takes many steps, and writes come in between."""
+    """So that a reading takes many steps, and writes come in between; and that first rows are let go of."""
     monkeypatch.setattr(opening, "PAGE", 2)
+    monkeypatch.setattr(limited, "KEPT_ROWS_MAX", 0)
+    monkeypatch.setattr(limited, "LATELY", 0)
 
 
 @pytest.fixture(scope="module")

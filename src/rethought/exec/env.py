@@ -171,6 +171,10 @@ class Env:
             )
         return self._now
 
+    @now.setter
+    def now(self, value: Any) -> None:
+        self._now = value
+
     def database(self) -> Any:
         """The database that tables without one belong to."""
         if self.home is not None:

@@ -71,11 +71,12 @@ class EditsBatch(Batch):
 class PendingEdits:
     """Rows by slot: the first old value, the last new one."""
 
-    __slots__ = ("_first", "_last", "_origin", "_rows", "_types")
+    __slots__ = ("_first", "_form", "_last", "_origin", "_rows", "_types")
 
-    def __init__(self, *, types: bool, origin: Origin | None = None) -> None:
+    def __init__(self, *, types: bool, origin: Origin | None = None, form: int = 0) -> None:
         self._types = types
         self._origin = origin
+        self._form = form
         self._rows: dict[tuple[bytes, int], Edit] = {}
         self._first = self._last = 0  # the commits of what was added
 
@@ -97,7 +98,7 @@ class PendingEdits:
         texts = []
         for at, edit in enumerate(self._rows.values(), 1):
             if origin is not None:
-                token = origin.merged(self._first - 1, self._last, at, count)
+                token = origin.merged(self._first - 1, self._last, at, count, self._form)
             texts.append(messages.message(edit.new, edit.old, types=types, token=token))
         return texts
 

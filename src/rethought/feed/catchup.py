@@ -10,7 +10,7 @@ What always holds:
 Made by `opening`, which calls `step`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -19,8 +19,8 @@ from rethought.errors import OpFailedError
 from rethought.feed.batch import Batch, EditsBatch, PendingEdits
 from rethought.feed.channel import Family, RangeChannel
 from rethought.feed.hub import tick_of, ticks
-from rethought.feed.limit import LimitChannel, Reading, Rows
-from rethought.feed.ordered import Order, Past, Read
+from rethought.feed.limit import LimitChannel, Rows
+from rethought.feed.ordered import Past, Read
 from rethought.feed.resume import WHOLE, Mark, check_reach
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
@@ -31,21 +31,6 @@ from rethought.store import Commit, TableId
 COMMITS: Final = 64
 CHANGES: Final = 1_000
 """Commits, and about how many changes, that are looked at before others get a turn."""
-
-MakeChannel = Callable[[Reading, FindIndex], LimitChannel]
-
-
-@contextmanager
-def as_told(source: Source, order: Order) -> Iterator[Read]:
-    """Reads an ordered view as it is after the changes that were told."""
-    with source.reading() as snapshot:
-        untold = source.untold
-        if not untold:
-            yield partial(order.read, snapshot)
-            return
-        past = Past(order)
-        past.learn(untold)
-        yield partial(past.read, snapshot)
 
 
 class CatchUp:
@@ -144,17 +129,18 @@ class RangeCatchUp(CatchUp):
 
 
 class LimitCatchUp(CatchUp):
-    """For the first rows of an order: they are read as they were at the mark, then each commit is run."""
+    """For the first rows of an order: they are read as they were at the mark, then each commit is run. `channel` only
+    makes messages; nobody listens to it."""
 
-    def __init__(
-        self, source: Source, mark: Mark, order: Order, make: MakeChannel, find: FindIndex
-    ) -> None:
+    def __init__(self, source: Source, mark: Mark, channel: LimitChannel, find: FindIndex) -> None:
+        order = channel.order
         super().__init__(source, order.table, mark)
         if self._partly is not None and not mark.span:
             raise OpFailedError("Cannot resume: the token is of another query.")
         self._past = Past(order)
         self._order = order
-        self._channel = make(self._reading, find)
+        self._channel = channel
+        self._top = channel.follow(self._reading)
         self._find_index = find
         self._known = self._seq  # the commit up to which `_past` has learnt
         self._filled = False
@@ -169,7 +155,7 @@ class LimitCatchUp(CatchUp):
         check_reach(self._seq, self._source.first_seq, self._source.seq)
         self._learn(self._commits(self._known, COMMITS))
         if self._known == self._source.seq:
-            self._channel.top.fill()
+            self._top.fill()
             self._rows = self._channel.rows()
             self._filled = True
         return False
@@ -219,4 +205,4 @@ class LimitCatchUp(CatchUp):
         if not tick.changes:
             return {}, {}
         self._past.advance(tick.changes)
-        return self._channel.top.run(tick)
+        return self._top.run(tick)

@@ -9,6 +9,7 @@ Invariants:
 `tables` calls `hit` and `run` for every turn; `opening` makes channels and lets subscriptions join.
 """
 
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from rethought.feed import messages
@@ -16,7 +17,7 @@ from rethought.feed.batch import Batch, Edit, EditsBatch, Pending, PendingEdits
 from rethought.feed.conditions import Condition
 from rethought.feed.documents import Documents
 from rethought.feed.hashed import Hashed, hash_of
-from rethought.feed.resume import Origin
+from rethought.feed.resume import Origin, form_of
 from rethought.feed.subscription import Subscription
 from rethought.feed.tick import Hit, Tick
 from rethought.feed.view import Reader, Region, View, packed, unpacked
@@ -37,6 +38,22 @@ class Transform(Protocol):
     def condition(self, constants: bytes | None) -> Condition | None:
         """What is known of every document that has a value."""
         ...
+
+
+def condition_of(transform: Transform | None, constants: bytes | None) -> Condition | None:
+    return None if transform is None else transform.condition(constants)
+
+
+def form_of_rows(
+    view: View,
+    limit: int = 0,
+    *,
+    descending: bool = False,
+    offsets: bool = False,
+    merges: bool = True,
+) -> int:
+    """See `resume.form_of`; whatever the index is called."""
+    return form_of(replace(view, index=None), limit, descending, offsets, merges)
 
 
 class Form(NamedTuple):
@@ -192,8 +209,9 @@ class RangeChannel(Channel):
         return None
 
     def pending(self) -> PendingEdits:
-        form = self.family.form
-        return PendingEdits(types=form.types, origin=form.origin)
+        types, origin, _ = self.family.form
+        form = 0 if origin is None else form_of_rows(self.view)
+        return PendingEdits(types=types, origin=origin, form=form)
 
     # ---- which changes touch the view
 

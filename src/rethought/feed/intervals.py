@@ -45,10 +45,13 @@ class _Node(Generic[Item]):
 
     def remove(self, item: Item) -> bool:
         """Whether others are left."""
-        rest = [each for each in self.items if each is not item]
-        if rest:
-            self._items = rest[0] if len(rest) == 1 else rest
-        return bool(rest)
+        items = self._items
+        if not isinstance(items, list):
+            return False
+        items.remove(item)  # mostly the first: whoever came first goes first
+        if len(items) == 1:
+            self._items = items[0]
+        return True
 
     def precedes(self, low: bytes, high: bytes | None) -> bool:
         if self.low != low:

@@ -5,25 +5,39 @@ Invariants:
   1. `places` are the first n rows of the view that have a value, in index order, as of the last turn that was run.
   2. While `complete` is false there may be more rows behind the last one; a gap is filled from the table.
   3. A gap is filled with what the table had after the changes that were run, though more may be written already.
-Shared by all subscriptions of one form; `tables` runs it.
+  4. A channel that rests has no rows, but knows where they end; the first change up to there makes it read them again,
+     as they were before that change.
+Shared by all subscriptions of one form; `limited` keeps and runs it.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
-from rethought.errors import OpFailedError
 from rethought.feed import messages
 from rethought.feed.batch import Batch, Pending
-from rethought.feed.channel import Channel, Owner, Transform
+from rethought.feed.channel import Channel, Form, Owner, Transform, form_of_rows
 from rethought.feed.documents import Documents
-from rethought.feed.ordered import Order, Place, Read, key_in
-from rethought.feed.resume import Origin
+from rethought.feed.hashed import Hashed, hash_of
+from rethought.feed.ordered import (
+    Order,
+    Place,
+    Read,
+    Readable,
+    as_told,
+    key_in,
+    packed_place,
+    place_in,
+)
 from rethought.feed.tick import Tick
-from rethought.feed.view import FoundIndex
+from rethought.feed.view import FoundIndex, View, packed, unpacked
+from rethought.store import TableId
 
 PAGE: Final = 200
+GROWTH: Final = 4
+"""While a filter leaves some of the first places free, so many times more rows are read each time, up to a page."""
 
 Rows = dict[Place, bytes]
 Pair = tuple[Place | None, bytes | None, Place | None, bytes | None]
@@ -42,6 +56,7 @@ class Top:
         "_places",
         "_reading",
         "_transform",
+        "bound",
         "complete",
         "order",
         "values",
@@ -57,6 +72,7 @@ class Top:
         self.order = order
         self.values: Rows = {}
         self.complete = order.limit == 0
+        self.bound: Place | None = None  # that its channel is kept with
         self._transform = transform
         self._constants = constants
         self._reading = reading
@@ -73,13 +89,16 @@ class Top:
     def fill(self) -> None:
         """Reads the rows."""
         with self._reading() as read:
-            self._fill(read, None)
+            self.fill_from(read)
+
+    def fill_from(self, read: Read) -> None:
+        self._fill(read, None)
 
     def run(self, tick: Tick) -> tuple[Rows, Rows]:
         """What left and what came in a turn (a row that changed did both), in output order."""
         gone: Rows = {}
         come: Rows = {}
-        boundary = self._boundary()
+        boundary = self.boundary()
         for place, value in self._moved(tick, boundary, gone):
             self._add(place, value)
             come[place] = value
@@ -129,7 +148,7 @@ class Top:
         values = dict(zip(numbers, self._values(tick.documents(1, numbers)), strict=True))
         return [(place, value) for at, place in wanted if (value := values[at]) is not None]
 
-    def _boundary(self) -> Place | None:
+    def boundary(self) -> Place | None:
         """The last row's place; None when everything there is belongs in."""
         if self.complete or not self._places:
             return None
@@ -163,11 +182,11 @@ class Top:
 
     def _fill(self, read: Read, after: Place | None) -> None:
         order = self.order
+        page = 0
         while len(self._places) < order.limit:
-            missing = order.limit - len(self._places)
-            found, documents, done = read(
-                after, missing if self._transform is None else max(missing, PAGE)
-            )
+            # A filter may let most rows through, or hardly any.
+            page = max(order.limit - len(self._places), min(GROWTH * page, PAGE))
+            found, documents, done = read(after, page)
             for place, value in zip(found, self._values(documents), strict=True):
                 if value is not None and place not in self.values:
                     self._add(place, value)
@@ -194,50 +213,195 @@ class LimitBatch(Batch):
         self.last = last
 
 
-class LimitChannel(Channel):
-    """Everybody who follows the same first rows in the same form."""
+class LimitFamily:
+    """What channels of first rows have in common, whatever their bounds, limits and constants: the order, the
+    transformation, and how messages look. `owner` keeps its channels."""
 
-    __slots__ = ("_find_index", "_merges", "_owner", "key", "offsets", "origin", "top", "types")
+    __slots__ = (
+        "_key_of",
+        "channels",
+        "descending",
+        "form",
+        "index",
+        "name",
+        "offsets",
+        "owner",
+        "source",
+        "table",
+        "transform",
+    )
 
     def __init__(
         self,
-        top: Top,
-        find_index: Callable[[str], FoundIndex | None],
+        source: Readable,
+        table: TableId,
+        name: str | None,
+        index: FoundIndex | None,
+        key_of: Callable[[Any], bytes],
+        transform: Transform | None,
+        form: Form,
         *,
-        types: bool,
+        descending: bool,
         offsets: bool,
-        merges: bool,
-        origin: Origin | None = None,
+    ) -> None:
+        self.source = source
+        self.table = table
+        self.name = name  # of the index
+        self.index = index
+        self._key_of = key_of
+        self.transform = transform
+        self.form = form
+        self.descending = descending
+        self.offsets = offsets
+        self.owner: Owner | None = None
+        self.channels: Hashed[LimitChannel] = Hashed()
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for those whose channels can be of one family."""
+        number = None if self.index is None else self.index[0]
+        return self.transform, self.form, self.offsets, self.descending, self.name, number
+
+    def order(self, view: View, limit: int) -> Order:
+        return Order(
+            view, self.table, self.index, self._key_of, descending=self.descending, limit=limit
+        )
+
+
+NOWHERE: Final = b""
+"""The bound of a channel that is not kept yet."""
+
+_LIMIT_BYTES: Final = 6
+
+
+def _selected(view: View, limit: int) -> bytes:
+    return limit.to_bytes(_LIMIT_BYTES) + packed(view)
+
+
+class LimitChannel(Channel):
+    """Everybody who follows the same first rows in the same form. There may be very many: see 4. `bound` is a place
+    (packed) behind which nothing matters, None when all of the view does; exactly that of the last row while the
+    channel rests."""
+
+    __slots__ = ("_constants", "_selected", "bound", "family", "top")
+
+    def __init__(
+        self, family: LimitFamily, view: View, limit: int, constants: bytes | None
     ) -> None:
         super().__init__()
-        self._owner: Owner | None = None
-        self._merges = merges
-        self.key: Hashable = None  # others of equal form find it by this
-        self.top = top
-        self.origin = origin
-        self.types = types
-        self.offsets = offsets
-        self._find_index = find_index
+        self.family = family
+        self._selected = _selected(view, limit)
+        self._constants = constants
+        self.bound: bytes | None = NOWHERE
+        self.top: Top | None = None  # while it does not rest
+
+    @property
+    def key(self) -> int:
+        """Others of the family find it by this."""
+        return hash_of((self._selected, self._constants))
+
+    def same(self, other: "LimitChannel") -> bool:
+        return self._selected == other._selected and self._constants == other._constants
 
     @property
     def owner(self) -> Owner | None:
-        return self._owner
+        return self.family.owner
 
     @property
     def merges(self) -> bool:
-        return self._merges
+        return self.family.form.merges
 
-    def enter(self, owner: Owner, key: Hashable) -> None:
-        self._owner = owner
-        self.key = key
+    @property
+    def constants(self) -> bytes | None:
+        return self._constants
+
+    @property
+    def limit(self) -> int:
+        return int.from_bytes(self._selected[:_LIMIT_BYTES])
+
+    @property
+    def view(self) -> View:
+        return unpacked(self.family.name, self._selected[_LIMIT_BYTES:])
+
+    @property
+    def order(self) -> Order:
+        return self.family.order(self.view, self.limit)
+
+    @property
+    def interval(self) -> tuple[bytes, bytes | None]:
+        """The keys up to the bound, as `View.intervals`."""
+        [(low, high)] = self.view.intervals
+        if self.bound is None:
+            return low, high
+        last: bytes = place_in(self.bound)[0]
+        return (last, high) if self.family.descending else (low, last + b"\0")
+
+    # ---- awake and at rest
+
+    def follow(self, reading: Reading) -> Top:
+        """From now on it has rows, though they are still to be read."""
+        top = self.top = Top(self.order, self.family.transform, self._constants, reading)
+        return top
+
+    def wake(self, tick: Tick | None) -> Top:
+        """Reads the rows as they were told, or as they were before this turn."""
+        order = self.order
+        source = self.family.source
+        top = self.follow(partial(as_told, source, order))
+        top.bound = place_in(self.bound) if self.bound else None
+        with as_told(source, order, () if tick is None else tick.changes) as read:
+            top.fill_from(read)
+        return top
+
+    @property
+    def exact_bound(self) -> bytes | None:
+        last = self._awake().boundary()
+        return None if last is None else packed_place(last)
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether there are rows behind the bound by now."""
+        top = self._awake()
+        last = top.boundary()
+        if last is None or top.bound is None:
+            return last is not top.bound
+        return last != top.bound and not top.order.before(last, top.bound)
+
+    @property
+    def may_rest(self) -> bool:
+        """Not while somebody has yet to be told what changed between then and now."""
+        return not self.merges or all(each.backlog is None for each in self.subscriptions)
+
+    def _concerned(self, tick: Tick) -> bool:
+        """Whether a turn may mean something to a channel at rest."""
+        order = self.order
+        last = None if self.bound is None else place_in(self.bound)
+        entries = None if order.index is None else tick.entries(*order.index)
+        rows: list[Any] = []
+        for at, change in enumerate(tick.changes):
+            for side, doc in ((0, change.old), (1, change.new)):
+                if doc is None:
+                    continue
+                keys = None if entries is None else entries[at][side]
+                if any(
+                    last is None or order.before(place, last)
+                    for place in order.places_of(change.key, keys)
+                ):
+                    rows += tick.documents(side, [at]).data()
+        transform = self.family.transform
+        return bool(rows) and (transform is None or transform.admits(rows, self._constants))
+
+    # ---- a turn
 
     def run(self, tick: Tick) -> int:
         """Tells the subscribers, and how many they were."""
-        name = self.top.order.view.index
-        if name is not None and not self._index_is_ours(name):
-            return 0
+        top = self.top
+        if top is None:
+            if not self._concerned(tick):
+                return 0
+            top = self.wake(tick)
         before = self.rows() if self.merges else []
-        gone, come = self.top.run(tick)
+        gone, come = top.run(tick)
         if not gone and not come:
             return 0
         first, last = tick.seqs[0], tick.seqs[-1]
@@ -246,65 +410,65 @@ class LimitChannel(Channel):
             return self.publish(LimitBatch(texts, before, first, last))
         return 0
 
-    def _index_is_ours(self, name: str) -> bool:
-        found = self._find_index(name)
-        ours = self.top.order.index
-        if found is None or ours is None:
-            return False
-        if found[0] == ours[0]:
-            return True
-        error = OpFailedError(f"The secondary index `{name}` was replaced by a different one.")
-        for subscription in self.subscriptions:
-            subscription.fail(error)
-        return False
-
     def rows(self) -> list[tuple[Place, bytes]]:
-        return [(place, self.top.values[place]) for place in self.top.in_order()]
+        top = self._awake()
+        return [(place, top.values[place]) for place in top.in_order()]
+
+    def _awake(self) -> Top:
+        assert self.top is not None
+        return self.top
 
     def pending(self) -> Pending:
         return PendingRows(self)
 
     def initial_texts(self) -> list[bytes]:
+        types = self.family.form.types
         texts = []
         for offset, (_, value) in enumerate(self.rows()):
-            if self.offsets:
-                texts.append(
-                    messages.placed(value, messages.ABSENT, offset, None, types=self.types)
-                )
+            if self.family.offsets:
+                texts.append(messages.placed(value, messages.ABSENT, offset, None, types=types))
             else:
-                texts.append(messages.message(value, messages.ABSENT, types=self.types))
+                texts.append(messages.message(value, messages.ABSENT, types=types))
         return texts
 
     def told(self, gone: Rows, come: Rows, before: int, seq: int) -> list[bytes]:
         """The messages of what the commits after `before` up to `seq` changed, with resume tokens if there are any."""
         texts = self.texts(gone, come)
-        origin = self.origin
+        types, origin, merges = self.family.form
         if origin is None:
             return texts
+        form = 0
+        if len(texts) > 1:
+            family = self.family
+            form = form_of_rows(
+                self.view,
+                self.limit,
+                descending=family.descending,
+                offsets=family.offsets,
+                merges=merges,
+            )
         return [
             messages.with_token(
-                text, origin.merged(before, seq, at + 1, len(texts)), types=self.types
+                text, origin.merged(before, seq, at + 1, len(texts), form), types=types
             )
             for at, text in enumerate(texts)
         ]
 
     def since(self, rows: list[tuple[Place, bytes]]) -> tuple[Rows, Rows]:
         """What left and came since the rows were these."""
-        before, now = dict(rows), self.top.values
+        before, top = dict(rows), self._awake()
+        now = top.values
         gone = {place: value for place, value in before.items() if now.get(place) != value}
-        come = {
-            place: now[place] for place in self.top.in_order() if before.get(place) != now[place]
-        }
+        come = {place: now[place] for place in top.in_order() if before.get(place) != now[place]}
         return gone, come
 
     def texts(self, gone: Rows, come: Rows) -> list[bytes]:
         """The messages of what left and came: a row with itself, then in order who takes whose place."""
         pairs = list(self._pairs(dict(gone), dict(come)))
-        if not self.offsets:
+        types = self.family.form.types
+        if not self.family.offsets:
             return [
-                messages.message(new, old, types=self.types)
-                for _, old, _, new in pairs
-                if new != old
+                messages.message(new, old, types=types) for _, old, _, new in pairs if new != old
             ]
         texts = []
         working = self._before(gone, come)
@@ -317,17 +481,17 @@ class LimitChannel(Channel):
                 insort(working, new_place)
                 new_offset = self._offset(working, new_place)
             if new != old or new_offset != old_offset:
-                texts.append(messages.placed(new, old, new_offset, old_offset, types=self.types))
+                texts.append(messages.placed(new, old, new_offset, old_offset, types=types))
         return texts
 
     def _before(self, gone: Rows, come: Rows) -> list[Place]:
         """The places before the turn, ascending."""
-        kept = [place for place in self.top.values if place not in come]
+        kept = [place for place in self._awake().values if place not in come]
         return sorted([*kept, *gone])
 
     def _offset(self, working: list[Place], place: Place) -> int:
         at = bisect_left(working, place)
-        return len(working) - 1 - at if self.top.order.descending else at
+        return len(working) - 1 - at if self.family.descending else at
 
     def _pairs(self, gone: Rows, come: Rows) -> list[Pair]:
         """A row with itself, where it was if it still is there; the rest in order."""

@@ -101,11 +101,11 @@ def _token_of(text: bytes) -> re.Match[bytes] | None:
 def token_in(text: bytes) -> bytes | None:
     """The resume token of a message that was made with one."""
     found = _token_of(text)
-    return None if found is None else _shared(found[1])
+    return None if found is None else shared(found[1])
 
 
 @lru_cache(maxsize=64)
-def _shared(token: bytes) -> bytes:
+def shared(token: bytes) -> bytes:
     """One object for equal tokens: of subscribers that wait, most stand at the same commit."""
     return token
 

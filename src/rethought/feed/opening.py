@@ -9,18 +9,15 @@ Invariants:
 `reql.feeds` makes one for each feed and calls `step` until `done`.
 """
 
-from collections.abc import Callable, Hashable
-from functools import partial
 from typing import Final, Protocol
 
 from rethought.feed import messages
-from rethought.feed.catchup import LimitCatchUp, RangeCatchUp, as_told
+from rethought.feed.catchup import LimitCatchUp, RangeCatchUp
 from rethought.feed.channel import PLAIN, Family, Form, RangeChannel, ReadChannel, Transform
 from rethought.feed.documents import Documents
 from rethought.feed.heartbeat import Place, keep_young
-from rethought.feed.limit import LimitChannel, Reading
-from rethought.feed.ordered import Order
-from rethought.feed.resume import Mark, Marks, Origin, text_of
+from rethought.feed.limit import LimitChannel, LimitFamily
+from rethought.feed.resume import Mark, Marks, text_of
 from rethought.feed.source import Source
 from rethought.feed.subscription import Subscription
 from rethought.feed.tables import TableFeeds
@@ -180,71 +177,61 @@ class RangePart:
         return reader.done
 
 
-MakeLimit = Callable[[Reading, FindIndex], LimitChannel]
-
-
 class LimitPart:
     """The first rows of an ordered view."""
 
     def __init__(
         self,
         source: Source,
-        order: Order,
+        family: LimitFamily,
+        view: View,
+        limit: int,
+        constants: bytes | None,
         find_index: FindIndex,
-        make: MakeLimit,
         *,
-        share: Hashable | None,
-        origin: Origin | None = None,
         resume: Mark | None = None,
     ) -> None:
         self.source = source
-        self._order = order
+        self._family = family
+        self._view = view
+        self._limit = limit
+        self._constants = constants
         self._find_index = find_index
-        self._make = make
-        self._share = share
-        self._origin = origin
         self._resume = resume
         self._waiting: _Waiting | None = None
         self._catch_up: LimitCatchUp | None = None
 
     @property
     def place(self) -> Place:
-        assert self._origin is not None
-        return self.source, self._origin
+        origin = self._family.form.origin
+        assert origin is not None
+        return self.source, origin
 
     def mark(self) -> Mark | None:
-        if self._origin is None or self._waiting is not None:
+        origin = self._family.form.origin
+        if origin is None or self._waiting is not None:
             return None
         self.source.settle()
-        return self._origin.mark(self.source.seq)
+        return origin.mark(self.source.seq)
 
     def begin(self, subscription: Subscription, *, initial: bool) -> None:
         if self._resume is None:
-            channel = self._join(subscription)
-            if initial:
-                subscription.put(channel.initial_texts())
+            self._join(subscription, initial=initial)
             return
         self._waiting = _wait(self._feeds(), subscription)
-        self._catch_up = LimitCatchUp(
-            self.source, self._resume, self._order, self._make, self._find_index
-        )
+        channel = LimitChannel(self._family, self._view, self._limit, self._constants)
+        self._catch_up = LimitCatchUp(self.source, self._resume, channel, self._find_index)
 
     def _feeds(self) -> TableFeeds:
-        return self.source.table(self._order.table, self._find_index)
+        return self.source.table(self._family.table, self._find_index)
 
-    def _join(self, subscription: Subscription) -> LimitChannel:
+    def _join(self, subscription: Subscription, *, initial: bool = False) -> None:
         self.source.settle()
-        feeds = self._feeds()
-
-        def make() -> LimitChannel:
-            return self._make(partial(as_told, self.source, self._order), feeds.find_index)
-
-        channel = feeds.limit(self._share, make)
-        empty = not channel.subscriptions
+        limited = self._feeds().limited
+        channel = limited.channel(self._family, self._view, self._limit, self._constants)
         channel.join(subscription)
-        if empty:
-            channel.top.fill()
-        return channel
+        texts = limited.open(channel, initial=initial)
+        subscription.put(texts)
 
     def step(self, subscription: Subscription) -> bool:
         waiting = self._waiting
@@ -305,7 +292,7 @@ class Opening:
         if marks is None:
             return
         subscription = self._subscription
-        subscription.token = text_of(marks)
+        subscription.token = messages.shared(text_of(marks))
         if subscription.marks is not None:
             subscription.marks.start(marks)
         if not self._resume:

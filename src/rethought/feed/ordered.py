@@ -6,13 +6,15 @@ rows of a feed from here, `catchup` those of a feed that resumes.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from rethought.feed.documents import Documents, of_page
-from rethought.feed.view import FoundIndex, View, places
+from rethought.feed.view import FoundIndex, View, part_of, parts_of, places
 from rethought.store import Change, Commit, IndexRule, Snapshot, TableId
 
 ROWS_MAX: Final = 1500
@@ -55,6 +57,8 @@ class Order:
     def places_of(self, key: bytes, entries: list[bytes] | None) -> list[Place]:
         """A row's places in the view; `entries` are its keys in the index, None for the primary order."""
         view = self.view
+        if view.empty:
+            return []
         if entries is None:
             return [(key,)] if view.holds(key) else []
         return [place for place in places(key, entries) if view.holds(place[0])]
@@ -63,6 +67,8 @@ class Order:
         self, snapshot: Snapshot, after: Place | None, limit: int
     ) -> tuple[list[Place], Documents, bool]:
         """See `Read`."""
+        if self.view.empty:
+            return [], Documents([]), True
         page = self._page(snapshot, after, min(limit, ROWS_MAX))
         documents = of_page(page.docs) if page.count else Documents([])
         return self._placed(documents, after), documents, page.after is None
@@ -124,6 +130,19 @@ def key_in(place: Place) -> bytes:
     return key
 
 
+def packed_place(place: Place) -> bytes:
+    """A place in one piece, as it is kept for very many feeds."""
+    if len(place) == 1:
+        return part_of(place[0])
+    entry, key, number = place
+    return part_of(entry) + part_of(key) + part_of(number.to_bytes(4))
+
+
+def place_in(data: bytes) -> Place:
+    parts = parts_of(data)
+    return (parts[0],) if len(parts) == 1 else (parts[0], parts[1], int.from_bytes(parts[2]))
+
+
 class Past:
     """The rows as an earlier commit left them: of the rows that changed since, those of then; of the others, those that
     are there. `learn` is told every commit since, in order, before anything is read; `advance` goes on by one."""
@@ -136,9 +155,12 @@ class Past:
 
     def learn(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
-            for table, key, old, _ in commit.changes:
-                if table == self._order.table and key not in self._then:
-                    self._put(key, old)
+            self.learn_changes(commit.changes)
+
+    def learn_changes(self, changes: Iterable[Change]) -> None:
+        for table, key, old, _ in changes:
+            if table == self._order.table and key not in self._then:
+                self._put(key, old)
 
     def advance(self, changes: Iterable[Change]) -> None:
         """Changes of the table, which were learnt of before, are no longer to come."""
@@ -187,3 +209,26 @@ class Past:
             first = 0 if low is None else bisect_right(self._places, low)
             end = end if high is None else bisect_right(self._places, high)
         return {place: self._docs[place] for place in self._places[first:end]}
+
+
+class Readable(Protocol):
+    """What of a `Source` is read here."""
+
+    @property
+    def untold(self) -> Sequence[Commit]: ...
+
+    def reading(self) -> AbstractContextManager[Snapshot]: ...
+
+
+@contextmanager
+def as_told(source: Readable, order: Order, before: Iterable[Change] = ()) -> Iterator[Read]:
+    """Reads an ordered view as it is after the changes that were told; `before` these changes, the last of them."""
+    with source.reading() as snapshot:
+        untold = source.untold
+        if not untold and not before:
+            yield partial(order.read, snapshot)
+            return
+        past = Past(order)
+        past.learn_changes(before)
+        past.learn(untold)
+        yield partial(past.read, snapshot)

@@ -53,14 +53,19 @@ class Mark(NamedTuple):
         return self.seq - (self.span or 1)
 
 
+def form_of(*looks: object) -> int:
+    """What a feed looks like whose tokens may stand within what commits mean together: such a token is only good for
+    feeds that mean the same."""
+    return crc32(repr(looks).encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the tokens of one part have in common. Equal for parts whose messages are the same."""
+    """What the tokens of one part have in common, whatever it selects."""
 
     table: bytes
     index: str | None = None
     part: int | None = None  # among several: its tokens are local, see `Marks`
-    form: int = 0
     epoch_of: Callable[[int], int] = field(compare=False, kw_only=True)
     index_number: Callable[[], int] = field(compare=False, kw_only=True)
 
@@ -71,11 +76,12 @@ class Origin:
     def token(self, seq: int, change: int = WHOLE, copy: int = 0) -> bytes:
         return self._text(self.mark(seq, change, copy))
 
-    def merged(self, before: int, seq: int, sent: int, count: int) -> bytes:
-        """After `sent` of the `count` messages that say what the commits after `before` up to `seq` changed."""
+    def merged(self, before: int, seq: int, sent: int, count: int, form: int) -> bytes:
+        """After `sent` of the `count` messages that say what the commits after `before` up to `seq` changed in a feed
+        of this form."""
         if sent == count:
             return self.token(seq)
-        return self._text(self.mark(seq, sent, self.form, seq - before))
+        return self._text(self.mark(seq, sent, form, seq - before))
 
     def _text(self, mark: Mark) -> bytes:
         if self.part is None:
@@ -149,15 +155,16 @@ def check_parts(marks: list[Mark], count: int) -> None:
         raise OpFailedError("Cannot resume: the token is of another query.")
 
 
-def check(mark: Mark, origin: Origin, first: int, newest: int) -> None:
-    """Raises OpFailedError when a journal of the commits `first` to `newest` cannot be followed from here."""
+def check(mark: Mark, origin: Origin, first: int, newest: int, form: int = 0) -> None:
+    """Raises OpFailedError when a journal of the commits `first` to `newest` cannot be followed from here, by a feed of
+    this form."""
     if mark.table != origin.table:
         raise OpFailedError("Cannot resume: the token is of another table.")
     if mark.index_id and origin.index is not None and mark.index_id != origin.index_number():
         raise OpFailedError(
             f"Cannot resume: the token is of another index than `{origin.index}` is now."
         )
-    if mark.change != WHOLE and mark.span and mark.copy != origin.form:
+    if mark.change != WHOLE and mark.span and mark.copy != form:
         raise OpFailedError("Cannot resume: the token is of another query.")
     check_reach(mark.before, first, newest)
     if mark.seq > newest or origin.epoch_of(mark.seq) != mark.epoch:

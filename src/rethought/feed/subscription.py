@@ -359,3 +359,8 @@ class Subscription:
 
 def _each(members: Membership | tuple[Membership, ...]) -> tuple[Membership, ...]:
     return members if isinstance(members, tuple) else (members,)
+
+
+def members_of(subscription: Subscription) -> tuple[Membership, ...]:
+    """What it belongs to."""
+    return _each(subscription.members)

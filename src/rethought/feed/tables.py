@@ -11,11 +11,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from rethought.errors import ReqlError
-from rethought.feed.channel import Channel, Family, Form, RangeChannel, Transform
-from rethought.feed.conditions import Condition
+from rethought.feed.channel import (
+    Channel,
+    Family,
+    Form,
+    RangeChannel,
+    Transform,
+    condition_of,
+)
 from rethought.feed.hashed import Hashed, hash_of
 from rethought.feed.intervals import Intervals
-from rethought.feed.limit import LimitChannel
+from rethought.feed.limited import LimitFeeds
 from rethought.feed.tick import Hit, Tick
 from rethought.feed.view import FindIndex, View
 
@@ -74,7 +80,7 @@ class TableFeeds:
         self._on_empty = on_empty
         self._families: dict[tuple[Transform | None, Form, str | None], Family] = {}
         self._waiting: dict[RangeChannel, None] = {}  # of subscribers that are not live yet
-        self._limits: dict[Hashable, LimitChannel] = {}  # by key, or by themselves
+        self.limited = LimitFeeds(find_index, self._left)
         # Where they are found:
         self._whole: dict[Family, dict[RangeChannel, None]] = {}
         self._fields: dict[str, _IndexFeeds] = {}  # of rows that are known by a field's value
@@ -85,7 +91,7 @@ class TableFeeds:
 
     @property
     def channels(self) -> list[Channel]:
-        found: list[Channel] = [*self._waiting, *self._limits.values()]
+        found: list[Channel] = [*self._waiting, *self.limited.channels]
         for family in self._families.values():
             found += family.channels
         return found
@@ -111,26 +117,18 @@ class TableFeeds:
         if channel.reader is not None:
             self._place(channel, added=True)
 
-    def limit(self, key: Hashable | None, make: Callable[[], LimitChannel]) -> LimitChannel:
-        """The channel of this key, made if it is not there yet (or if there is no key to share it by)."""
-        channel = None if key is None else self._limits.get(key)
-        if channel is None:
-            channel = make()
-            channel.enter(self, channel if key is None else key)
-            self._limits[channel.key] = channel
-        return channel
-
     def remove(self, channel: Channel) -> None:
-        if isinstance(channel, LimitChannel):
-            self._limits.pop(channel.key, None)
-        elif isinstance(channel, RangeChannel):
-            if channel in self._waiting:
-                del self._waiting[channel]
-                if channel.reader is not None:
-                    self._place(channel, added=False)
-            else:
-                self._leave(channel)
-        if not (self._families or self._limits or self._waiting):
+        assert isinstance(channel, RangeChannel)
+        if channel in self._waiting:
+            del self._waiting[channel]
+            if channel.reader is not None:
+                self._place(channel, added=False)
+        else:
+            self._leave(channel)
+        self._left()
+
+    def _left(self) -> None:
+        if not (self._families or self.limited or self._waiting):
             self._on_empty()
 
     def _leave(self, channel: RangeChannel) -> None:
@@ -152,7 +150,7 @@ class TableFeeds:
             else:
                 _keep_by(self._indexes, (view.index, found[1]), view, channel, added=added)
             return
-        condition = _condition(channel)
+        condition = condition_of(channel.family.transform, channel.constants)
         if condition is None:
             self._keep_whole(channel, added=added)
         elif not condition.view.empty:
@@ -182,20 +180,15 @@ class TableFeeds:
             found = self.find_index(name, geo=geo)
             if found is not None:
                 yield from _run(group, tick, tick.entries(*found))
-        for limited in tuple(self._limits.values()):
-            yield limited.run(tick)
+        if self.limited:
+            yield from self.limited.run(tick)
 
     def fail(self, error: ReqlError, *, limits_only: bool = False) -> None:
         """Ends the feeds of the table."""
-        channels: list[Channel] = list(self._limits.values()) if limits_only else self.channels
+        channels: list[Channel] = list(self.limited.channels) if limits_only else self.channels
         for channel in channels:
             for subscription in channel.subscriptions:
                 subscription.fail(error)
-
-
-def _condition(channel: RangeChannel) -> Condition | None:
-    transform = channel.family.transform
-    return None if transform is None else transform.condition(channel.constants)
 
 
 Name = TypeVar("Name", bound=Hashable)

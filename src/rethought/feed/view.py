@@ -117,24 +117,25 @@ _LONG: Final = 255
 def packed(view: View) -> bytes:
     """The bounds or keys of a view without a region, in one piece. Equal ones are equal bytes."""
     if view.keys is not None:
-        return b"%c" % _KEYS + b"".join([_part(key) for key in view.keys])
+        return b"%c" % _KEYS + b"".join([part_of(key) for key in view.keys])
     kinds = _LOWER_OPEN * view.lower_open + _UPPER_OPEN * view.upper_open
     lower, upper = view.lower, view.upper
     if lower is not None:
         kinds |= _LOWER
     if upper is not None:
         kinds |= _UPPER
-    return b"%c%b%b" % (kinds, b"" if lower is None else _part(lower), upper or b"")
+    return b"%c%b%b" % (kinds, b"" if lower is None else part_of(lower), upper or b"")
 
 
-def _part(part: bytes) -> bytes:
+def part_of(part: bytes) -> bytes:
+    """With its length, so that several can stand one after the other."""
     if len(part) < _LONG:
         return b"%c%b" % (len(part), part)
     return b"%c%b%b" % (_LONG, len(part).to_bytes(4), part)
 
 
 def parts_of(data: bytes, at: int = 0) -> list[bytes]:
-    """What `_part` put one after the other."""
+    """What `part_of` put one after the other."""
     found = []
     while at < len(data):
         part, at = _next(data, at)
@@ -151,7 +152,7 @@ def _next(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at : at + size], at + size
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def unpacked(index: str | None, data: bytes) -> View:
     """The view of an index that was packed to these bytes."""
     kinds = data[0]

@@ -4,24 +4,29 @@ What always holds: a row's value does not depend on the rows beside it; a row wh
 error, and a value of null count as no row. Evaluation here never gives way: it happens between two commits.
 Feeds whose queries differ in nothing but constants have one transformation (`shared`): its functions are those of the
 first of these queries, with a list in place of that query's parameters, which is filled before they are called. What is
-left of the others is their constants. Made by `reql.feeds`, called by the feed room.
+left of the others is their constants: parameters, data of variables outside, the time when the query began. Made by
+`reql.feeds`, called by the feed room.
 """
 
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from types import CellType, FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from rethought.datum.jsonbytes import encode
 from rethought.errors import ReqlError
 from rethought.exec.chunk import of_rows
-from rethought.exec.env import Env
-from rethought.exec.functions import Function, RowFunction
+from rethought.exec.env import Env, Options
+from rethought.exec.functions import Function, RowFunction, constant_function
 from rethought.exec.matching import PatternFunction, rows_that_fit
 from rethought.exec.ops import Filter, Map, MapSkip, Operator, apply_all
+from rethought.exec.values import DATUM_CLASSES
 from rethought.feed.conditions import Condition
 from rethought.feed.documents import Documents
 from rethought.reql.feed_text import SourceText, condition
+from rethought.reql.spec import Determinism
 
 _decode: Final = msgspec.json.Decoder(list[Any]).decode
 
@@ -33,12 +38,14 @@ class RowTransform:
 
     __slots__ = (
         "__weakref__",
+        "_cells",
         "_env",
         "_filter",
         "_keeps",
         "_ops",
         "_params",
         "_text",
+        "_timed",
         "_varying",
     )
 
@@ -48,8 +55,10 @@ class RowTransform:
         ops: tuple[Operator, ...],
         text: SourceText | None,
         params: Any = (),
-        *,
         varying: tuple[int, ...] = (),
+        cells: tuple[tuple[CellType, int], ...] = (),
+        *,
+        timed: bool = False,
     ) -> None:
         self._env = env
         self._ops = ops
@@ -57,15 +66,22 @@ class RowTransform:
         self._text = text
         self._params = params
         self._varying = varying
+        self._cells = cells
+        self._timed = timed
         first: Any = ops[0]
         certain = first.__class__ is Filter and first.default is None
         self._filter: Function | None = first.predicate if certain else None
 
     def _put(self, constants: bytes | None) -> None:
-        if self._varying:
-            assert constants is not None
-            for at, value in zip(self._varying, _decode(constants), strict=True):
-                self._params[at] = value
+        if constants is None or not (self._varying or self._timed):
+            return
+        values = _decode(constants)
+        if self._timed:
+            self._env.now = values.pop()
+        for at, value in zip(self._varying, values, strict=True):
+            self._params[at] = value
+        for cell, at in self._cells:
+            cell.cell_contents = self._params[at]
 
     def __call__(self, documents: Documents, constants: bytes | None) -> list[bytes | None]:
         self._put(constants)
@@ -112,6 +128,10 @@ class RowTransform:
             return False
         return value is not None and value is not False
 
+    def is_of(self, env: Env) -> bool:
+        """Whether it was made for this query alone, and needs what the query has."""
+        return self._env is env
+
     def condition(self, constants: bytes | None) -> Condition | None:
         if self._text is None:
             return None
@@ -156,60 +176,139 @@ class RowTransform:
 # ---- one for all constants
 
 
+class Shared(NamedTuple):
+    """A transformation for whatever constants; `key` is equal for equal ones, `constants` are the query's."""
+
+    transform: RowTransform
+    key: Hashable
+    constants: bytes
+
+
 def shared(
-    env: Env, ops: tuple[Operator, ...], text: SourceText, params: Any, *, alone: bool
-) -> RowTransform | None:
-    """The transformation for any parameters; None when the operators hold more than their functions' text. `alone`:
-    whether these are all rows of the feed."""
-    places: list[Any] = list(params)
-    # That of the query would keep all that the query had.
-    env = Env(env.engine, env.client, env.catalog, env.limits, env.scheduler)
-    made = [_with_params(env, op, params, places) for op in ops]
+    env: Env,
+    ops: tuple[Operator, ...],
+    text: SourceText,
+    known: SourceText | None,
+    params: Any,
+    options: dict[str, Any],
+) -> Shared | None:
+    """The transformation for any parameters; None when the operators hold what is no data. `known` is the text if it
+    tells of all rows, `options` are the query's global ones."""
+    # The query's own would keep all that the query had.
+    own = Env(env.engine, env.client, env.catalog, env.limits, env.scheduler)
+    own.array_limit = env.array_limit
+    if options:
+        given = {name: partial(_itself, value) for name, value in options.items()}
+        own.defaults = Options(
+            None, {}, given
+        )  # with itself in them it would be garbage to collect
+    binding = _Binding(own, params, env.defaults.fallback)
+    made = [binding.operator(op) for op in ops]
     found = [op for op in made if op is not None]
     if len(found) < len(ops):
         return None
-    known = text if alone else None
-    return RowTransform(env, tuple(found), known, places, varying=text.varying)
+    values = [params[at] for at in text.varying] + binding.places[len(params) :]
+    timed = any(determinism(op) == Determinism.NOW for op in ops)
+    if timed:
+        values.append(env.now)
+    varying = (*text.varying, *range(len(params), len(binding.places)))
+    transform = RowTransform(
+        own, tuple(found), known, binding.places, varying, tuple(binding.cells), timed=timed
+    )
+    same = text.shape or tuple(binding.codes)
+    return Shared(transform, (same, encode(options)), encode(values))
 
 
-def _with_params(env: Env, op: Operator, params: Any, places: list[Any]) -> Operator | None:
-    """The same operator, which finds the query's parameters in a list."""
-    if op.__class__ is Filter:
-        assert isinstance(op, Filter)
-        predicate = _function(env, op.predicate, params, places)
-        return None if predicate is None or op.default is not None else Filter(predicate)
-    if op.__class__ is Map or op.__class__ is MapSkip:
-        assert isinstance(op, Map)
-        function = _function(env, op.function, params, places)
-        return None if function is None else op.__class__(function)
-    return None
+def determinism(op: Operator) -> int:
+    """That of the operator's function; geometry is the same on one machine."""
+    inner: Any = getattr(op, "op", op)
+    function = getattr(inner, "function", None) or inner.predicate
+    found: int = function.determinism
+    return Determinism.ALWAYS if found == Determinism.GEO else found
 
 
-def _function(env: Env, function: Function, params: Any, places: list[Any]) -> Function | None:
-    if function.__class__ is PatternFunction:
-        assert isinstance(function, PatternFunction)
-        for at, value in enumerate(params):
-            if value is function.pattern:
-                return _pattern_at(at, function, places)
+def _itself(value: Any) -> Any:
+    return value
+
+
+class _Binding:
+    """Makes the same functions again, which find the query's parameters, and other data that they hold, in `places`."""
+
+    def __init__(self, env: Env, params: Any, given: Mapping[str, Callable[[], Any]]) -> None:
+        self._env = env
+        self._params = params
+        self._given = given  # the query's global options
+        self.places: list[Any] = list(params)
+        self.cells: list[tuple[CellType, int]] = []  # which of them to fill from `places`
+        self.codes: list[Any] = []  # equal for functions of one text
+
+    def operator(self, op: Operator) -> Operator | None:
+        self.codes.append(op.__class__)
+        if op.__class__ is Filter:
+            assert isinstance(op, Filter)
+            predicate = self._function(op.predicate)
+            default = op.default
+            if default is not None:
+                of_all = default is self._given.get("default")
+                default = (
+                    self._env.defaults.fallback["default"] if of_all else self._closure(default)
+                )
+            if predicate is None or (default is None) is not (op.default is None):
+                return None
+            return Filter(predicate, default)
+        if op.__class__ is Map or op.__class__ is MapSkip:
+            assert isinstance(op, Map)
+            function = self._function(op.function)
+            return None if function is None else op.__class__(function)
         return None
-    if function.__class__ is not RowFunction:
-        return None
-    assert isinstance(function, RowFunction)
-    rows = function.rows
-    if not isinstance(rows, FunctionType):
-        return None
-    closure = dict(zip(rows.__code__.co_freevars, rows.__closure__ or (), strict=True))
-    if not closure.keys() <= {"env", "p"}:
-        return None
-    if "p" in closure:
-        if closure["p"].cell_contents is not params:
-            return None  # of another text, as a rule's
-        closure["p"] = CellType(places)
-    if "env" in closure:
-        closure["env"] = CellType(env)
-    cells = tuple(closure.values())
-    rows = FunctionType(rows.__code__, rows.__globals__, rows.__name__, None, cells)
-    return RowFunction(rows, None, function.flags, function.term, None, function.first)
+
+    def _function(self, function: Function) -> Function | None:
+        if function.__class__ is PatternFunction:
+            assert isinstance(function, PatternFunction)
+            self.codes.append(function.frames)
+            return _pattern_at(self._place(function.pattern), function, self.places)
+        if function.__class__ is Function and function.arity == 0:
+            call = self._closure(function.call)
+            return None if call is None else constant_function(call, function.flags)
+        if function.__class__ is not RowFunction:
+            return None
+        assert isinstance(function, RowFunction)
+        rows = self._closure(function.rows)
+        if rows is None:
+            return None
+        return RowFunction(rows, None, function.flags, function.term, None, function.first)
+
+    def _place(self, value: Any) -> int:
+        """Where a value is found: a parameter's place, or one of its own."""
+        for at, param in enumerate(self._params):
+            if param is value:
+                return at
+        self.places.append(value)
+        return len(self.places) - 1
+
+    def _closure(self, function: Any) -> FunctionType | None:
+        if not isinstance(function, FunctionType) or function.__defaults__:
+            return None
+        code = function.__code__
+        # What it holds of its query otherwise are globals, which stay as long as the function does.
+        self.codes.append((code, id(function.__globals__)))
+        cells = []
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            held = cell.cell_contents
+            if name == "env":
+                cells.append(CellType(self._env))
+            elif name == "p":
+                if held is not self._params:
+                    return None  # of another text, as a rule's
+                cells.append(CellType(self.places))
+            elif held.__class__ in DATUM_CLASSES:
+                self.places.append(held)
+                own = CellType(held)
+                self.cells.append((own, len(self.places) - 1))
+                cells.append(own)
+            else:
+                return None
+        return FunctionType(code, function.__globals__, function.__name__, None, tuple(cells))
 
 
 def _pattern_at(at: int, function: PatternFunction, places: list[Any]) -> Function:

@@ -31,6 +31,7 @@ _OUTER_JOIN: Final = 49
 _AND: Final = 67
 _BRACKET: Final = 170
 
+_SELECTIONS: Final = frozenset({_TABLE, 41, 78, 182})  # order_by, get_all, between
 _TURNED: Final = {_EQ: _EQ, _LT: _GT, _LE: _GE, _GT: _LT, _GE: _LE}
 _NUMBERS_RARITY: Final = 20
 _UP: Final = {_LT: False, _LE: False, _GT: True, _GE: True}
@@ -52,10 +53,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """`hidden`: a term whose result does not show what it is. `shape`: equal for sources that, with equal parameters,
-    transform rows alike; None when that is not known. `varying` are the places of those parameters that may differ.
-    `tests`: all of them hold for every row of the feed. `eager` and `random`: where the blame is when the source is
-    refused as such."""
+    """`hidden`: a term whose result does not show what it is. `shape`: equal for sources that, with equal parameters
+    and at one time, transform rows alike; None when that is not known. `varying` are the places of those parameters
+    that may differ. `tests`: all of them hold for every row of the feed. `eager` and `random`: where the blame is when
+    the source is refused as such."""
 
     hidden: str
     shape: bytes | None
@@ -163,7 +164,7 @@ def _shape(c: Compiler, source: Term, places: dict[int, int]) -> bytes:
 
 
 def _shareable(source: Term) -> bool:
-    """Whether the functions before CHANGES depend on nothing but the query's text and parameters."""
+    """Whether the functions before CHANGES depend on nothing but the query's text, parameters and time."""
     spine = [source]
     for term in spine:
         if term.type == DATUM:
@@ -186,9 +187,7 @@ def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
         return term.args[0].value in bound
     if term.type == IMPLICIT_VAR:
         return inside
-    if term.type == ARGS or term.spec is None:
-        return False
-    if term.spec.determinism in (Determinism.NOW, Determinism.NEVER):
+    if term.spec is None or term.spec.determinism == Determinism.NEVER:
         return False
     if term.type == FUNC and term.args and term.args[0].value.__class__ is list:
         bound = bound | frozenset(term.args[0].value)
@@ -202,8 +201,8 @@ def _settled(term: Term, bound: frozenset[int], *, inside: bool) -> bool:
 
 
 def _tests(source: Term) -> list[tuple[int, Term, str | None]]:
-    """What the first filter after a whole table compares: comparison, literal, and the field on its left."""
-    while source.args and source.type != DATUM and source.args[0].type != _TABLE:
+    """What the first filter after a table or a part of one compares: comparison, literal, and the field on its left."""
+    while source.args and source.type != DATUM and source.args[0].type not in _SELECTIONS:
         if source.type == _UNION:
             return []
         source = source.args[0]

@@ -8,10 +8,9 @@ gone from every list; read permission is checked again before anything leaves. C
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from zlib import crc32
 
 from rethought.catalog.permissions import ADMIN
 from rethought.conversation import Reply, Running
@@ -28,19 +27,19 @@ from rethought.exec.env import Env, Killed
 from rethought.exec.ops import Operator
 from rethought.exec.ruled import TableOver
 from rethought.exec.table import check_readable
-from rethought.exec.values import Source, Stream
-from rethought.feed.channel import Form
-from rethought.feed.limit import LimitChannel, Reading, Top
+from rethought.exec.values import Source, Stream, is_datum
+from rethought.feed.channel import Form, form_of_rows
+from rethought.feed.limit import LimitFamily
 from rethought.feed.messages import LIMIT, POINT, UNION, body_end
 from rethought.feed.opening import LimitPart, Opening, Part, RangePart
-from rethought.feed.ordered import Order
 from rethought.feed.resume import Mark, Origin, check, check_parts
-from rethought.feed.subscription import Delivery, Subscription, usual_delivery
+from rethought.feed.subscription import Delivery, Subscription, members_of, usual_delivery
 from rethought.feed.view import FindIndex, View
-from rethought.reql.feed_rows import RowTransform, shared
+from rethought.reql.feed_rows import RowTransform, determinism, shared
 from rethought.reql.feed_sources import feeds_of, index_finder
 from rethought.reql.feed_text import SourceText, constants_of
 from rethought.reql.responses import failure, internal
+from rethought.reql.spec import Determinism
 
 Done = Callable[[Reply], None]
 
@@ -136,24 +135,31 @@ class FeedSource(Source):
             resume = settings.resume[number_of_part]
             if part.view.index is not None:
                 part.table.index(part.view.index)  # raises when it is not there
-            check(resume, origin, handle.group.journal_first_seq, handle.group.seq)
+            group = handle.group
+            check(resume, origin, group.journal_first_seq, group.seq, self._form(part))
         if not settings.tokens:
             origin = None
         source, number = feeds_of(env.engine).source(env, part.table)
         if isinstance(part.table, TableOver):
             part.table.followed()
         transform, constants = self._transform(env, number_of_part, part)
+        form = Form(settings.types, origin, settings.merges)
         if part.kind == LIMIT:
             name = part.view.index
-            order = Order(
-                part.view,
+            family = LimitFamily(
+                source,
                 number,
+                name,
                 None if name is None else find_index(name),
                 _key_function(part.table.primary_key),
+                transform,
+                form,
                 descending=part.descending,
-                limit=part.limit,
+                offsets=settings.offsets,
             )
-            return self._limit_part(order, transform, constants, source, find_index, origin, resume)
+            return LimitPart(
+                source, family, part.view, part.limit, constants, find_index, resume=resume
+            )
         return RangePart(
             source,
             number,
@@ -161,7 +167,7 @@ class FeedSource(Source):
             find_index,
             transform,
             constants,
-            Form(settings.types, origin, settings.merges),
+            form,
             point=part.kind == POINT,
             resume=resume,
         )
@@ -176,22 +182,41 @@ class FeedSource(Source):
         if not ops:
             return None, None
         text = self.text
-        known = None if text is None or len(self.followed) > 1 else text
-        if text is None or text.shape is None or any(map(operator_determinism, part.ops)):
+        # A filter with a default tells of rows without the field, too.
+        told = len(self.followed) == 1 and not any(getattr(op, "default", None) for op in ops)
+        known = text if told else None
+        options = _global_options(env)
+        steady = all(determinism(op) != Determinism.NEVER for op in part.ops)
+        if text is None or options is None or not steady:
             return RowTransform(env, ops, known, self.params), None
-        constants = constants_of(text, self.params)
-        one, same = (text.shape, number), (text.shape, number, constants, rule if ruled else None)
         transforms = feeds_of(env.engine).transforms
-        transform = transforms.get(same) if ruled else transforms.get(one) or transforms.get(same)
-        if transform is None:
-            transform = (
-                None if ruled else shared(env, ops, text, self.params, alone=known is not None)
-            )
+        if ruled:
+            if options or text.shape is None or any(map(determinism, part.ops)):
+                return RowTransform(env, ops, known, self.params), None
+            constants = constants_of(text, self.params)
+            same = (text.shape, number, constants, rule)
+            transform = transforms.get(same)
             if transform is None:
                 transform = transforms[same] = RowTransform(env, ops, known, self.params)
-            else:
-                transforms[one] = transform
-        return transform, constants
+            return transform, constants
+        found = shared(env, ops, text, known, self.params, options)
+        if found is None:
+            return RowTransform(env, ops, known, self.params), None
+        # By number, as the parts of a union tell different things of their rows.
+        transform = transforms.setdefault((number, known is None, found.key), found.transform)
+        return transform, found.constants
+
+    def _form(self, part: Followed) -> int:
+        settings = self.settings
+        if not settings.merges and part.kind != LIMIT:
+            return 0
+        return form_of_rows(
+            part.view,
+            part.limit,
+            descending=part.descending,
+            offsets=settings.offsets,
+            merges=settings.merges,
+        )
 
     def _origin(self, number: int, part: Followed, find_index: FindIndex) -> Origin:
         name = part.view.index
@@ -201,49 +226,13 @@ class FeedSource(Source):
             found = None if name is None else find_index(name, geo=geo)
             return 0 if found is None else found[0]
 
-        settings = self.settings
-        form = 0
-        if (
-            settings.merges or part.kind == LIMIT
-        ):  # tokens may stand within what commits mean together
-            view = replace(part.view, index=None)  # whatever the index is called
-            looks = (view, part.limit, part.descending, settings.offsets, settings.merges)
-            form = crc32(repr(looks).encode())
         return Origin(
             _table_bytes(part.table.handle.id),
             name,
             number if len(self.followed) > 1 else None,
-            form,
             epoch_of=part.table.handle.group.epoch_of,
             index_number=index_number,
         )
-
-    def _limit_part(
-        self,
-        order: Order,
-        transform: RowTransform | None,
-        constants: bytes | None,
-        source: Any,
-        find_index: FindIndex,
-        origin: Origin | None,
-        resume: Mark | None,
-    ) -> LimitPart:
-        settings = self.settings
-
-        def make(reading: Reading, find_index: FindIndex) -> LimitChannel:
-            return LimitChannel(
-                Top(order, transform, constants, reading),
-                find_index,
-                types=settings.types,
-                offsets=settings.offsets,
-                merges=settings.merges,
-                origin=origin,
-            )
-
-        form = (settings.types, settings.offsets, settings.merges, origin)
-        index = None if order.index is None else order.index[0]
-        share = (transform, constants, order.view, order.limit, order.descending, form, index)
-        return LimitPart(source, order, find_index, make, share=share, origin=origin, resume=resume)
 
 
 @lru_cache(maxsize=256)
@@ -252,12 +241,19 @@ def _key_function(primary_key: str) -> Callable[[Any], bytes]:
     return lambda row: encode_key(row[primary_key])
 
 
-def operator_determinism(op: Operator) -> int:
-    """0 when the operator's function always gives the same; 2 (geometry) does so on one machine."""
-    inner: Any = getattr(op, "op", op)
-    function = getattr(inner, "function", None) or inner.predicate
-    determinism: int = function.determinism
-    return 0 if determinism == 2 else determinism
+def _global_options(env: Env) -> dict[str, Any] | None:
+    """The values of the query's global options, of which terms in a row's function may take theirs; None when one is no
+    data."""
+    found = {}
+    for name, call in env.defaults.fallback.items():
+        try:
+            value = call()
+        except ReqlError:
+            return None
+        if not is_datum(value):
+            return None
+        found[name] = value
+    return found
 
 
 def _refuse_tokens(part: Followed) -> None:
@@ -365,6 +361,16 @@ class FeedCursor(Subscription):
         """The first batch is complete: from now on the query is this cursor."""
         self.id = env.id_if_asked
         self.body = env.body
+        if self._reading is None:
+            self._let_go(env)
+
+    def _let_go(self, env: Env) -> None:
+        """Nothing is read any more: the query's environment is needed by a transformation at most."""
+        for member in members_of(self):
+            family = getattr(member, "family", None)
+            if family is not None and family.transform is not None and family.transform.is_of(env):
+                return
+        env.forget_options()
 
     def start(self) -> bytes:
         """Begins to follow; the first batch."""
@@ -478,7 +484,8 @@ class FeedCursor(Subscription):
             done(reply)
 
     def _read_reply(self, opening: Opening) -> Reply | None:
-        if opening.done:
+        if opening.done and self._reading is not None:
+            self._let_go(self._reading.env)
             self._reading = None
         refusal = None if self._guard is None else self._guard.refusal()
         if refusal is not None:

@@ -210,10 +210,20 @@ class TreeBuilder:
             if args:
                 raise CompileError("MAKE_OBJ term must not have any args.", frames=path)
             return Term(MAKE_OBJ, [], optargs, path, spec)
-        collapse = head == MAKE_ARRAY and not optargs and not self.keep_arrays
-        if collapse and len(args) <= self.array_limit and all(arg.type == DATUM for arg in args):
-            return datum([arg.value for arg in args], path, span[:2] if span else None)
+        if head == MAKE_ARRAY and not self.keep_arrays:
+            return self._array(Term(head, args, optargs, path, spec), span)
+        if head == FUNC and self.keep_arrays and args and args[0].type == MAKE_ARRAY:
+            # Its variables are no array that the query makes.
+            below = spans[args_at][2] if spans and args_at else None
+            args = [self._array(args[0], below[0] if below else None), *args[1:]]
         return Term(head, args, optargs, path, spec)
+
+    def _array(self, term: Term, span: Span | None) -> Term:
+        """An array of literals as one literal."""
+        args = term.args
+        if term.optargs or len(args) > self.array_limit or any(arg.type != DATUM for arg in args):
+            return term
+        return datum([arg.value for arg in args], term.path, span[:2] if span else None)
 
     def _datum(self, json: list[Any], spans: list[Span] | None, path: tuple[Frame, ...]) -> Term:
         if len(json) != 2:

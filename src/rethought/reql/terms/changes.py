@@ -186,8 +186,6 @@ def changes_(env: Env, value: Any, text: SourceText, params: Any, opts: Options)
         error.at = text.random
         raise
     _check_offsets(followed, settings)
-    if env.defaults.fallback:  # terms that look at them may do otherwise
-        return Stream(FeedSource(followed, settings))
     return Stream(FeedSource(followed, settings, text, params))
 
 
