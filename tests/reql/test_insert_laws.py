@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rethought.exec.env import Env
 from rethought.exec.local import LocalTable
+from rethought.exec.schedule import Scheduler
 from rethought.reql.terms import inserting
 from tests.reql.database import Database
 from tests.reql.queries import func, table, term, var
@@ -149,3 +151,26 @@ def test_a_transaction_is_undone_by_the_document_that_is_there(rooms: Database) 
     assert rooms.value([43, [T]]) == 1
     rows.pop(7)
     assert rooms.value([INSERT, [T, term(rows)]], transaction=True)["inserted"] == 9
+
+
+def test_a_long_insert_is_one_commit_however_often_others_have_their_turn(
+    rooms: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms.value([DELETE, [T]])
+    monkeypatch.setattr(inserting, "INSERT_BATCH", 100)
+    pauses = []
+    pause = Scheduler.pause
+
+    def noting(self: Scheduler, env: Env) -> None:
+        pauses.append(env)
+        pause(self, env)
+
+    monkeypatch.setattr(Scheduler, "pause", noting)
+    monkeypatch.setattr(Env, "new_slice", lambda self: setattr(self, "slice_end", 0.0))
+    monkeypatch.setattr(Env, "begin", lambda self, now: None)
+    group: Any = rooms.catalog.database("test").group
+    before = group.seq
+    rows = [{"id": number, "a": number % 7} for number in range(600)]
+    assert rooms.value([INSERT, [T, term(rows)]])["inserted"] == 600
+    assert len(pauses) >= 5
+    assert group.seq == before + 1

@@ -221,6 +221,9 @@ def test_a_batch_with_others_in_it_does_not_linger(opened: Open) -> None:
     assert group.seq == seq + 1
     put(group, table, b"others", {"id": "others"})
     assert not group.write().only_of(mine)
+    home.loop.turn()
+    group.write().ticket(True)  # somebody waits for a sync
+    assert not group.write().only_of(mine)
 
 
 def test_a_batch_lingers_only_so_long(opened: Open) -> None:

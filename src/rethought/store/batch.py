@@ -247,8 +247,10 @@ class WriteBatch:
 
     def reads(self, table: TableId, fields: Set[str]) -> bool:
         """Whether an index may have to follow a change of these fields."""
-        indexes = self._tables[table].indexes
-        return bool(indexes) and any([index.reads(fields) for index in indexes.values()])
+        for index in self._tables[table].indexes.values():  # noqa: SIM110 - called for every update
+            if index.reads(fields):
+                return True
+        return False
 
     def replace(self, table: TableId, key: bytes, old: bytes, new: bytes) -> None:
         """Replaces a document by one with the same index keys."""
@@ -317,9 +319,11 @@ class WriteBatch:
         self._known = len(self.changes)
 
     def only_of(self, whose: object) -> bool:
-        """Whether all changes so far are of somebody who asked for time."""
+        """Whether there is nothing in it yet, or only what somebody wrote who asked for time."""
         changes = len(self.changes)
-        return not changes or (self._whose is whose and self._known == changes)
+        if not changes:
+            return not self.tickets
+        return self._whose is whose and self._known == changes
 
     def lingers(self) -> bool:
         """Whether the batch does not commit at this turn."""

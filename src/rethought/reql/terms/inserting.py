@@ -69,11 +69,13 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
     stream.refuse_endless()
     empty = True
     together = table.__class__ is LocalTable and conflict is None and options.hook is None
+    expected = len(value) if value.__class__ is list else 0  # of a stream nobody knows
     room = INSERT_BATCH
     for chunk in read_as(stream.chunks(env), 1):
         env.tick()
         empty = False
         documents = chunk.datums()
+        expected -= len(documents)
         at = 0
         while at < len(documents):
             if not room:
@@ -84,7 +86,8 @@ def insert_later(env: Env, target: Any, rows: Callable[[], Any], opts: Options) 
             at += len(part)
             room -= len(part)
             if together:
-                part = _insert_together(env, table, part, statistics, at < len(documents))
+                more = at < len(documents) or expected > 0
+                part = _insert_together(env, table, part, statistics, more)
             for row in part:
                 if is_object(row):
                     insert_row(env, table, row, conflict, statistics)
