@@ -36,6 +36,15 @@ def repeated(sequence: Term, times: int) -> Term:
     return term("concat_map", sequence, row(array(*[term("var", 1)] * times)))
 
 
+def numbered(count: int) -> Term:
+    """An array that the server makes."""
+    return term("coerce_to", [RANGE, [count]], "array")
+
+
+LIMIT: Final = 10**6
+RANGE, ARGS, OBJECT, SET_UNION, JSON_STRING, JSON = 173, 154, 143, 90, 172, 98
+TEXTS: Final = term("coerce_to", term("var", 1), "string")
+
 KINDS: Final[dict[str, Callable[[], bytes]]] = {
     "get": lambda: start(term("get", table(), 1)),
     "insert of 14 MB": lambda: start(
@@ -64,6 +73,29 @@ KINDS: Final[dict[str, Callable[[], bytes]]] = {
     "a whole table as one array": lambda: start(term("coerce_to", table(), "array")),
     "update of 20,000 rows": lambda: start(
         term("update", table(), row({"age": term("add", field("age"), 1)}), durability="soft")
+    ),
+    "args of 100,000 numbers": lambda: start(term("add", [ARGS, [numbered(MANY)]])),
+    "object of 50,000 pairs by args": lambda: start(
+        term("count", [OBJECT, [[ARGS, [term("concat_map", numbered(50_000), row(array(TEXTS, 1)))]]]])
+    ),
+    "set_union of 200,000 objects": lambda: start(
+        term("count", [SET_UNION, [term("map", numbered(MANY), row({"n": term("var", 1)}))] * 2]),
+    ),
+    "distinct of 300,000 strings": lambda: start(
+        term("count", term("distinct", term("map", numbered(300_000), row(TEXTS)))), array_limit=LIMIT
+    ),
+    "ungroup of 100,000 groups": lambda: start(
+        term("count", [150, [term("count", term("group", numbered(MANY), row(term("var", 1))))]])
+    ),
+    "JSON of 10 MB, and back": lambda: start(
+        term("count", [JSON, [[JSON_STRING, [term("map", numbered(MANY), row({"t": "x" * 90}))]]]])
+    ),
+    "an answer of 25 MB": lambda: start(term("map", numbered(MANY), row({"t": "x" * 250}))),
+    "one document of 14 MB": lambda: start(
+        term("insert", table(), {"a": array(*({"n": n, "text": "x" * 100} for n in range(MANY)))})
+    ),
+    "delete of 20,000 rows": lambda: start(
+        [54, [table()], {"durability": "soft"}]
     ),
     "nested 900 deep": lambda: b"[1," + b"[2,[" * 900 + b"]]" * 900 + b"]",
 }  # fmt: skip
