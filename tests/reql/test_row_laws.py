@@ -387,6 +387,7 @@ def test_functions_that_read_other_rows(
         [35, [rows, func({"d": body, "n": _field("id")})]],
         [38, [rows, func([35, [var(), {"d": {"e": body}}]])]],
         [43, [[144, [rows, func(body)]]]],
+        [40, [rows, func(body)]],
     ):
         quickly, slowly = both_ways(rooms, query)
         assert quickly == slowly
@@ -403,6 +404,62 @@ def test_what_is_merged_reads_by_its_own_row(rooms: Database, name: str, read: A
     ):
         quickly, slowly = both_ways(rooms, [35, [ordered(name), part]])
         assert quickly == slowly
+
+
+@often
+@given(
+    name=tables, body=expressions, most=st.sampled_from([None, 1, 3]), how=st.sampled_from([40, 38])
+)
+def test_rows_made_sequences_of(
+    rooms: Database, name: str, body: Any, most: int | None, how: int
+) -> None:
+    for made in (
+        body,
+        [2, [body, _field("id")]],
+        [38, [[2, [1, 2]], func([2, [var(2), body]], 2)]],
+    ):
+        query = [how, [ordered(name), func(made)]]
+        quickly, slowly = both_ways(rooms, query if most is None else [71, [query, most]])
+        assert quickly == slowly
+
+
+def test_streams_of_rows_are_each_of_its_own_row(rooms: Database) -> None:
+    """They are made some at a time, and read later."""
+    of_row = [26, [_field("id"), 3]]
+    streams = (
+        [78, [table(PLAIN), of_row]],
+        [38, [[182, [table(PLAIN), of_row, 9]], func([2, [var(2), _field("id")]], 2)]],
+        [71, [[70, [ordered(PLAIN), of_row]], 2]],
+        [39, [ordered(PLAIN), func([17, [[170, [var(2), "id"]], of_row]], 2)]],
+        [
+            48,
+            [
+                ordered(PLAIN),
+                [2, [_field("id")]],
+                func([17, [[170, [var(2), "id"]], var(3)]], 2, 3),
+            ],
+        ],
+        [35, [[78, [table(PLAIN), of_row]], {"of": _field("id")}]],
+    )
+    for stream in streams:
+        rows = rooms.value([40, [ordered(PLAIN), func(stream)]])
+        one_by_one = [
+            row
+            for at in range(9)
+            for row in rooms.value([40, [[78, [table(PLAIN), at]], func(stream)]])
+        ]
+        assert rows == one_by_one
+
+
+@quick
+@given(name=tables, body=expressions, at=st.sampled_from([0, 1, -1, 5, -5, 0.5]))
+def test_elements_of_what_rows_hold(rooms: Database, name: str, body: Any, at: float) -> None:
+    quickly, slowly = both_ways(
+        rooms, [38, [ordered(name), func([92, [[170, [body, at]], "none"]])]]
+    )
+    assert quickly == slowly
+    quickly, slowly = both_ways(rooms, [38, [ordered(name), func([170, [body, at]])]])
+    assert quickly == slowly
 
 
 def test_a_row_that_reads_a_table_that_is_not_there(rooms: Database) -> None:

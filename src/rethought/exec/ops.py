@@ -4,12 +4,12 @@ What always holds: an operator keeps nothing between two runs (state lives in th
 operators hand on the rows of a selection as they are; a chunk that leaves is never empty. Built by terms.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rethought.datum.merging import merge_objects
-from rethought.errors import NonExistenceError, QueryLogicError
+from rethought.errors import NonExistenceError, QueryLogicError, ReqlError
 from rethought.exec.chunk import Chunk, of_rows
 from rethought.exec.derived import zipped
 from rethought.exec.fields import MISSING
@@ -137,6 +137,10 @@ class Filter(Operator):
         return value is not None and value is not False
 
 
+LOT_MAX: Final = 64
+"""So many rows are made sequences of at once: each may be a large one."""
+
+
 class ConcatMap(Operator):
     """Every row through a function that gives a sequence; the sequences joined."""
 
@@ -146,23 +150,36 @@ class ConcatMap(Operator):
         self.function = function
 
     def run(self, env: "Env", chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        size = 1
         for chunk in chunks:
             out: list[Any] = []
-            for row in chunk.datums():
-                env.tick()
-                part = self._sequence(env, self.function.over([row])[0])
-                if part.__class__ is list:
-                    out.extend(part)
-                    if len(out) > env.lot(2000):
+            at = 0
+            while at < chunk.count:
+                lot = chunk.slice(at, at + size)
+                at += size
+                size = min(8 * size, LOT_MAX)
+                for value in self._values(lot):
+                    env.tick()
+                    part = self._sequence(env, value)
+                    if part.__class__ is list:
+                        out.extend(part)
+                        if len(out) > env.lot(2000):
+                            yield of_rows(out)
+                            out = []
+                        continue
+                    if out:
                         yield of_rows(out)
                         out = []
-                    continue
-                if out:
-                    yield of_rows(out)
-                    out = []
-                yield from part.chunks(env)
+                    yield from part.chunks(env)
             if out:
                 yield of_rows(out)
+
+    def _values(self, lot: Chunk) -> Iterable[Any]:
+        """What the function gives for some rows; where it raises, that of the rows before comes first."""
+        try:
+            return self.function.over_chunk(lot)
+        except ReqlError:
+            return (self.function.over([row])[0] for row in lot.datums())
 
     def apply(self, env: "Env", chunk: Chunk) -> Chunk:
         out: list[Any] = []

@@ -483,7 +483,7 @@ class Compiler(Expressions):
         scope = {number: Variable(row, attributes)}
         reads = Reads(self.specs, number)
         if not self.profile:
-            body = reads.rest(body)
+            body = reads.rest(body, taken=want is Kind.DATUM)
             for read in reads.found:
                 scope[read.variable] = Variable(self.variable_name(read.variable))
         copies = self.copies
@@ -512,10 +512,12 @@ class Compiler(Expressions):
             if bound:
                 self.implicit.pop()
             self.depth -= 1
-        if want is Kind.DATUM and node.kind not in PLAIN:
+        if node.kind in PLAIN:
+            return node
+        if want is Kind.DATUM:
             code = self.datum(node, self.line(term))
             return Node(code, Kind.DATUM, node.determinism, node.closes)
-        return node
+        return replace(node, closes=True)  # a stream is read when other rows have had their turn
 
     def _call_function(self, term: Term, numbers: list[int], body_term: Term, want: Kind) -> Node:
         line = self.line(term)

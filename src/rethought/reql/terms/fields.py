@@ -28,6 +28,7 @@ from rethought.exec.values import (
 )
 from rethought.reql.compiler import PLAIN, PSEUDOTYPE_KEYS, Compiler, Kind, Node
 from rethought.reql.expressions import is_simple
+from rethought.reql.nodes import NUMERIC
 from rethought.reql.runtime import Rewritten, per_group
 from rethought.reql.spec import Determinism, Grouped, TermSpec, exactly
 from rethought.reql.tree import FUNC, IMPLICIT_VAR, INTERNAL_VARS, VAR, Term, datum, subtree
@@ -211,11 +212,19 @@ def _plain_field(c: Compiler, term: Term, node: Node, field: Term, name: str) ->
         return c.node(term, code, [node], Kind.DATUM)
     other = c.compile(field)
     key = c.datum(other, line, 1)
-    if name == "get_field" and not is_simple(key):
+    if name == "bracket" and other.known in NUMERIC:
+        slow = c.call("bracket_slow", [env], line)
+        code = c.inline(_ELEMENT, {"a": node.code, "b": key, "slow": slow}, line)
+    elif name == "get_field" and not is_simple(key):
         code = c.call("get_field_later", [env, node.code, c.lambda_([], key, line)], line)
     else:
         code = c.call(f"{name}_slow", [env, node.code, key], line)
     return c.node(term, code, [node, other], Kind.DATUM)
+
+
+_ELEMENT: Final = (
+    "a[b] if a.__class__ is list and b.__class__ is int and -len(a) <= b < len(a) else slow"
+)
 
 
 def bracket_any(env: Env, value: Any, key: Any) -> Any:

@@ -138,7 +138,7 @@ def map_many(env: Env, *parts: Any) -> Any:
 def concat_map(c: Compiler, term: Term) -> Node:
     """SEQUENCE, FUNCTION giving a SEQUENCE -> SEQUENCE"""
     node = sequence_node(c, term, c.compile(term.args[0]))
-    function = c.function(term.args[1], want=Kind.ANY)
+    function = c.function(term.args[1], project=True, want=Kind.ANY)
     result = call_term(c, term, "concat_map_", [node, function])
     return Node(result.code, _kind_after(node), result.determinism, True)
 
