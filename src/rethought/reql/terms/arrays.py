@@ -8,7 +8,7 @@ found by the term itself, so the error blames the term, not the argument.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from rethought.datum.order import hash_keys
+from rethought.datum.order import hash_key, hash_keys
 from rethought.datum.values import Datum
 from rethought.errors import NonExistenceError, QueryLogicError
 from rethought.exec.sorting import SLOW_LOT, lots
@@ -106,28 +106,24 @@ def set_union(env: "Env", left: Datum, right: Datum) -> Array:
 
 def set_intersection(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what both have, in the order of the second."""
-    wanted = _found(env, array_of(left))
-    return _distinct(env, _chosen(env, array_of(right), lambda key: key in wanted))
+    wanted = firsts(env, array_of(left))
+    return _distinct(env, _chosen(env, array_of(right), wanted, among=True))
 
 
 def set_difference(env: "Env", left: Datum, right: Datum) -> Array:
     """ARRAY, ARRAY -> ARRAY: what only the first has."""
-    unwanted = _found(env, array_of(right))
-    return _distinct(env, _chosen(env, array_of(left), lambda key: key not in unwanted))
+    unwanted = firsts(env, array_of(right))
+    return _distinct(env, _chosen(env, array_of(left), unwanted, among=False))
 
 
-def _found(env: "Env", values: Array) -> dict[Any, None]:
-    """What tells the values apart."""
-    found: dict[Any, None] = {}
-    for lot in lots(env, values, SLOW_LOT):
-        found.update(dict.fromkeys(hash_keys(lot)))
-    return env.made(found)
-
-
-def _chosen(env: "Env", values: Array, wanted: Callable[[Any], bool]) -> Array:
+def _chosen(env: "Env", values: Array, known: dict[Any, Datum], *, among: bool) -> Array:
+    """The values that are among those known, or are not."""
+    if len(values) <= SLOW_LOT:
+        return [value for value in values if (hash_key(value) in known) is among]
     chosen: Array = []
     for lot in lots(env, values, SLOW_LOT):
-        chosen += [value for key, value in zip(hash_keys(lot), lot, strict=True) if wanted(key)]
+        keys = hash_keys(lot)
+        chosen += [value for key, value in zip(keys, lot, strict=True) if (key in known) is among]
     return chosen
 
 
@@ -138,6 +134,10 @@ def _distinct(env: "Env", values: Array) -> Array:
 def firsts(env: "Env", values: Array) -> dict[Any, Datum]:
     """The first of equal values, by what tells them apart."""
     first: dict[Any, Datum] = {}
+    if len(values) <= SLOW_LOT:
+        for value in values:
+            first.setdefault(hash_key(value), value)
+        return first
     for lot in lots(env, values, SLOW_LOT):
         for key, value in zip(hash_keys(lot), lot, strict=True):
             first.setdefault(key, value)

@@ -28,7 +28,8 @@ def keys(env: "Env", value: Datum) -> list[Datum]:
     """OBJECT -> ARRAY: sorted"""
     document = plain_object(value, "keys")
     within_array_limit(env, len(document))
-    return env.made(list[Datum](sorted(document)))
+    names: list[Datum] = [*sorted(document)]
+    return env.made(names)
 
 
 def values(env: "Env", value: Datum) -> list[Datum]:
