@@ -152,7 +152,12 @@ def test_inner_join_is_the_filtered_product(
     assert database.value([48, [term(left), term(right), test]]) == expected
 
 
-values = st.none() | st.booleans() | st.sampled_from([0, 1, 2.5, -1, "x", "", [], {}, {"e": 1}])
+values = (
+    st.none()
+    | st.booleans()
+    | st.sampled_from([0, 1, 2.5, -1, "x", "", [], {}, {"e": 1}])
+    | st.sampled_from([{"e": {"f": 1}}, {"e": None, "f": 1}, [1], ["x"]])
+)
 patterns = st.dictionaries(st.sampled_from(["a", "b", "d", "id", "z"]), values, max_size=3)
 
 
@@ -163,6 +168,21 @@ def test_a_pattern_matches_the_same_rows_stored_and_at_hand(rooms: Database, pat
     stored = rooms.value([39, [[41, [table(TABLE)], {"index": "id"}], term(pattern)]])
     assert stored == rooms.value([39, [term(list(DOCUMENTS)), term(pattern)]])
     assert stored == [row for row in DOCUMENTS if fits(row, pattern)]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"$reql_type$": "TIME", "epoch_time": 1.5, "timezone": "+00:00"},
+        {"$reql_type$": "TIME", "epoch_time": 1.5, "timezone": "-01:00"},
+        {"epoch_time": 1.5},
+        {"epoch_time": [137, [1.5]]},
+        [137, [{"epoch_time": 1.5}]],
+    ],
+)
+def test_a_pattern_matches_times_stored_and_at_hand(rooms: Database, pattern: Any) -> None:
+    stored = rooms.value([39, [[41, [table(TABLE)], {"index": "id"}], {"a": pattern}]])
+    assert stored == rooms.value([39, [term(list(DOCUMENTS)), {"a": pattern}]])
 
 
 def fits(row: Any, pattern: Any) -> bool:

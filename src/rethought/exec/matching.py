@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from rethought.datum.order import equal
 from rethought.datum.values import type_name
 from rethought.errors import Frame, NonExistenceError, QueryLogicError
@@ -17,7 +19,6 @@ from rethought.exec.projection import Projection, attribute, projection
 
 _BOOLEAN: Final = 8
 _MISSING: Final = object()
-_SCALARS: Final = frozenset({type(None), bool, int, float, str})
 _FIELDS_MAX: Final = 8
 
 
@@ -84,10 +85,8 @@ def pattern_function(pattern: Any, place: tuple[Frame, ...], *, strict: bool) ->
     if not strict and 0 < len(pattern) <= _FIELDS_MAX and "$reql_type$" not in pattern:
         names = tuple(sorted(pattern))
         values = [pattern[name] for name in names]
-        kinds = tuple(value.__class__ for value in values)
-        if _SCALARS.issuperset(kinds):
-            fields, test = _narrow(names, kinds)
-            narrow = (fields, test(*values))
+        fields, test = _narrow(names, tuple(value.__class__ for value in values))
+        narrow = (fields, test(*values))
     return PatternFunction(pattern, place, narrow)
 
 
@@ -97,14 +96,27 @@ def _narrow(
 ) -> tuple[Projection, Callable[..., Callable[[list[Any]], list[bool]]]]:
     """The same test over decoded fields only; what it is made of are names of attributes and kinds of values."""
     tests = " and ".join(
-        _TESTS[kind].format(at, attribute(name))
+        _TESTS.get(kind, _ANY).format(at, attribute(name))
         for at, (name, kind) in enumerate(zip(names, kinds, strict=True))
     )
     values = ", ".join(f"v{at}" for at in range(len(kinds)))
     source = f"lambda {values}: lambda rows: [{tests} for row in rows]"
-    return projection(names), eval(source)
+    return projection(names), eval(source, {"fits": _fits_there})
 
 
+def _fits_there(wanted: Any, found: Any) -> bool:
+    """Whether the value of a field, if there is one, fits; a field that is missing below is a mismatch."""
+    if found is UNSET:
+        return False
+    if not _is_object(wanted) or not _is_object(found):
+        return equal(found, wanted)
+    try:
+        return _fits(wanted, found)
+    except NonExistenceError:
+        return False
+
+
+_ANY: Final = "fits(v{0}, row.{1})"
 _NUMBER: Final = "(row.{1} == v{0} and row.{1}.__class__ is not bool)"
 _TESTS: Final[dict[type, str]] = {
     type(None): "row.{1} is None",
