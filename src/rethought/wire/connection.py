@@ -23,6 +23,8 @@ JOIN_BYTES: Final = 1 << 16
 JOIN_AVERAGE_BYTES: Final = 1 << 12
 """Many or large replies are handed over one by one: copying them costs more than another buffer."""
 
+TURN_SHARE: Final = 0.5
+"""Of what a connection may do in one go: while others are there whom it must not hold up."""
 
 LOGIN_SECONDS: Final = 0.0003
 DRAIN_SECONDS_PER_BYTE: Final = 0.5e-9
@@ -102,7 +104,7 @@ class Connection(asyncio.Protocol):
 
     def _have_turn(self) -> None:
         self._lined_up = False
-        self._resume()
+        self._resume(TURN_SHARE)
 
     def _hold(self, data: bytes) -> bool:
         """False when it was too much and the connection is cut."""
@@ -148,13 +150,13 @@ class Connection(asyncio.Protocol):
 
     # To the session and back
 
-    def _handle(self, data: bytes, began: float) -> None:
+    def _handle(self, data: bytes, began: float, share: float = 1.0) -> None:
         """Hand the frames of `data` to the session, keep the rest, write what was answered."""
         session, usage = self.session, self._usage
         before = usage.seconds
         self._handling = True
         try:
-            at, only_bytes_missing = session.receive(data)
+            at, only_bytes_missing = session.receive(data, 0, share)
         finally:
             self._handling = False
         self._flush()
@@ -203,14 +205,14 @@ class Connection(asyncio.Protocol):
         else:
             self._needed_bytes = HEADER_BYTES
 
-    def _resume(self) -> None:
+    def _resume(self, share: float = 1.0) -> None:
         """Go on with what was held back, if that is possible now."""
         if not self._may_resume():
             return
         self._must_wait = False
         if not self._held:
             return self._resume_reading()
-        self._handle(self._take_held(), perf_counter())
+        self._handle(self._take_held(), perf_counter(), share)
 
     def _may_resume(self) -> bool:
         if self._closing or self._stopping or not self._client_reads:

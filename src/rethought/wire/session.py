@@ -138,8 +138,8 @@ class Session:
     def full(self) -> bool:
         return self._under_way >= self._under_way_max
 
-    def receive(self, data: bytes, at: int = 0) -> tuple[int, bool]:
-        """Handle the frames of `data` from `at` on.
+    def receive(self, data: bytes, at: int = 0, share: float = 1.0) -> tuple[int, bool]:
+        """Handle the frames of `data` from `at` on, for a share of the time that a client has in one go.
 
         Returns where the first unhandled byte is, and whether only bytes are missing to go on; if not, the turn is
         over (time used up, session full, replies to be written first) and the caller comes back later.
@@ -154,7 +154,7 @@ class Session:
         size_max = self._limits.query_bytes
         response_max = self._limits.response_bytes
         now = clock()
-        turn_end = now + self._limits.receive_slice_seconds
+        turn_end = now + self._limits.receive_slice_seconds * share
         end = len(data)
         while end - at >= HEADER_BYTES:
             token, size = header(data, at)
