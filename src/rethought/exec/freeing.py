@@ -5,15 +5,13 @@ alone; what is found inside them is taken apart only where nothing else holds it
 Called by `exec.schedule` between turns, by `exec.env` in the midst of a query, by `reql` for what it compiled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from sys import getrefcount
 from typing import Any, Final
 
 LOT: Final = 100
 """So many are freed at a time; what is no larger goes in one piece."""
 _DEPTH: Final = 2
-_ALONE: Final = 3
-"""The references to something that nobody else has: from what holds it, from a variable, and to be counted."""
 _CONTAINERS: Final[frozenset[type]] = frozenset({list, dict})
 
 
@@ -32,11 +30,20 @@ def free_some(owned: list[Any], lot: int = LOT) -> None:
         _find_large(freed, _DEPTH, owned)
 
 
-def _find_large(parts: Any, depth: int, owned: list[Any]) -> None:
+def _counted(parts: Collection[Any]) -> Iterator[tuple[Any, int]]:
+    """Each with its references, counted where no variable of Python's is one of them: versions differ in these."""
+    return zip(parts, map(getrefcount, parts), strict=True)
+
+
+_ALONE: Final = next(_counted([object()]))[1]
+"""The references to something that only its container has."""
+
+
+def _find_large(parts: Collection[Any], depth: int, owned: list[Any]) -> None:
     """Adds the large containers in `parts` to those that are to be freed."""
-    for part in parts:
+    for part, references in _counted(parts):
         kind = part.__class__
-        if kind in _CONTAINERS and getrefcount(part) == _ALONE:
+        if kind in _CONTAINERS and references == _ALONE:
             if len(part) > LOT:
                 owned.append(part)
             elif depth:
@@ -52,7 +59,7 @@ def free_in_steps(owned: list[Any], pace: Callable[[], None]) -> None:
 
 def unused(containers: list[Any]) -> list[Any]:
     """Takes those out that nobody else refers to."""
-    alone = [each for each in containers if getrefcount(each) == _ALONE]
+    alone = [each for each, references in _counted(containers) if references == _ALONE]
     if alone:
         known = set(map(id, alone))
         containers[:] = [each for each in containers if id(each) not in known]
