@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from rethought.exec.env import LARGE_MIN
 from rethought.exec.freeing import LOT, free_in_steps, unused
+from tests.reql.outside import outside
 
 
 def freed(owned: list[Any]) -> int:
@@ -50,3 +52,17 @@ def test_only_what_nobody_else_holds_is_unused() -> None:
     del held
     assert list(map(len, unused(containers))) == [1]
     assert containers == []
+
+
+def test_a_query_holds_what_it_made_until_nobody_needs_it() -> None:
+    env = outside()
+    env.scheduler = object()
+    first = objects(LARGE_MIN)
+    for _ in range(2):
+        assert env.made(first) is first
+    assert env.made(objects(1)) == objects(1)
+    second = env.made(objects(LARGE_MIN))
+    assert [each is first for each in env.large] == [True, False]
+    del first
+    env.made(third := objects(LARGE_MIN))
+    assert [each is second or each is third for each in env.large] == [True, True]

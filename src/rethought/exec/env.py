@@ -209,11 +209,11 @@ class Env:
         """Takes something to be freed in steps once nobody needs it: when the next one comes, or after the query."""
         if self.scheduler is None:
             return
-        if self.large:
+        if not self.large:
+            self.large = [value]
+        elif not any(each is value for each in self.large):  # held twice, it would never be alone
             free_in_steps([unused(self.large)], self.tick)
-        else:
-            self.large = []
-        self.large.append(value)
+            self.large.append(value)
 
     def making(self, size: int) -> None:
         """Called before a value of many bytes is made, which may take long."""
