@@ -71,6 +71,12 @@ class Node:
         feeds = feeds_of(self.engine)
         return bool(feeds._hubs or feeds._system or feeds.cursors)
 
+    def end_queries(self) -> None:
+        feeds = feeds_of(self.engine)
+        for cursor in (*self.engine.cursors, *feeds.cursors.values(), *feeds.subscriptions()):
+            cursor.close()
+        self.settle()
+
     # ---- the loop
 
     def settle(self) -> None:
