@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 from greenlet import greenlet
@@ -294,6 +296,29 @@ def test_idle_workers_are_used_again_and_bounded() -> None:
             future.set_result(None)
         await asyncio.sleep(0)
         assert scheduler.idle <= IDLE_MAX
+
+    scheduled(check)
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_an_idle_worker_holds_nothing_of_the_queries_it_ran(pauses: bool) -> None:
+    class Held:
+        pass
+
+    async def check(scheduler: Scheduler, make: Callable[[], Env]) -> None:
+        held = [Held() for _ in range(3)]
+        refs = [ref(one) for one in held]
+        env = make()
+
+        def work(_: Held) -> None:
+            if pauses:
+                scheduler.pause(env)
+
+        while held:
+            scheduler.spawn(partial(work, held.pop()))
+            await asyncio.sleep(0)
+        assert scheduler.idle == 1
+        assert [one() for one in refs] == [None] * 3
 
     scheduled(check)
 

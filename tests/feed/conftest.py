@@ -12,17 +12,17 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node = Node(tmp_path_factory.mktemp("node") / "data")
     yield node
     node.close()
 
 
-@pytest.fixture
-def node(shared_node: Node) -> Iterator[Node]:
-    """One for all tests; what a test that failed left open ends with it."""
-    yield shared_node
-    shared_node.end_queries()
+@pytest.fixture(autouse=True)
+def _ended(node: Node) -> Iterator[None]:
+    """What a test that failed left open ends with it."""
+    yield
+    node.end_queries()
 
 
 @pytest.fixture

@@ -242,7 +242,7 @@ class Scheduler:
             except Exception:  # or nobody had a turn any more
                 log.exception("Internal error in a connection")
         else:
-            worker = self._idle.pop() if self._idle else greenlet(self._worker)
+            worker = self._idle.pop() if self._idle else self._new_worker()
             worker.parent = getcurrent()
             worker.switch(work)
         spent = perf_counter() - began
@@ -250,16 +250,21 @@ class Scheduler:
         self._used = used + spent
         usage.seconds = before + spent
 
-    def _worker(self, work: Callable[[], None]) -> None:
+    def _new_worker(self) -> greenlet:
+        worker = greenlet(self._worker)
+        worker.switch()  # what a greenlet begins with it holds to its end
+        return worker
+
+    def _worker(self) -> None:
         me = getcurrent()
         while True:
+            assert me.parent is not None
+            work = me.parent.switch()
             work()
             del work  # an idle worker holds nothing of its last query, least of all its answer
             if len(self._idle) >= IDLE_MAX:
                 return
             self._idle.append(me)
-            assert me.parent is not None
-            work = me.parent.switch()
 
     def pause(self, env: Env) -> None:
         """Lets the loop and other queries run; raises when the query is to end."""
