@@ -87,12 +87,10 @@ class Generated(Source):
         *,
         infinite: bool = False,
         feed: bool = False,
-        feed_kind: int = 1,
     ) -> None:
         self.make = make
         self.infinite = infinite
         self.feed = feed
-        self.feed_kind = feed_kind
 
     def chunks(self, env: "Env", want: int) -> Iterator[Chunk]:
         return self.make(env)

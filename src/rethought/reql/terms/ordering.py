@@ -26,6 +26,7 @@ from rethought.exec.values import (
     Generated,
     Ordering,
     Rows,
+    Source,
     Stream,
     as_stream,
     finish,
@@ -401,19 +402,15 @@ def _joined(env: Env, arrays: list[Any]) -> list[Any]:
     return joined
 
 
-class Union(Generated):
+class Union(Source):
     """Streams one after the other; feeds among them last."""
 
     def __init__(self, parts: list[Stream]) -> None:
-        ordered = sorted(parts, key=lambda part: part.feed or part.infinite)
-        super().__init__(
-            self._chunks,
-            infinite=any(part.infinite for part in parts),
-            feed=any(part.feed for part in parts),
-        )
-        self.parts = ordered
+        self.parts = sorted(parts, key=lambda part: part.feed or part.infinite)
+        self.infinite = any(part.infinite for part in parts)
+        self.feed = any(part.feed for part in parts)
 
-    def _chunks(self, env: Env) -> Iterator[Chunk]:
+    def chunks(self, env: Env, want: int) -> Iterator[Chunk]:
         for part in self.parts:
             yield from part.chunks(env)
 
