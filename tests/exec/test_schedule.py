@@ -15,6 +15,7 @@ from rethought.exec.env import Env, Killed
 from rethought.exec.schedule import (
     IDLE_MAX,
     LITTLE_S,
+    NEAR_MAX,
     NEAR_S,
     ROUND_S,
     SHORT,
@@ -394,6 +395,25 @@ def test_nobody_makes_room_for_somebody_who_is_gone() -> None:
         scheduler.left(one)
         scheduler.left(other)
         assert scheduler.slice_of(heavy, now) == scheduler.slice_seconds
+
+    scheduled(check)
+
+
+def test_who_is_near_stays_it_while_a_crowd_leaves() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        one, crowd, now = Usage(), [Usage() for _ in range(NEAR_MAX - 1)], perf_counter()
+        heavy, short = client(much()), scheduler.slice_seconds / SHORT
+        for usage in (one, *crowd):
+            scheduler.heard(usage, now)
+        for usage in crowd:
+            assert scheduler.slice_of(heavy, now) == short
+            scheduler.left(usage)
+        assert scheduler.slice_of(heavy, now) == short
+        scheduler.left(one)
+        assert scheduler.slice_of(heavy, now) == scheduler.slice_seconds
+        for usage in (one, *crowd, *(Usage() for _ in range(100))):
+            scheduler.heard(usage, now)
+        assert len(scheduler._earlier) <= NEAR_MAX
 
     scheduled(check)
 

@@ -29,7 +29,7 @@ Container = TypeVar("Container", bound=Sized)
 DEFAULT_DATABASE: Final = "test"
 LARGE_MIN: Final = 5_000
 """An array of so many elements is freed in steps."""
-SHORT_LOT: Final = 8
+SHORT_LOT: Final = 16
 """So many times smaller are the lots of work in a short slice."""
 
 

@@ -30,10 +30,12 @@ ROUND_S: Final = 0.25
 LITTLE_S: Final = 0.01
 """Who used less, counted like that, comes before the others."""
 
-SHORT: Final = 4
+SHORT: Final = 8
 """So many times shorter is a slice while somebody else is there who uses little."""
 NEAR_S: Final = 0.5
 """So long after a query such a client is still there."""
+NEAR_MAX: Final = 32
+"""So many of them are known; of more, those that asked last."""
 
 Work = Callable[[], None]
 
@@ -114,6 +116,7 @@ class Scheduler:
     ) -> None:
         self.loop = loop
         self.slice_seconds = slice_seconds
+        self._short_seconds = slice_seconds / SHORT
         self._idle: list[greenlet] = []
         self._first = Line()  # of clients that used little lately
         self._then = Line()
@@ -124,8 +127,7 @@ class Scheduler:
         self.strangers = Usage()  # whom nobody knows yet
         self._near = NOBODY  # who was last there of those that use little
         self._near_until = 0.0
-        self._before = NOBODY  # somebody else, who was there before
-        self._before_until = 0.0
+        self._earlier: dict[Usage, float] = {}  # others, until when: the last one last
         self._allowed = slice_seconds  # of work in a turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
@@ -171,16 +173,13 @@ class Scheduler:
         """How long a client works at a stretch: less while somebody is near who uses little, and is not that client."""
         if not self._others_near(NOBODY if client is None else client.usage, now):
             return self.slice_seconds
-        short = self.slice_seconds / SHORT
-        return max(short - self._used, short / 2)
+        return max(self._short_seconds - self._used, self._short_seconds / 2)
 
     def heard(self, usage: Usage, now: float) -> bool:
         """A client has sent something: whether that is looked at now, or when it is its turn."""
         if usage.seconds < LITTLE_S or self._little(usage, now):
             if self._near is not usage:
-                self._before, self._before_until = self._near, self._near_until
-                self._near = usage
-                self._allowed = self.slice_seconds / SHORT
+                self._make_near(usage)
             self._near_until = now + NEAR_S
             return True
         self.left(usage)  # it was one of them, perhaps
@@ -188,20 +187,32 @@ class Scheduler:
 
     def _others_near(self, usage: Usage, now: float) -> bool:
         """Whether somebody else is there who uses little."""
-        return now < (self._before_until if usage is self._near else self._near_until)
+        if usage is not self._near:
+            return now < self._near_until
+        return bool(self._earlier) and now < next(reversed(self._earlier.values()))
+
+    def _make_near(self, usage: Usage) -> None:
+        earlier = self._earlier
+        earlier.pop(usage, None)
+        earlier[self._near] = self._near_until
+        if len(earlier) > NEAR_MAX:
+            del earlier[next(iter(earlier))]
+        self._near = usage
+        self._allowed = self._short_seconds / 2
 
     def left(self, usage: Usage) -> None:
         """A client is gone, or uses much: nobody has to make room for it."""
-        if usage is self._near:
-            self._near, self._near_until = self._before, self._before_until
-            self._before_until = 0.0
-        elif usage is self._before:
-            self._before_until = 0.0
+        if usage is not self._near:
+            self._earlier.pop(usage, None)
+        elif self._earlier:
+            self._near, self._near_until = self._earlier.popitem()
+        else:
+            self._near, self._near_until = NOBODY, 0.0
 
     def answered(self, usage: Usage, seconds_before: float, spent: float) -> None:
         """Several queries that it sent have been looked at, when it had used so much. What fits into a short slice does
         not count: it holds up nobody."""
-        if spent > self.slice_seconds / SHORT:
+        if spent > self._short_seconds:
             usage.seconds = seconds_before + spent
 
     def near(self, now: float) -> bool:
@@ -301,13 +312,14 @@ class Scheduler:
             self._schedule()
 
     def _turn_seconds(self) -> float:
-        """How much work others can wait for, other than those whose turn it is."""
+        """How much work others can wait for, other than those whose turn it is. After half of a short slice nobody
+        begins any more."""
         near = self._near
         others_wait = self._first.of_others(near) or self._then.of_others(near)
         short = self._others_near(
             NOBODY if others_wait or self._discarded else near, perf_counter()
         )
-        return self.slice_seconds / SHORT if short else self.slice_seconds
+        return self._short_seconds / 2 if short else self.slice_seconds
 
     def discard(self, things: list[Any], lot: int = LOT) -> None:
         """Takes a list that nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""
