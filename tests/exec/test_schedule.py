@@ -399,6 +399,18 @@ def test_nobody_makes_room_for_somebody_who_is_gone() -> None:
     scheduled(check)
 
 
+def test_who_wants_more_of_what_it_is_told_is_heard_and_nobody_makes_room_for_it() -> None:
+    async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
+        little, now = Usage(), perf_counter()
+        assert scheduler.heard(little, now, asks=False)
+        assert scheduler.slice_of(client(much()), now) == scheduler.slice_seconds
+        scheduler.heard(Usage(), now)
+        assert not scheduler.heard(much(), now, asks=False)
+        assert scheduler.heard(little, now, asks=False)
+
+    scheduled(check)
+
+
 def test_who_is_near_stays_it_while_a_crowd_leaves() -> None:
     async def check(scheduler: Scheduler, _: Callable[[], Env]) -> None:
         one, crowd, now = Usage(), [Usage() for _ in range(NEAR_MAX - 1)], perf_counter()

@@ -81,7 +81,7 @@ class FakeTurns:
         self.now = True
         self.line: list[Callable[[], None]] = []
 
-    def heard(self, usage: object, now: float) -> bool:
+    def heard(self, usage: object, now: float, *, asks: bool = True) -> bool:
         return self.now
 
     def left(self, usage: object) -> None:

@@ -152,6 +152,14 @@ def test_a_turn_that_others_wait_for_is_a_share_of_that() -> None:
     assert session.receive(b"".join(frames), 0, 0.5) == (len(frames[0]), False)
 
 
+def test_a_turn_in_which_something_is_written_is_a_whole_one() -> None:
+    times = iter((0.0, 0.6, 0.9, 1.1))
+    limits = Limits(receive_slice_seconds=1.0)
+    session = Session(FakeEngine(), "", limits, wake=lambda: None, clock=lambda: next(times))
+    frames = [frame(token, [1, "write", "a"]) for token in range(4)]
+    assert session.receive(b"".join(frames), 0, 0.5) == (3 * len(frames[0]), False)
+
+
 def test_a_client_waits_for_its_turn_and_is_answered_in_it(server: WireServer) -> None:
     turns = server.engine.scheduler
     with Client(server.port) as client, Client(server.port) as other:

@@ -175,9 +175,12 @@ class Scheduler:
             return self.slice_seconds
         return max(self._short_seconds - self._used, self._short_seconds / 2)
 
-    def heard(self, usage: Usage, now: float) -> bool:
-        """A client has sent something: whether that is looked at now, or when it is its turn."""
+    def heard(self, usage: Usage, now: float, *, asks: bool = True) -> bool:
+        """A client has sent something: whether that is looked at now, or when it is its turn. Who `asks` for nothing
+        new, but for more of what it is told, holds up nobody who tells it."""
         if usage.seconds < LITTLE_S or self._little(usage, now):
+            if not asks:
+                return True
             if self._near is not usage:
                 self._make_near(usage)
             self._near_until = now + NEAR_S

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from rethought.wire import envelope
-from rethought.wire.session import HEADER, HEADER_BYTES, Session
+from rethought.wire.session import CONTINUE, HEADER, HEADER_BYTES, Session
 
 if TYPE_CHECKING:
     from rethought.wire.listener import Listener
@@ -22,6 +22,8 @@ log = logging.getLogger("rethought.wire")
 JOIN_BYTES: Final = 1 << 16
 JOIN_AVERAGE_BYTES: Final = 1 << 12
 """Many or large replies are handed over one by one: copying them costs more than another buffer."""
+
+CONTINUE_BYTES: Final = HEADER_BYTES + len(CONTINUE)
 
 TURN_SHARE: Final = 0.5
 """Of what a connection may do in one go: while others are there whom it must not hold up."""
@@ -91,7 +93,8 @@ class Connection(asyncio.Protocol):
             self._hold(data)
             return self._pause_reading_if_enough()
         now = perf_counter()
-        if self._turns.heard(self._usage, now):
+        asks = len(data) != CONTINUE_BYTES or not data.endswith(CONTINUE)
+        if self._turns.heard(self._usage, now, asks=asks):
             return self._handle(data, now)
         if self._hold(data):
             self._line_up()

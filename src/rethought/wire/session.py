@@ -139,7 +139,8 @@ class Session:
         return self._under_way >= self._under_way_max
 
     def receive(self, data: bytes, at: int = 0, share: float = 1.0) -> tuple[int, bool]:
-        """Handle the frames of `data` from `at` on, for a share of the time that a client has in one go.
+        """Handle the frames of `data` from `at` on, for a share of the time that a client has in one go; for all of it
+        when it writes, as a commit takes as long as many writes.
 
         Returns where the first unhandled byte is, and whether only bytes are missing to go on; if not, the turn is
         over (time used up, session full, replies to be written first) and the caller comes back later.
@@ -154,7 +155,9 @@ class Session:
         size_max = self._limits.query_bytes
         response_max = self._limits.response_bytes
         now = clock()
-        turn_end = now + self._limits.receive_slice_seconds * share
+        turn_seconds = self._limits.receive_slice_seconds
+        turn_end = now + turn_seconds * share
+        turn_end_max = now + turn_seconds
         end = len(data)
         while end - at >= HEADER_BYTES:
             token, size = header(data, at)
@@ -185,6 +188,7 @@ class Session:
                     self.out_bytes += answer_bytes
                 elif isinstance(reply, Pledge):
                     self._hold(token, reply)
+                    turn_end = turn_end_max
                 elif reply is not None:
                     if isinstance(reply, Reply):
                         self._first_batch(Token(self, token), reply)
