@@ -66,8 +66,8 @@ class Turns(Protocol):
     """Who has the loop when."""
 
     def heard(self, usage: Any, now: float, *, asks: bool = True) -> bool:
-        """A client has sent something: whether that is looked at now, or when it is its turn (`line_up`). It `asks` unless
-        it wants more of what it is told."""
+        """A client has sent something: whether that is looked at now, or when it is its turn (`line_up`). It `asks`
+        unless it wants more of what it is told."""
 
     def answered(self, usage: Any, seconds_before: float, spent: float) -> None:
         """Several queries have been looked at; that took so long, and so much the client had used before."""
