@@ -217,6 +217,7 @@ def test_what_is_discarded_goes_a_lot_at_a_time() -> None:
         things[90] = Slow()
         scheduler.discard(things, 5)
         assert len(things) == 100
+        assert not scheduler.quiet
         while things:
             await asyncio.sleep(0)
             seen.append(len(things))

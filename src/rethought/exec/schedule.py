@@ -158,8 +158,8 @@ class Scheduler:
 
     @property
     def quiet(self) -> bool:
-        """Whether no query is under way, but for those that wait for something."""
-        return not self._first and not self._then
+        """Whether no query is under way, but for those that wait for something, and what they made is freed."""
+        return not self._first and not self._then and not self._discarded
 
     def spawn(self, work: Work | greenlet, usage: Usage = NOBODY) -> None:
         """Runs `work`, or goes on with what waited, until it ends, pauses or waits: now, or when it is its turn. `work`
