@@ -51,7 +51,7 @@ def test_a_slow_query_does_not_hold_up_others(server: WireServer) -> None:
 def test_a_busy_engine_gets_one_query_of_a_client_in_a_turn() -> None:
     engine = FakeEngine()
     client = engine.client("admin", "127.0.0.1", 1)
-    session = Session(engine, client, DEFAULT_LIMITS, wake=lambda: None)
+    session = Session(engine, client, DEFAULT_LIMITS, wake=_nothing, clock=_standing)
     data = b"".join(frame(token, [1, "later", f"query {token}"]) for token in range(3))
     one = len(data) // 3
     engine.busy = True
@@ -66,13 +66,20 @@ def _nothing() -> None:
     """Nobody is waiting for the end of a turn."""
 
 
+def _standing() -> float:
+    """No turn is over, however busy the machine is."""
+    return 0.0
+
+
 class Written:
     """A session without a socket, and what it sends, in order."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.engine = FakeEngine()
         self.told_to_send = 0
-        self.session = Session(self.engine, "admin", limits, wake=_nothing, send=self._send)
+        self.session = Session(
+            self.engine, "admin", limits, wake=_nothing, send=self._send, clock=_standing
+        )
 
     def _send(self) -> None:
         self.told_to_send += 1
