@@ -426,7 +426,7 @@ def test_who_is_near_stays_it_while_a_crowd_leaves() -> None:
         assert scheduler.slice_of(heavy, now) == scheduler.slice_seconds
         for usage in (one, *crowd, *(Usage() for _ in range(100))):
             scheduler.heard(usage, now)
-        assert len(scheduler._earlier) <= NEAR_MAX
+        assert len(scheduler._near) <= NEAR_MAX
 
     scheduled(check)
 

@@ -117,6 +117,7 @@ class Scheduler:
         self.loop = loop
         self.slice_seconds = slice_seconds
         self._short_seconds = slice_seconds / SHORT
+        self._short_turn_seconds = self._short_seconds / 2  # after which nobody begins any more
         self._idle: list[greenlet] = []
         self._first = Line()  # of clients that used little lately
         self._then = Line()
@@ -125,9 +126,9 @@ class Scheduler:
         self._scheduled = False
         self._used = 0.0  # seconds of work since the last turn began
         self.strangers = Usage()  # whom nobody knows yet
-        self._near = NOBODY  # who was last there of those that use little
-        self._near_until = 0.0
-        self._earlier: dict[Usage, float] = {}  # others, until when: the last one last
+        self._near: dict[
+            Usage, float
+        ] = {}  # who uses little, until when: who asked last comes last
         self._allowed = slice_seconds  # of work in a turn
         self.memory = memory.reader()
         self.memory_most = memory.ceiling()
@@ -173,44 +174,37 @@ class Scheduler:
         """How long a client works at a stretch: less while somebody is near who uses little, and is not that client."""
         if not self._others_near(NOBODY if client is None else client.usage, now):
             return self.slice_seconds
-        return max(self._short_seconds - self._used, self._short_seconds / 2)
+        return max(self._short_seconds - self._used, self._short_turn_seconds)
 
     def heard(self, usage: Usage, now: float, *, asks: bool = True) -> bool:
         """A client has sent something: whether that is looked at now, or when it is its turn. Who `asks` for nothing
         new, but for more of what it is told, holds up nobody who tells it."""
         if usage.seconds < LITTLE_S or self._little(usage, now):
-            if not asks:
-                return True
-            if self._near is not usage:
-                self._make_near(usage)
-            self._near_until = now + NEAR_S
+            if asks:
+                self._make_near(usage, now + NEAR_S)
             return True
         self.left(usage)  # it was one of them, perhaps
-        return now >= self._near_until
+        return not self.near(now)
 
     def _others_near(self, usage: Usage, now: float) -> bool:
         """Whether somebody else is there who uses little."""
-        if usage is not self._near:
-            return now < self._near_until
-        return bool(self._earlier) and now < next(reversed(self._earlier.values()))
+        for other, until in reversed(self._near.items()):
+            if other is not usage:
+                return now < until
+        return False
 
-    def _make_near(self, usage: Usage) -> None:
-        earlier = self._earlier
-        earlier.pop(usage, None)
-        earlier[self._near] = self._near_until
-        if len(earlier) > NEAR_MAX:
-            del earlier[next(iter(earlier))]
-        self._near = usage
-        self._allowed = self._short_seconds / 2
+    def _make_near(self, usage: Usage, until: float) -> None:
+        near = self._near
+        if next(reversed(near), None) is not usage:
+            near.pop(usage, None)
+            if len(near) == NEAR_MAX:
+                del near[next(iter(near))]
+            self._allowed = self._short_turn_seconds
+        near[usage] = until
 
     def left(self, usage: Usage) -> None:
         """A client is gone, or uses much: nobody has to make room for it."""
-        if usage is not self._near:
-            self._earlier.pop(usage, None)
-        elif self._earlier:
-            self._near, self._near_until = self._earlier.popitem()
-        else:
-            self._near, self._near_until = NOBODY, 0.0
+        self._near.pop(usage, None)
 
     def answered(self, usage: Usage, seconds_before: float, spent: float) -> None:
         """Several queries that it sent have been looked at, when it had used so much. What fits into a short slice does
@@ -220,7 +214,7 @@ class Scheduler:
 
     def near(self, now: float) -> bool:
         """Whether somebody is there who uses little, so that nobody is to work long at a stretch."""
-        return now < self._near_until
+        return self._others_near(NOBODY, now)
 
     def line_up(self, usage: Usage, call: Work, *, first: bool | None = None) -> None:
         """Calls when it is the client's turn: `first` among those that use little, or after them, else by its usage."""
@@ -315,14 +309,13 @@ class Scheduler:
             self._schedule()
 
     def _turn_seconds(self) -> float:
-        """How much work others can wait for, other than those whose turn it is. After half of a short slice nobody
-        begins any more."""
-        near = self._near
+        """How much work others can wait for, other than those whose turn it is."""
+        near = next(reversed(self._near), NOBODY)
         others_wait = self._first.of_others(near) or self._then.of_others(near)
         short = self._others_near(
             NOBODY if others_wait or self._discarded else near, perf_counter()
         )
-        return self._short_seconds / 2 if short else self.slice_seconds
+        return self._short_turn_seconds if short else self.slice_seconds
 
     def discard(self, things: list[Any], lot: int = LOT) -> None:
         """Takes a list that nobody needs any more, and lets go of so many things at a time: freeing takes time, too."""

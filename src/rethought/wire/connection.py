@@ -24,6 +24,7 @@ JOIN_AVERAGE_BYTES: Final = 1 << 12
 """Many or large replies are handed over one by one: copying them costs more than another buffer."""
 
 CONTINUE_BYTES: Final = HEADER_BYTES + len(CONTINUE)
+"""Of a read that brings nothing but one CONTINUE."""
 
 TURN_SHARE: Final = 0.5
 """Of what a connection may do in one go: while others are there whom it must not hold up."""
